@@ -1,0 +1,128 @@
+//! The one error type of the crate: what happened, where, and what to do about it.
+//! Every room returns it; `http/problem.rs` alone maps it to a status, `main.rs` alone to an exit code.
+
+use thiserror::Error as ThisError;
+
+/// The result of everything that can fail in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong with one item of a request or one row of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemError {
+    /// Place of the item: its index in the request (from 0) or its line in the file (from 1).
+    pub index: u64,
+    /// The reason, as a sentence a person can act on.
+    pub message: String,
+}
+
+/// Everything that can go wrong, by what the caller can do about it.
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request or the command is wrong; it must be changed.
+    #[error("{detail}")]
+    Invalid {
+        /// What is wrong and what to do.
+        detail: String,
+        /// The items that are wrong, where one request holds many.
+        items: Vec<ItemError>,
+    },
+    /// There is nothing of that name.
+    #[error("{0}")]
+    NotFound(String),
+    /// The state of the store does not allow it now.
+    #[error("{0}")]
+    Conflict(String),
+    /// A body, line or result is larger than its limit.
+    #[error("{0}")]
+    TooLarge(String),
+    /// A content encoding that is not known.
+    #[error("{0}")]
+    UnsupportedEncoding(String),
+    /// Too much is waiting; the same request may succeed later.
+    #[error("{detail}")]
+    Busy {
+        /// What is full.
+        detail: String,
+        /// When to try again, in seconds.
+        retry_after_s: u32,
+    },
+    /// The disk is full or the file cannot be written.
+    #[error("{0}")]
+    StorageUnavailable(String),
+    /// Stored bytes are damaged.
+    #[error("{0}")]
+    Corrupt(String),
+    /// SQLite failed.
+    #[error("{context}: {source}")]
+    Sqlite {
+        /// What was being done.
+        context: String,
+        /// SQLite's own error.
+        source: rusqlite::Error,
+    },
+    /// The operating system refused a file or socket.
+    #[error("{context}: {source}")]
+    Io {
+        /// What was being done, with the path or address.
+        context: String,
+        /// The operating system's error.
+        source: std::io::Error,
+    },
+    /// A bug in Windrow.
+    #[error("internal error: {0}; please report it")]
+    Internal(String),
+}
+
+impl Error {
+    /// A mistake of the caller, told in one sentence.
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::Invalid { detail: detail.into(), items: Vec::new() }
+    }
+
+    /// A failed file or socket operation, with what was being done.
+    pub fn io(context: impl Into<String>, source: std::io::Error) -> Self {
+        Self::Io { context: context.into(), source }
+    }
+
+    /// A failed SQLite call, with what was being done. A full or read-only disk becomes `StorageUnavailable`.
+    pub fn sqlite(context: impl Into<String>, source: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DiskFull, ReadOnly};
+        let context = context.into();
+        match source.sqlite_error_code() {
+            Some(DiskFull) => Self::StorageUnavailable(format!(
+                "{context}: the disk is full ({source}); free space on it, then repeat the request"
+            )),
+            Some(ReadOnly) => Self::StorageUnavailable(format!(
+                "{context}: the database cannot be written ({source}); check the permissions of the file and its folder"
+            )),
+            _ => Self::Sqlite { context, source },
+        }
+    }
+
+    /// Whether a program should call it a fault of its own rather than of its caller.
+    pub fn is_internal(&self) -> bool {
+        matches!(self, Self::Corrupt(_) | Self::Sqlite { .. } | Self::Io { .. } | Self::Internal(_))
+    }
+}
+
+/// The names nearest to a mistyped one, as the end of an error message: ` (did you mean "a" or "b"?)`, or nothing.
+///
+/// ```
+/// let hint = windrow::error::nearest("contry", ["country", "city"].into_iter());
+/// assert_eq!(hint, r#"; did you mean "country"?"#);
+/// ```
+pub fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let folded = wanted.to_lowercase();
+    let mut scored: Vec<(f64, &str)> = known
+        .map(|name| (strsim::jaro_winkler(&folded, &name.to_lowercase()), name))
+        .filter(|(score, _)| *score > 0.75)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    let names: Vec<String> = scored.iter().take(3).map(|(_, name)| format!("\"{name}\"")).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => format!("; did you mean {one}?"),
+        [first @ .., last] => format!("; did you mean {} or {last}?", first.join(", ")),
+    }
+}

@@ -1,0 +1,11 @@
+//! Windrow: an embedded analytics engine in one binary on one SQLite file.
+//!
+//! The module list is the map of the house; a room imports only rooms before it (`tests/tidy.rs` holds this).
+
+// the ground: imports none of ours
+pub mod error;
+pub mod fields;
+pub mod time;
+pub mod value;
+
+pub mod query;

@@ -1,0 +1,66 @@
+//! The Query: what SQL, JSON and URLs parse into, and the only thing that planning knows of them.
+//! Names are as written; `plan` resolves them against a dataset.
+
+use jiff::tz::TimeZone;
+
+use crate::query::expression::Expr;
+
+/// A question about one dataset.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The dataset.
+    pub from: String,
+    /// The output columns in order. In a JSON query `by` stands first, then `select`.
+    pub select: Vec<Item>,
+    /// `SELECT *`: all fields of the dataset take the place of `select`.
+    pub all_fields: bool,
+    /// Group keys. A query with no key and no aggregate returns rows, not groups.
+    pub by: Vec<Expr>,
+    /// `SELECT DISTINCT`.
+    pub distinct: bool,
+    /// Rows that count.
+    pub filter: Option<Expr>,
+    /// Rows that count, by `_time`.
+    pub range: Range,
+    /// Where days begin, and the offset of times in the reply.
+    pub tz: TimeZone,
+    /// Groups that count.
+    pub having: Option<Expr>,
+    /// Order of the result; output columns are already replaced by their expressions.
+    pub order: Vec<Order>,
+    /// Rows at most.
+    pub limit: Option<usize>,
+    /// Rows left out first.
+    pub offset: usize,
+    /// Whether stored answers may be used.
+    pub cache: bool,
+}
+
+/// One output column.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// What it holds.
+    pub expression: Expr,
+    /// Its alias, else the expression as written.
+    pub name: String,
+}
+
+/// One part of an order.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// What is compared.
+    pub expression: Expr,
+    /// Largest first.
+    pub descending: bool,
+    /// Nulls come last unless this says otherwise.
+    pub nulls_first: bool,
+}
+
+/// A half-open span of `_time` in µs; `None` is open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Range {
+    /// From here on.
+    pub from: Option<i64>,
+    /// Before here.
+    pub to: Option<i64>,
+}
