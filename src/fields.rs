@@ -63,3 +63,55 @@ impl FromStr for FieldType {
         })
     }
 }
+
+/// The set of value types a field has held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    /// A set of one type.
+    pub fn of(kind: FieldType) -> Self {
+        Self(1 << (kind as u8))
+    }
+
+    /// The set from its stored bits; unknown bits are dropped.
+    pub fn from_bits(bits: i64) -> Self {
+        Self((bits & 0x7f) as u8)
+    }
+
+    /// The stored bits.
+    pub fn bits(self) -> i64 {
+        i64::from(self.0)
+    }
+
+    /// Both sets together.
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether the type is in the set.
+    pub fn has(self, kind: FieldType) -> bool {
+        self.0 & Self::of(kind).0 != 0
+    }
+
+    /// Whether nothing is in the set.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The types in the set, in the contract's order.
+    pub fn iter(self) -> impl Iterator<Item = FieldType> {
+        FieldType::ALL.into_iter().map(|(t, _)| t).filter(move |t| self.has(*t))
+    }
+
+    /// The one type that describes the field: the only one, `float` for whole and broken numbers, else `None` for
+    /// a field that is mixed (or empty).
+    pub fn single(self) -> Option<FieldType> {
+        let numbers = Self::of(FieldType::Int).with(Self::of(FieldType::Float));
+        if self == numbers {
+            return Some(FieldType::Float);
+        }
+        let mut kinds = self.iter();
+        kinds.next().filter(|_| kinds.next().is_none())
+    }
+}

@@ -8,4 +8,4 @@ pub mod fields;
 pub mod time;
 pub mod value;
 
-pub mod query;
+pub mod columnar;

@@ -1,0 +1,152 @@
+//! Text by dictionary: each distinct text once, sorted, and a narrow code a row. Work that depends on the text
+//! alone (LIKE, lower, equality) is done once an entry rather than once a row.
+
+use std::sync::Arc;
+
+use crate::columnar::narrow::Narrow;
+
+/// Distinct texts in byte order; a code is a place in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dictionary {
+    text: String,
+    ends: Vec<u32>,
+}
+
+impl Dictionary {
+    /// From texts that are already sorted and distinct.
+    pub fn from_sorted<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
+        let mut dictionary = Self::default();
+        for text in texts {
+            dictionary.text.push_str(text);
+            dictionary.ends.push(dictionary.text.len() as u32);
+        }
+        dictionary
+    }
+
+    /// From stored parts; `None` unless the ends rise, lie on character borders and the texts are sorted and distinct.
+    pub fn from_parts(text: String, ends: Vec<u32>) -> Option<Self> {
+        let mut start = 0usize;
+        let mut previous: Option<&str> = None;
+        for end in &ends {
+            let entry = text.get(start..*end as usize)?;
+            if previous.is_some_and(|p| p.as_bytes() >= entry.as_bytes()) {
+                return None;
+            }
+            previous = Some(entry);
+            start = *end as usize;
+        }
+        (start == text.len()).then_some(Self { text, ends })
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The text of a code.
+    #[inline]
+    pub fn get(&self, code: usize) -> &str {
+        let start = if code == 0 { 0 } else { self.ends[code - 1] as usize };
+        &self.text[start..self.ends[code] as usize]
+    }
+
+    /// The code of a text, if it is there.
+    pub fn find(&self, text: &str) -> Option<usize> {
+        let at = self.lower_bound(text);
+        (at < self.len() && self.get(at) == text).then_some(at)
+    }
+
+    /// The first code whose text is not below the given one.
+    pub fn lower_bound(&self, text: &str) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = (low + high) / 2;
+            if self.get(middle).as_bytes() < text.as_bytes() { low = middle + 1 } else { high = middle }
+        }
+        low
+    }
+
+    /// All texts in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|code| self.get(code))
+    }
+
+    /// All texts one after the other, and where each ends: the stored form.
+    pub fn parts(&self) -> (&str, &[u32]) {
+        (&self.text, &self.ends)
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.text.len() + self.ends.len() * 4
+    }
+}
+
+/// A text a row: a code into a dictionary. Rows without a value hold code 0.
+#[derive(Debug, Clone)]
+pub struct Texts {
+    /// One code a row.
+    pub codes: Narrow,
+    /// What the codes stand for.
+    pub dictionary: Arc<Dictionary>,
+}
+
+impl Texts {
+    /// From codes into texts that are distinct but in any order.
+    pub fn from_unsorted(codes: &[u32], texts: &[&str]) -> Self {
+        let mut order: Vec<u32> = (0..texts.len() as u32).collect();
+        order.sort_unstable_by_key(|i| texts[*i as usize].as_bytes());
+        let mut place = vec![0u32; texts.len()];
+        for (sorted, unsorted) in order.iter().enumerate() {
+            place[*unsorted as usize] = sorted as u32;
+        }
+        let dictionary = Dictionary::from_sorted(order.iter().map(|i| texts[*i as usize]));
+        let max = texts.len().saturating_sub(1) as u64;
+        let codes = codes.iter().map(|c| place.get(*c as usize).map_or(0, |p| u64::from(*p)));
+        Self { codes: Narrow::collect(max, codes), dictionary: Arc::new(dictionary) }
+    }
+
+    /// The text of a row that has a value.
+    #[inline]
+    pub fn get(&self, row: usize) -> &str {
+        self.dictionary.get(self.codes.get(row) as usize)
+    }
+
+    /// The texts of some rows, in that order.
+    pub fn take(&self, rows: &[u32]) -> Self {
+        Self { codes: self.codes.take(rows), dictionary: Arc::clone(&self.dictionary) }
+    }
+}
+
+impl PartialEq for Texts {
+    fn eq(&self, other: &Self) -> bool {
+        self.codes == other.codes && self.dictionary == other.dictionary
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_follow_the_order_of_the_texts() {
+        let texts = Texts::from_unsorted(&[0, 1, 2, 1], &["pear", "apple", "zebra"]);
+        assert_eq!((0..4).map(|row| texts.get(row)).collect::<Vec<_>>(), ["pear", "apple", "zebra", "apple"]);
+        assert_eq!(texts.dictionary.find("pear"), Some(1));
+        assert_eq!(texts.dictionary.find("quince"), None);
+        assert_eq!(texts.dictionary.lower_bound("quince"), 2);
+    }
+
+    #[test]
+    fn stored_parts_that_are_not_sorted_are_refused() {
+        assert!(Dictionary::from_parts("ab".into(), vec![1, 2]).is_some());
+        assert!(Dictionary::from_parts("ba".into(), vec![1, 2]).is_none());
+        assert!(Dictionary::from_parts("ab".into(), vec![1]).is_none());
+        assert!(Dictionary::from_parts("ü".into(), vec![1, 2]).is_none());
+    }
+}
