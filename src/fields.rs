@@ -1,7 +1,9 @@
 //! What a dataset knows of its fields: their types, and what was declared. One definition for every room.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -114,4 +116,176 @@ impl Kinds {
         let mut kinds = self.iter();
         kinds.next().filter(|_| kinds.next().is_none())
     }
+}
+
+/// What `PUT /v1/datasets/{d}` declares. Everything is optional; an undeclared dataset has the default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Declaration {
+    /// Always events in this version.
+    pub kind: DatasetKind,
+    /// Declared fields by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, FieldDeclaration>,
+    /// The field whose value is the event's `_id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The field that `_time` is taken from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+    /// Undeclared fields and values of another type are rejected.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
+}
+
+/// What a dataset holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatasetKind {
+    /// Appended, never changed.
+    #[default]
+    Events,
+}
+
+/// What is declared of one field.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FieldDeclaration {
+    /// Its type; values that convert without loss are converted.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<FieldType>,
+    /// Rows without it are rejected.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub required: bool,
+    /// Taken where a row has no value: a number, text or bool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<serde_json::Value>,
+}
+
+impl Declaration {
+    /// Reads the JSON of a declaration.
+    ///
+    /// # Errors
+    /// Unknown names and types, with what is known; parts that this version does not carry out are refused rather
+    /// than forgotten.
+    ///
+    /// ```
+    /// let declared = windrow::fields::Declaration::from_json(br#"{"fields": {"n": {"type": "int"}}}"#).unwrap();
+    /// assert!(declared.fields.contains_key("n"));
+    /// ```
+    pub fn from_json(bytes: &[u8]) -> Result<Self, Error> {
+        let value: serde_json::Value = serde_json::from_slice(bytes)
+            .map_err(|e| Error::invalid(format!("the declaration is not JSON: {e}")))?;
+        let later = ["dedupe", "sort", "retention", "search", "key", "indexes", "relations"];
+        if let Some(part) = later.iter().find(|part| value.get(**part).is_some_and(|v| !v.is_null())) {
+            return Err(Error::invalid(format!(
+                "this version does not carry out \"{part}\"; leave it out (it has: kind \"events\", fields, id, time, strict)"
+            )));
+        }
+        if value.get("kind").is_some_and(|kind| kind == "records") {
+            return Err(Error::invalid("this version holds events only; declare \"kind\": \"events\""));
+        }
+        let declared: Self = serde_json::from_value(value)
+            .map_err(|e| Error::invalid(format!("the declaration is wrong: {e}")))?;
+        declared.check()?;
+        Ok(declared)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        for (name, field) in &self.fields {
+            if name.is_empty() || name.len() > crate::limits::FIELD_NAME_BYTES {
+                return Err(Error::invalid(format!(
+                    "a field name has 1 to {} bytes, \"{name}\" has {}",
+                    crate::limits::FIELD_NAME_BYTES,
+                    name.len()
+                )));
+            }
+            if field.default.as_ref().is_some_and(|d| d.is_object() || d.is_array() || d.is_null()) {
+                return Err(Error::invalid(format!("the default of \"{name}\" has to be a number, a text or a bool")));
+            }
+        }
+        let time_type = self.time.as_ref().and_then(|t| self.fields.get(t)).and_then(|f| f.kind);
+        if time_type.is_some_and(|t| t != FieldType::Time) {
+            return Err(Error::invalid("the time field cannot be declared as of another type than \"time\""));
+        }
+        Ok(())
+    }
+}
+
+/// The fields that a dataset has seen, in the order of their first appearance.
+#[derive(Debug, Clone, Default)]
+pub struct FieldSet {
+    order: Vec<(Arc<str>, Kinds)>,
+    index: HashMap<Arc<str>, usize>,
+}
+
+impl FieldSet {
+    /// Adds kinds to a field, made when it is new; true where that says something new.
+    pub fn add(&mut self, name: &Arc<str>, kinds: Kinds) -> bool {
+        match self.index.get(name) {
+            Some(at) => {
+                let known = &mut self.order[*at].1;
+                let more = known.with(kinds);
+                std::mem::replace(known, more) != more
+            }
+            None => {
+                self.index.insert(Arc::clone(name), self.order.len());
+                self.order.push((Arc::clone(name), kinds));
+                true
+            }
+        }
+    }
+
+    /// The kinds a field has held; `None`: never seen.
+    pub fn kinds(&self, name: &str) -> Option<Kinds> {
+        self.index.get(name).map(|at| self.order[*at].1)
+    }
+
+    /// Its place in the order.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.index.get(name).copied()
+    }
+
+    /// All fields in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, Kinds)> {
+        self.order.iter().map(|(name, kinds)| (name, *kinds))
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// The field meant by a name: exactly that, else the only one that differs in the case of ASCII letters alone.
+    pub fn resolve(&self, name: &str) -> Option<&Arc<str>> {
+        if let Some(at) = self.index.get(name) {
+            return Some(&self.order[*at].0);
+        }
+        let mut alike = self.order.iter().map(|(n, _)| n).filter(|n| n.eq_ignore_ascii_case(name));
+        alike.next().filter(|_| alike.next().is_none())
+    }
+}
+
+/// Whether a name is one of the engine's own columns.
+pub fn is_system(name: &str) -> bool {
+    matches!(name, "_time" | "_seq" | "_id")
+}
+
+/// Checks a dataset name: `[a-z][a-z0-9_]{0,62}`; a leading `_` is the engine's own.
+///
+/// # Errors
+/// Any other name, with the rule.
+pub fn check_dataset_name(name: &str) -> Result<(), Error> {
+    let rest_fits = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if name.starts_with(|c: char| c.is_ascii_lowercase()) && rest_fits && name.len() <= 63 {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "\"{name}\" is no dataset name; it begins with a-z, goes on with a-z, 0-9 and _, and has at most 63 characters"
+    )))
 }

@@ -5,7 +5,9 @@
 // the ground: imports none of ours
 pub mod error;
 pub mod fields;
+pub mod limits;
 pub mod time;
 pub mod value;
 
 pub mod columnar;
+pub mod store;

@@ -37,6 +37,13 @@ pub enum Cell<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldId(u32);
 
+impl FieldId {
+    /// Its number: fields count from 0 in the order they appeared.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// Builds one block row by row.
 #[derive(Debug, Default)]
 pub struct BlockBuilder {
@@ -120,9 +127,19 @@ impl BlockBuilder {
         self.fields[field.0 as usize].stamp == self.rows + 1
     }
 
+    /// Whether the current row has a value in this field.
+    pub fn is_set(&self, field: FieldId) -> bool {
+        self.fields[field.0 as usize].parts.iter().any(|part| part.validity.len() > self.rows)
+    }
+
     /// Whether any row so far had a value in this field.
     pub fn has_values(&self, field: FieldId) -> bool {
         !self.fields[field.0 as usize].parts.is_empty()
+    }
+
+    /// All fields named so far, in the order they appeared.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.fields.iter().map(|field| &field.name)
     }
 
     /// Gives the current row its value in this field, once a row.

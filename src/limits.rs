@@ -1,0 +1,38 @@
+//! Every limit in one place: what is refused beyond it says so, and by how much.
+
+/// Bytes of a request body, as sent. Larger input goes through `windrow import`.
+pub const BODY_BYTES: usize = 64 << 20;
+/// Bytes of a compressed body when inflated: four bodies, so that a small bomb cannot fill the memory.
+pub const INFLATED_BYTES: usize = 256 << 20;
+/// Bytes of one record as JSON or CSV.
+pub const RECORD_BYTES: usize = 16 << 20;
+/// Levels of objects in one record that are flattened to dotted names.
+pub const NESTING: usize = 64;
+/// Bytes of a field name, with its dots.
+pub const FIELD_NAME_BYTES: usize = 256;
+/// Distinct fields of a dataset. A program that puts values into names reaches it quickly, and should be told.
+pub const FIELDS: usize = 4_096;
+/// Rejected rows that a reply lists one by one; the rest is counted.
+pub const REJECTIONS_LISTED: usize = 1_000;
+/// Rows of a page.
+pub const PAGE_ROWS: usize = 10_000;
+/// Rows of a page when nothing is asked for.
+pub const PAGE_ROWS_DEFAULT: usize = 100;
+/// Rows of a query's answer; beyond it a query needs a LIMIT, or pages.
+pub const ANSWER_ROWS: usize = 1_000_000;
+/// Groups that one query may build.
+pub const GROUPS: usize = 20_000_000;
+/// Requests waiting for the writer; one more is answered 503.
+pub const WRITER_QUEUE: usize = 1_024;
+/// Bytes of rows waiting for the writer; beyond it a request is answered 503.
+pub const WRITER_QUEUE_BYTES: usize = 256 << 20;
+/// Rows in memory of one transaction, in bytes: keeps transactions far below what SQLite handles well.
+pub const TRANSACTION_BYTES: usize = 32 << 20;
+/// Rows of a tail block that is merged no further.
+pub const TAIL_BLOCK_ROWS: usize = 65_536;
+/// WAL bytes after which the writer checkpoints.
+pub const WAL_CHECKPOINT_BYTES: u64 = 32 << 20;
+/// Read connections.
+pub const READERS: u32 = 10;
+/// Times a batch is decoded anew because the rules of its dataset changed meanwhile.
+pub const STALE_RETRIES: usize = 8;

@@ -1,0 +1,129 @@
+//! Datasets and their fields as rows of the engine's own tables: read at start, written by the writer.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use crate::error::{Error, Result};
+use crate::fields::{Declaration, FieldSet, Kinds};
+use crate::store::snapshot::Dataset;
+
+/// Reads all datasets, or one, without their events.
+///
+/// # Errors
+/// SQLite's, and `Corrupt` for a declaration that cannot be read.
+pub fn load(connection: &Connection, only: Option<&str>) -> Result<Vec<Dataset>> {
+    let context = |e| Error::sqlite("cannot read the list of datasets", e);
+    let mut statement = connection
+        .prepare(
+            "SELECT id, name, declaration, time_field, next_seq, created_us
+               FROM dataset WHERE ?1 IS NULL OR name = ?1 ORDER BY id",
+        )
+        .map_err(context)?;
+    let rows = statement
+        .query_map([only], |row| {
+            let declaration: String = row.get(2)?;
+            let dataset = Dataset {
+                id: row.get(0)?,
+                name: row.get::<_, String>(1)?.into(),
+                declaration: Declaration::default(),
+                time_field: row.get::<_, Option<String>>(3)?.map(Into::into),
+                rules_version: 1,
+                fields: Arc::default(),
+                next_seq: row.get(4)?,
+                tail: Vec::new(),
+                created_us: row.get(5)?,
+            };
+            Ok((dataset, declaration))
+        })
+        .map_err(context)?;
+    let mut datasets = Vec::new();
+    for row in rows {
+        let (mut dataset, declaration) = row.map_err(context)?;
+        dataset.declaration = serde_json::from_str(&declaration).map_err(|e| {
+            Error::Corrupt(format!("the stored declaration of dataset \"{}\" cannot be read: {e}", dataset.name))
+        })?;
+        dataset.fields = Arc::new(load_fields(connection, dataset.id)?);
+        datasets.push(dataset);
+    }
+    Ok(datasets)
+}
+
+fn load_fields(connection: &Connection, dataset_id: i64) -> Result<FieldSet> {
+    let context = |e| Error::sqlite("cannot read the list of fields", e);
+    let mut statement = connection
+        .prepare("SELECT name, kinds FROM field WHERE dataset_id = ?1 ORDER BY position")
+        .map_err(context)?;
+    let rows = statement
+        .query_map([dataset_id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))
+        .map_err(context)?;
+    let mut fields = FieldSet::default();
+    for row in rows {
+        let (name, kinds) = row.map_err(context)?;
+        fields.add(&name.into(), Kinds::from_bits(kinds));
+    }
+    Ok(fields)
+}
+
+/// Adds a dataset; its id is filled in.
+pub fn insert(transaction: &Transaction<'_>, dataset: &mut Dataset) -> Result<()> {
+    transaction
+        .prepare_cached("INSERT INTO dataset (name, declaration, created_us) VALUES (?1, '{}', ?2)")
+        .and_then(|mut statement| statement.insert(params![&*dataset.name, dataset.created_us]))
+        .map(|id| dataset.id = id)
+        .map_err(|e| Error::sqlite(format!("cannot create dataset \"{}\"", dataset.name), e))
+}
+
+/// Writes what changed in a dataset: its declaration, time field and next sequence number.
+pub fn update(transaction: &Transaction<'_>, dataset: &Dataset) -> Result<()> {
+    let declaration = serde_json::to_string(&dataset.declaration)
+        .map_err(|e| Error::Internal(format!("a declaration does not serialize: {e}")))?;
+    transaction
+        .prepare_cached("UPDATE dataset SET declaration = ?2, time_field = ?3, next_seq = ?4 WHERE id = ?1")
+        .and_then(|mut statement| {
+            statement.execute(params![dataset.id, declaration, dataset.time_field.as_deref(), dataset.next_seq])
+        })
+        .map(|_| ())
+        .map_err(|e| Error::sqlite(format!("cannot update dataset \"{}\"", dataset.name), e))
+}
+
+/// Writes one field with all kinds it has held.
+pub fn put_field(transaction: &Transaction<'_>, dataset: &Dataset, name: &str) -> Result<()> {
+    let position = dataset.fields.position(name).unwrap_or(0) as i64;
+    let kinds = dataset.fields.kinds(name).unwrap_or_default().bits();
+    transaction
+        .prepare_cached(
+            "INSERT INTO field (dataset_id, position, name, kinds) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (dataset_id, name) DO UPDATE SET kinds = excluded.kinds",
+        )
+        .and_then(|mut statement| statement.execute(params![dataset.id, position, name, kinds]))
+        .map(|_| ())
+        .map_err(|e| Error::sqlite(format!("cannot note field \"{name}\" of \"{}\"", dataset.name), e))
+}
+
+/// Removes a dataset with its fields and events.
+pub fn delete(transaction: &Transaction<'_>, id: i64) -> Result<()> {
+    transaction
+        .execute("DELETE FROM dataset WHERE id = ?1", [id])
+        .map(|_| ())
+        .map_err(|e| Error::sqlite("cannot drop the dataset", e))
+}
+
+/// A value of the table `meta`.
+pub fn meta(connection: &Connection, key: &str) -> Result<Option<Vec<u8>>> {
+    connection
+        .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0))
+        .optional()
+        .map_err(|e| Error::sqlite(format!("cannot read \"{key}\""), e))
+}
+
+/// Sets a value of the table `meta`.
+pub fn set_meta(connection: &Connection, key: &str, value: &[u8]) -> Result<()> {
+    connection
+        .execute(
+            "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            params![key, value],
+        )
+        .map(|_| ())
+        .map_err(|e| Error::sqlite(format!("cannot write \"{key}\""), e))
+}

@@ -1,0 +1,99 @@
+//! The lock file beside the database: one writer process a file. It holds pid and address of who has it, so that a
+//! second one can say whom it met. It is a file of its own because closing any other handle of the database file
+//! would drop SQLite's locks.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The held lock; released when dropped, also by a kill.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// Takes the lock of a database file.
+    ///
+    /// # Errors
+    /// `Conflict` naming the process that holds it, and its address where it serves one.
+    pub fn take(database: &Path) -> Result<Self> {
+        let path = path_of(database);
+        let context = || format!("cannot open the lock file {}", path.display());
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|e| Error::io(context(), e))?;
+        match file.try_lock() {
+            Ok(()) => {
+                let lock = Self { file, path };
+                lock.write_holder("")?;
+                Ok(lock)
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // the holder may be writing it just now: an empty text is told as an unknown process
+                let _ = file.read_to_string(&mut holder);
+                Err(Error::Conflict(held_by(database, &holder)))
+            }
+            Err(TryLockError::Error(e)) => Err(Error::io(context(), e)),
+        }
+    }
+
+    /// Notes the address that this process serves the file at.
+    ///
+    /// # Errors
+    /// The lock file cannot be written.
+    pub fn write_holder(&self, address: &str) -> Result<()> {
+        let text = format!("{} {address}\n", std::process::id());
+        let mut file = &self.file;
+        file.set_len(0)
+            .and_then(|()| file.seek(SeekFrom::Start(0)))
+            .and_then(|_| file.write_all(text.as_bytes()))
+            .map_err(|e| Error::io(format!("cannot write the lock file {}", self.path.display()), e))
+    }
+}
+
+fn path_of(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+fn held_by(database: &Path, holder: &str) -> String {
+    let mut words = holder.split_whitespace();
+    let process = words.next().map_or("another process".to_owned(), |pid| format!("process {pid}"));
+    let (place, advice) = match words.next() {
+        Some(address) => {
+            (format!(", which serves it at {address}"), "talk to that server, or stop it first")
+        }
+        None => (String::new(), "wait until it has ended, or stop it first"),
+    };
+    format!("{} is in use by {process}{place}; {advice}", database.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_one_is_told_who_was_first() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("a.db");
+        let first = Lock::take(&database).expect("free");
+        first.write_holder("http://127.0.0.1:7878").expect("written");
+        let refusal = Lock::take(&database).expect_err("held").to_string();
+        assert!(refusal.contains(&format!("process {}", std::process::id())), "{refusal}");
+        assert!(refusal.contains("http://127.0.0.1:7878"), "{refusal}");
+        drop(first);
+        Lock::take(&database).expect("free again");
+    }
+}

@@ -1,0 +1,157 @@
+//! Opens connections. Pragmas are per connection in SQLite, so every connection of this crate is made here and set
+//! up by [`WRITER_PRAGMAS`] or [`READER_PRAGMAS`]; the reasons for each value are in ARCHITECTURE.md.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::error::{Error, Result};
+use crate::store::migrate::{self, APPLICATION_ID};
+
+/// A pool of read-only connections.
+pub type Readers = r2d2::Pool<SqliteConnectionManager>;
+
+/// What a commit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// The disk has it: a power cut loses nothing that was acknowledged.
+    #[default]
+    Full,
+    /// The operating system has it: a crash of this process loses nothing, a power cut the last moments.
+    Normal,
+}
+
+/// How long a connection waits for another process.
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+const PAGE_BYTES: u32 = 8_192;
+
+const WRITER_PRAGMAS: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA wal_autocheckpoint = 0;
+    PRAGMA journal_size_limit = 67108864;
+    PRAGMA cache_size = -65536;
+    PRAGMA foreign_keys = ON;
+    PRAGMA trusted_schema = OFF;
+    PRAGMA cell_size_check = ON;
+    PRAGMA temp_store = FILE;
+    PRAGMA fullfsync = ON;
+";
+
+const READER_PRAGMAS: &str = "
+    PRAGMA query_only = ON;
+    PRAGMA cache_size = -4096;
+    PRAGMA trusted_schema = OFF;
+    PRAGMA cell_size_check = ON;
+    PRAGMA temp_store = FILE;
+";
+
+/// Opens the file for writing, made when it is missing, and brings it up to date.
+///
+/// # Errors
+/// The folder or file cannot be written, it is no database of ours, or a newer one.
+pub fn writer(path: &Path, durability: Durability) -> Result<Connection> {
+    check_sqlite()?;
+    let is_new = make_file(path)?;
+    let context = || format!("cannot open {}", path.display());
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(|e| Error::sqlite(context(), e))?;
+    if is_new {
+        // both have to be there before the first table: later they take a VACUUM
+        connection
+            .execute_batch(&format!(
+                "PRAGMA page_size = {PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = {APPLICATION_ID};"
+            ))
+            .map_err(|e| Error::sqlite(context(), e))?;
+    } else {
+        migrate::check(&connection).map_err(|e| in_file(path, e))?;
+    }
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(|e| Error::sqlite(context(), e))?;
+    let synchronous = match durability {
+        Durability::Full => "PRAGMA synchronous = FULL;",
+        Durability::Normal => "PRAGMA synchronous = NORMAL;",
+    };
+    connection
+        .execute_batch(WRITER_PRAGMAS)
+        .and_then(|()| connection.execute_batch(synchronous))
+        .map_err(|e| Error::sqlite(context(), e))?;
+    migrate::run(&mut connection).map_err(|e| in_file(path, e))?;
+    Ok(connection)
+}
+
+/// A pool of read-only connections to a file that exists.
+///
+/// # Errors
+/// No connection can be made.
+pub fn readers(path: &Path, count: u32) -> Result<Readers> {
+    let manager = SqliteConnectionManager::file(path)
+        .with_flags(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .with_init(|connection| connection.execute_batch(READER_PRAGMAS));
+    r2d2::Pool::builder()
+        .max_size(count)
+        .min_idle(Some(1))
+        .test_on_check_out(false)
+        .connection_timeout(Duration::from_secs(1))
+        .build(manager)
+        .map_err(|e| Error::Internal(format!("cannot open readers of {}: {e}", path.display())))
+}
+
+/// One read-only connection of another process, beside a running server or without one.
+///
+/// # Errors
+/// The file does not exist, is none of ours, or is a newer one.
+pub fn reader(path: &Path) -> Result<Connection> {
+    check_sqlite()?;
+    if !path.exists() {
+        return Err(Error::NotFound(format!(
+            "there is no database {}; name one with --db, or make it with `windrow import` or `windrow serve`",
+            path.display()
+        )));
+    }
+    let context = || format!("cannot read {}", path.display());
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| Error::sqlite(context(), e))?;
+    connection
+        .busy_timeout(BUSY_TIMEOUT)
+        .and_then(|()| connection.execute_batch(READER_PRAGMAS))
+        .map_err(|e| Error::sqlite(context(), e))?;
+    migrate::check(&connection).map_err(|e| in_file(path, e))?;
+    Ok(connection)
+}
+
+/// Makes an empty file that only its owner can read; false where there is one. It is closed before SQLite opens it.
+fn make_file(path: &Path) -> Result<bool> {
+    if path.metadata().is_ok_and(|file| file.is_file() && file.len() > 0) {
+        return Ok(false);
+    }
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(|e| {
+        Error::io(format!("cannot create {} (its folder has to exist and be writable)", path.display()), e)
+    })?;
+    Ok(true)
+}
+
+/// The bundled SQLite is the one that was tested; a system library would be older.
+fn check_sqlite() -> Result<()> {
+    const OLDEST: i32 = 3_050_000;
+    if rusqlite::version_number() < OLDEST {
+        return Err(Error::Internal(format!(
+            "linked with SQLite {}, need 3.50 or newer; build with the bundled one",
+            rusqlite::version()
+        )));
+    }
+    Ok(())
+}
+
+fn in_file(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Conflict(detail) => Error::Conflict(format!("{}: {detail}", path.display())),
+        Error::Sqlite { source, .. } if source.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+            Error::Conflict(format!("{} is not a database; name another file with --db", path.display()))
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,79 @@
+//! What a query sees: every dataset as of one commit, immutable. The writer swaps the current snapshot for the next
+//! one; a query keeps the one it began with, so nothing that happens later disturbs it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::columnar::Block;
+use crate::error::{Error, Result, nearest};
+use crate::fields::{Declaration, FieldSet};
+
+/// All datasets as of one commit.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// By name.
+    pub datasets: BTreeMap<Arc<str>, Arc<Dataset>>,
+}
+
+/// One dataset as of one commit.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// Its row in the table `dataset`.
+    pub id: i64,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What was declared.
+    pub declaration: Declaration,
+    /// The field that `_time` is taken from; `None` while none was found.
+    pub time_field: Option<Arc<str>>,
+    /// Goes up with every change of `declaration` or `time_field`; a batch decoded under an older one is refused.
+    pub rules_version: u64,
+    /// Fields seen so far.
+    pub fields: Arc<FieldSet>,
+    /// The sequence number that the next event gets.
+    pub next_seq: i64,
+    /// Events that are not yet in segments, in order of `_seq`.
+    pub tail: Vec<TailBlock>,
+    /// When it was made, µs.
+    pub created_us: i64,
+}
+
+/// Some rows of the tail; row r has `_seq` = `first_seq` + r.
+#[derive(Debug, Clone)]
+pub struct TailBlock {
+    /// `_seq` of the first row.
+    pub first_seq: i64,
+    /// The rows.
+    pub block: Arc<Block>,
+}
+
+impl Snapshot {
+    /// The dataset of a name.
+    ///
+    /// # Errors
+    /// `NotFound` with the nearest names.
+    pub fn dataset(&self, name: &str) -> Result<&Arc<Dataset>> {
+        self.datasets.get(name).ok_or_else(|| {
+            let hint = nearest(name, self.datasets.keys().map(|n| &**n));
+            Error::NotFound(format!("there is no dataset \"{name}\"{hint}"))
+        })
+    }
+}
+
+impl Dataset {
+    /// Number of events.
+    pub fn rows(&self) -> u64 {
+        self.tail.iter().map(|t| t.block.rows() as u64).sum()
+    }
+
+    /// Earliest and latest `_time`, µs; `None` without events.
+    pub fn time_range(&self) -> Option<(i64, i64)> {
+        let ranges = self.tail.iter().map(|t| t.block.time_range());
+        ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// Bytes in memory, roughly.
+    pub fn bytes(&self) -> usize {
+        self.tail.iter().map(|t| t.block.bytes()).sum()
+    }
+}

@@ -1,0 +1,394 @@
+//! The one writer: a thread that owns the only connection that writes. It folds what is waiting, of all requests,
+//! into one transaction, commits, publishes the new snapshot, then acknowledges: acknowledged means committed and
+//! visible to the next query.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tracing::{error, warn};
+
+use crate::columnar::{Block, concat};
+use crate::error::{Error, Result};
+use crate::fields::{Declaration, is_system};
+use crate::limits;
+use crate::store::snapshot::{Dataset, Snapshot, TailBlock};
+use crate::store::{Published, catalog, log, open, tail};
+use crate::time;
+
+/// Rows for one dataset, decoded under the rules of `rules_version`.
+#[derive(Debug)]
+pub struct Batch {
+    /// The dataset; made when it is new.
+    pub dataset: Arc<str>,
+    /// The rows, with `_time`.
+    pub block: Block,
+    /// `Dataset::rules_version` when the rows were decoded; 0 where the dataset did not exist.
+    pub rules_version: u64,
+    /// The time field that the batch found, where the dataset had none.
+    pub time_field: Option<Arc<str>>,
+    /// Fields that the dataset did not have, in the order they appeared.
+    pub new_fields: Vec<Arc<str>>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// Committed and visible; `_seq` counts from here.
+    Committed {
+        /// `_seq` of the first row.
+        first_seq: i64,
+    },
+    /// The rules of the dataset have changed since the rows were decoded: decode them anew.
+    Stale,
+}
+
+/// What the writer is asked for.
+pub(super) enum Command {
+    Append(Batch, Reply<Appended>),
+    Declare(Arc<str>, Box<Declaration>, Reply<()>),
+    Drop(Arc<str>, Reply<()>),
+    Checkpoint(Reply<()>),
+    Stop,
+}
+
+/// Where the answer goes; a caller that went away is no error.
+pub(super) type Reply<T> = Sender<Result<T>>;
+
+pub(super) struct Writer {
+    pub connection: Connection,
+    pub published: Arc<Published>,
+    pub queued_bytes: Arc<AtomicUsize>,
+    pub wal: PathBuf,
+    /// Why the last commit failed, and when; writes are refused until a trial write succeeds.
+    pub failed: Option<(String, Instant)>,
+}
+
+/// How long the writer waits for work before it looks after the WAL.
+const IDLE: Duration = Duration::from_secs(2);
+/// WAL bytes that an idle writer leaves alone: a trickle of events shall not checkpoint every time.
+const IDLE_WAL_BYTES: u64 = 1 << 20;
+/// How long a failed disk is left alone before the next trial write.
+const TRIAL_EVERY: Duration = Duration::from_millis(500);
+
+impl Writer {
+    /// Runs until told to stop, or until nobody is left who could ask for anything.
+    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        let mut next = None;
+        loop {
+            let command = match next.take() {
+                Some(command) => command,
+                None => match commands.recv_timeout(IDLE) {
+                    Ok(command) => command,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.checkpoint_if_larger_than(IDLE_WAL_BYTES);
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => break,
+                },
+            };
+            match command {
+                Command::Append(batch, reply) => next = self.append_group((batch, reply), commands),
+                Command::Declare(name, declaration, reply) => {
+                    let done = self.change(|writer| writer.declare(&name, *declaration));
+                    let _ = reply.send(done);
+                }
+                Command::Drop(name, reply) => {
+                    let done = self.change(|writer| writer.drop_dataset(&name));
+                    let _ = reply.send(done);
+                }
+                Command::Checkpoint(reply) => {
+                    let _ = reply.send(self.checkpoint());
+                }
+                Command::Stop => break,
+            }
+            self.checkpoint_if_larger_than(limits::WAL_CHECKPOINT_BYTES);
+        }
+        if let Err(e) = self.checkpoint() {
+            warn!("the last checkpoint failed, the WAL stays: {e}");
+        }
+    }
+
+    /// Takes every append that waits, up to the size of one transaction; gives back a command of another sort that
+    /// ended the group.
+    fn append_group(
+        &mut self,
+        first: (Batch, Reply<Appended>),
+        commands: &Receiver<Command>,
+    ) -> Option<Command> {
+        let mut bytes = first.0.block.bytes();
+        let mut group = vec![first];
+        let mut next = None;
+        while bytes < limits::TRANSACTION_BYTES && group.len() < limits::WRITER_QUEUE {
+            match commands.try_recv() {
+                Ok(Command::Append(batch, reply)) => {
+                    bytes += batch.block.bytes();
+                    group.push((batch, reply));
+                }
+                Ok(other) => {
+                    next = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let (batches, replies): (Vec<Batch>, Vec<Reply<Appended>>) = group.into_iter().unzip();
+        match self.change(|writer| writer.commit_group(batches)) {
+            Ok(outcomes) => {
+                for (reply, outcome) in replies.iter().zip(outcomes) {
+                    let _ = reply.send(Ok(outcome));
+                }
+                self.merge_tails();
+            }
+            Err(e) => {
+                for reply in &replies {
+                    let _ = reply.send(Err(refusal(&e)));
+                }
+            }
+        }
+        next
+    }
+
+    /// Runs one change of the file; after a failure, only once a trial write has succeeded.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.clear_failure()?;
+        let done = change(self);
+        if let Err(e) = &done
+            && (e.is_internal() || matches!(e, Error::StorageUnavailable(_)))
+        {
+            error!("a write failed, further ones are refused until the file can be written again: {e}");
+            self.failed = Some((e.to_string(), Instant::now()));
+        }
+        done
+    }
+
+    fn clear_failure(&mut self) -> Result<()> {
+        let Some((reason, since)) = &self.failed else { return Ok(()) };
+        let refuse = |reason: &str| Err(Error::StorageUnavailable(format!("an earlier write failed: {reason}")));
+        if since.elapsed() < TRIAL_EVERY {
+            return refuse(reason);
+        }
+        if !self.connection.is_autocommit() && self.connection.execute_batch("ROLLBACK").is_err() {
+            return refuse(reason);
+        }
+        match catalog::set_meta(&self.connection, "trial_write", &time::now().to_le_bytes()) {
+            Ok(()) => {
+                warn!("the file can be written again");
+                self.failed = None;
+                Ok(())
+            }
+            Err(e) => {
+                self.failed = Some((e.to_string(), Instant::now()));
+                Err(e)
+            }
+        }
+    }
+
+    fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
+        connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|e| Error::sqlite("cannot begin a transaction", e))
+    }
+
+    fn commit(transaction: Transaction<'_>) -> Result<()> {
+        transaction.commit().map_err(|e| Error::sqlite("cannot commit", e))
+    }
+
+    /// One transaction for all batches: one log row a dataset, in the order the batches came.
+    fn commit_group(&mut self, batches: Vec<Batch>) -> Result<Vec<Appended>> {
+        let current = self.published.current();
+        let mut changed: BTreeMap<Arc<str>, Changed> = BTreeMap::new();
+        let mut outcomes = Vec::with_capacity(batches.len());
+        let transaction = Self::begin(&mut self.connection)?;
+        for batch in batches {
+            let entry = match changed.entry(Arc::clone(&batch.dataset)) {
+                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::btree_map::Entry::Vacant(entry) => {
+                    entry.insert(Changed::of(&transaction, &current, &batch.dataset)?)
+                }
+            };
+            outcomes.push(entry.add(batch));
+        }
+        changed.retain(|_, entry| !entry.blocks.is_empty() || entry.is_new);
+        for entry in changed.values_mut() {
+            entry.write(&transaction)?;
+        }
+        Self::commit(transaction)?;
+        let mut snapshot = Snapshot::clone(&current);
+        for (name, entry) in changed {
+            snapshot.datasets.insert(name, Arc::new(entry.dataset));
+        }
+        self.published.publish(snapshot);
+        Ok(outcomes)
+    }
+
+    fn declare(&mut self, name: &Arc<str>, declaration: Declaration) -> Result<()> {
+        let current = self.published.current();
+        let transaction = Self::begin(&mut self.connection)?;
+        let mut changed = Changed::of(&transaction, &current, name)?;
+        let dataset = &mut changed.dataset;
+        if let (Some(wanted), Some(taken)) = (&declaration.time, &dataset.time_field)
+            && **wanted != **taken
+            && dataset.next_seq > 1
+        {
+            return Err(Error::Conflict(format!(
+                "the events of \"{name}\" take their time from \"{taken}\" already; a dataset of another name can declare \"{wanted}\""
+            )));
+        }
+        if let Some(wanted) = &declaration.time {
+            dataset.time_field = Some(wanted.as_str().into());
+        }
+        dataset.declaration = declaration;
+        dataset.rules_version += 1;
+        catalog::update(&transaction, dataset)?;
+        Self::commit(transaction)?;
+        let mut snapshot = Snapshot::clone(&current);
+        snapshot.datasets.insert(Arc::clone(name), Arc::new(changed.dataset));
+        self.published.publish(snapshot);
+        Ok(())
+    }
+
+    fn drop_dataset(&mut self, name: &Arc<str>) -> Result<()> {
+        let mut snapshot = Snapshot::clone(&self.published.current());
+        let id = snapshot.dataset(name)?.id;
+        let transaction = Self::begin(&mut self.connection)?;
+        catalog::delete(&transaction, id)?;
+        Self::commit(transaction)?;
+        snapshot.datasets.remove(name);
+        self.published.publish(snapshot);
+        Ok(())
+    }
+
+    /// After the acknowledgement, so that nobody waits for it.
+    fn merge_tails(&self) {
+        let current = self.published.current();
+        let mut merged: Option<Snapshot> = None;
+        for (name, dataset) in &current.datasets {
+            let mut list = dataset.tail.clone();
+            tail::merge(&mut list);
+            if list.len() != dataset.tail.len() {
+                let mut dataset = Dataset::clone(dataset);
+                dataset.tail = list;
+                let snapshot = merged.get_or_insert_with(|| Snapshot::clone(&current));
+                snapshot.datasets.insert(Arc::clone(name), Arc::new(dataset));
+            }
+        }
+        if let Some(snapshot) = merged {
+            self.published.publish(snapshot);
+        }
+    }
+
+    fn checkpoint_if_larger_than(&self, bytes: u64) {
+        // the size by the file's metadata: opening it would be a second handle
+        if std::fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > bytes) && self.failed.is_none() {
+            if let Err(e) = self.checkpoint() {
+                warn!("a checkpoint failed, the WAL grows: {e}");
+            }
+        }
+    }
+
+    /// Brings the WAL into the file, as far as readers in other processes allow; it never waits for them, because
+    /// writes would wait with it.
+    fn checkpoint(&self) -> Result<()> {
+        let context = |e| Error::sqlite("cannot checkpoint", e);
+        self.connection.busy_timeout(Duration::ZERO).map_err(context)?;
+        let done = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        self.connection.busy_timeout(open::BUSY_TIMEOUT).map_err(context)?;
+        done.map_err(context)
+    }
+}
+
+/// A dataset as it becomes in the transaction at hand.
+struct Changed {
+    dataset: Dataset,
+    is_new: bool,
+    blocks: Vec<Block>,
+    new_fields: Vec<Arc<str>>,
+}
+
+impl Changed {
+    /// The dataset of a name, made when there is none.
+    fn of(transaction: &Transaction<'_>, current: &Snapshot, name: &Arc<str>) -> Result<Self> {
+        if let Some(dataset) = current.datasets.get(name) {
+            return Ok(Self { dataset: Dataset::clone(dataset), is_new: false, blocks: Vec::new(), new_fields: Vec::new() });
+        }
+        let mut dataset = Dataset {
+            id: 0,
+            name: Arc::clone(name),
+            declaration: Declaration::default(),
+            time_field: None,
+            rules_version: 0,
+            fields: Arc::default(),
+            next_seq: 1,
+            tail: Vec::new(),
+            created_us: time::now(),
+        };
+        catalog::insert(transaction, &mut dataset)?;
+        Ok(Self { dataset, is_new: true, blocks: Vec::new(), new_fields: Vec::new() })
+    }
+
+    fn add(&mut self, batch: Batch) -> Appended {
+        let dataset = &mut self.dataset;
+        if batch.rules_version != dataset.rules_version {
+            return Appended::Stale;
+        }
+        if let Some(field) = batch.time_field {
+            dataset.time_field = Some(field);
+            dataset.rules_version += 1;
+        }
+        let waiting: usize = self.blocks.iter().map(Block::rows).sum();
+        let first_seq = dataset.next_seq + waiting as i64;
+        self.blocks.push(batch.block);
+        self.new_fields.extend(batch.new_fields);
+        Appended::Committed { first_seq }
+    }
+
+    fn write(&mut self, transaction: &Transaction<'_>) -> Result<()> {
+        let dataset = &mut self.dataset;
+        // a dataset that exists has a version of its own: a batch decoded before it did is decoded anew
+        dataset.rules_version = dataset.rules_version.max(1);
+        let block = match self.blocks.len() {
+            0 => return catalog::update(transaction, dataset),
+            1 => self.blocks.remove(0),
+            _ => concat::blocks(&self.blocks.iter().collect::<Vec<_>>()),
+        };
+        for name in note_fields(dataset, &self.new_fields, &block) {
+            catalog::put_field(transaction, dataset, &name)?;
+        }
+        log::append(transaction, dataset.id, dataset.next_seq, &block)?;
+        let first_seq = dataset.next_seq;
+        dataset.next_seq += block.rows() as i64;
+        dataset.tail.push(TailBlock { first_seq, block: Arc::new(block) });
+        catalog::update(transaction, dataset)
+    }
+}
+
+/// Adds what a block tells of the dataset's fields; gives the names whose rows have to be written. New fields come
+/// in the order that the batches named them.
+fn note_fields(dataset: &mut Dataset, new_fields: &[Arc<str>], block: &Block) -> Vec<Arc<str>> {
+    let mut news = Vec::new();
+    let in_block = block.columns().map(|(name, _)| name);
+    for name in new_fields.iter().chain(in_block).filter(|name| !is_system(name)) {
+        let Some(column) = block.column(name) else { continue };
+        let known = dataset.fields.kinds(name);
+        if known.is_none_or(|known| known.with(column.kinds()) != known) {
+            Arc::make_mut(&mut dataset.fields).add(name, column.kinds());
+            news.push(Arc::clone(name));
+        }
+    }
+    news
+}
+
+/// One failure told to every request of the group.
+fn refusal(error: &Error) -> Error {
+    match error {
+        Error::StorageUnavailable(detail) => Error::StorageUnavailable(detail.clone()),
+        Error::TooLarge(detail) => Error::TooLarge(detail.clone()),
+        other => Error::StorageUnavailable(format!("the write failed, nothing of it was kept: {other}")),
+    }
+}
