@@ -11,3 +11,5 @@ pub mod value;
 
 pub mod columnar;
 pub mod store;
+
+pub mod ingest;

@@ -1,0 +1,166 @@
+//! The one way in: decode under the rules of the moment, find the time field of a new dataset, commit, and do it
+//! again where the rules changed meanwhile.
+
+use std::sync::Arc;
+
+use crate::columnar::column::{Column, Data};
+use crate::error::{Error, ItemError, Result};
+use crate::fields::{check_dataset_name, is_system};
+use crate::ingest::json;
+use crate::ingest::rows::{Decoded, Rows};
+use crate::ingest::rules::Rules;
+use crate::ingest::split::{self, Shape};
+use crate::limits;
+use crate::store::Store;
+use crate::store::snapshot::Snapshot;
+use crate::store::writer::{Appended, Batch};
+use crate::time::{self, TimeName};
+use crate::value::Value;
+
+/// Values looked at to tell whether a field holds times.
+const TIME_SAMPLE: usize = 1_000;
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Accepted {
+    /// Rows committed.
+    pub accepted: u64,
+    /// Rows that were there already; 0 while no dataset declares what a duplicate is.
+    pub duplicates: u64,
+    /// The first rows that were rejected.
+    pub rejected: Vec<ItemError>,
+    /// All of them.
+    pub rejected_total: u64,
+    /// The time field, where this batch found it.
+    pub time_field: Option<Arc<str>>,
+}
+
+/// How a batch gets into the queue of the writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// A full queue is an error that the client is told.
+    Refuse,
+    /// Wait: an import has nobody to refuse.
+    Wait,
+}
+
+/// Decodes and commits a batch: acknowledged when this returns. `decode` may be called several times.
+///
+/// # Errors
+/// A dataset name that is none, whatever `decode` says of the batch as a whole, and the store's.
+pub fn accept(
+    store: &Store,
+    dataset: &str,
+    patience: Patience,
+    decode: impl Fn(&Rules) -> Result<Decoded>,
+) -> Result<Accepted> {
+    check_dataset_name(dataset)?;
+    for _ in 0..limits::STALE_RETRIES {
+        let (rules, decoded, time_field) = decode_with_time(&store.snapshot(), dataset, &decode)?;
+        let Decoded { block, names, rejected, rejected_total } = decoded;
+        let mut accepted =
+            Accepted { accepted: block.rows() as u64, duplicates: 0, rejected, rejected_total, time_field };
+        if block.rows() == 0 {
+            accepted.time_field = None;
+            return Ok(accepted);
+        }
+        let new_fields = names.into_iter().filter(|name| rules.known.kinds(name).is_none()).collect();
+        let batch = Batch {
+            dataset: Arc::clone(&rules.dataset),
+            block,
+            rules_version: rules.version,
+            time_field: accepted.time_field.clone(),
+            new_fields,
+        };
+        let outcome = match patience {
+            Patience::Refuse => store.append(batch)?,
+            Patience::Wait => store.append_patiently(batch)?,
+        };
+        if outcome != Appended::Stale {
+            return Ok(accepted);
+        }
+    }
+    Err(Error::Busy {
+        detail: format!("the declaration of \"{dataset}\" keeps changing; repeat the request later"),
+        retry_after_s: 1,
+    })
+}
+
+fn decode_with_time(
+    snapshot: &Snapshot,
+    dataset: &str,
+    decode: &impl Fn(&Rules) -> Result<Decoded>,
+) -> Result<(Rules, Decoded, Option<Arc<str>>)> {
+    let mut rules = Rules::of(snapshot, dataset);
+    let decoded = decode(&rules)?;
+    if rules.time_field.is_some() {
+        return Ok((rules, decoded, None));
+    }
+    match find_time_field(&decoded, &rules) {
+        None => Ok((rules, decoded, None)),
+        Some(field) => {
+            rules.time_field = Some(Arc::clone(&field));
+            let decoded = decode(&rules)?;
+            Ok((rules, decoded, Some(field)))
+        }
+    }
+}
+
+/// The contract's rule: the first field whose name says so and whose values are times, an exact name before a word.
+/// It is a time field from its first appearance or never, so a field that the dataset has already is none.
+fn find_time_field(decoded: &Decoded, rules: &Rules) -> Option<Arc<str>> {
+    let candidates = |wanted: TimeName| {
+        decoded.names.iter().filter(move |name| {
+            !is_system(name) && rules.known.kinds(name).is_none() && time::time_name(name) == Some(wanted)
+        })
+    };
+    candidates(TimeName::Exact)
+        .chain(candidates(TimeName::Word))
+        .find(|name| decoded.block.column(name).is_some_and(|column| holds_times(column)))
+        .cloned()
+}
+
+/// Whether more than half of the values are plausible times. Not all: a row whose time cannot be read is rejected,
+/// which needs the field to be taken for what it is.
+fn holds_times(column: &Column) -> bool {
+    if matches!(column.data, Data::Bool(_) | Data::Json(_) | Data::List { .. }) {
+        return false;
+    }
+    let values = (0..column.rows).map(|row| column.get(row)).filter(|value| !value.is_null()).take(TIME_SAMPLE);
+    let (mut plausible, mut all) = (0, 0);
+    for value in values {
+        all += 1;
+        plausible += usize::from(match value {
+            Value::Int(n) => time::from_integer(n).is_some(),
+            Value::Float(n) => time::from_number(n).is_some(),
+            Value::Text(text) => time::parse(&text).is_some(),
+            Value::Time(_) => true,
+            _ => false,
+        });
+    }
+    plausible * 2 > all
+}
+
+/// Decodes a whole body of JSON: an object, an array or NDJSON. Items count from 0.
+///
+/// # Errors
+/// UTF-16, and an array that does not end.
+pub fn decode_json(body: &[u8], rules: &Rules) -> Result<Decoded> {
+    let body = split::utf8_start(body)?;
+    let mut rows = Rows::new(rules);
+    match split::shape(body) {
+        Shape::Empty => {}
+        Shape::Object => json::record(body, 0, &mut rows),
+        Shape::Array => {
+            for (index, item) in split::array_items(body)?.into_iter().enumerate() {
+                json::record(item, index as u64, &mut rows);
+            }
+        }
+        Shape::Lines => {
+            for (index, (_, line)) in split::lines(body).enumerate() {
+                json::record(line, index as u64, &mut rows);
+            }
+        }
+    }
+    Ok(rows.finish())
+}

@@ -1,0 +1,46 @@
+//! The answer to a question, as every tabular reply has it; `format` writes it as JSON, CSV, NDJSON or a table.
+
+use jiff::tz::TimeZone;
+
+use crate::value::Value;
+
+/// Columns, rows, and how it was found.
+#[derive(Debug)]
+pub struct Answer {
+    /// Output columns in order.
+    pub columns: Vec<AnswerColumn>,
+    /// Rows; each has a value a column.
+    pub rows: Vec<Vec<Value>>,
+    /// Where the next page begins; `None` where there is none.
+    pub next: Option<String>,
+    /// What it took.
+    pub stats: Stats,
+    /// The zone that times are written in.
+    pub tz: TimeZone,
+}
+
+/// One output column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerColumn {
+    /// Its alias, else the expression as written.
+    pub name: String,
+    /// Its type in the contract's names; `mixed` where its values have several.
+    pub kind: &'static str,
+}
+
+/// What an answer took.
+#[derive(Debug, Clone, Default)]
+pub struct Stats {
+    /// From the parsed question to the last row.
+    pub elapsed_ms: f64,
+    /// Rows looked at.
+    pub rows_scanned: u64,
+    /// Segments and tail blocks looked at.
+    pub segments: u64,
+    /// `miss`, `partial` or `hit`.
+    pub cache: &'static str,
+    /// `vector` or `sqlite`.
+    pub engine: &'static str,
+    /// Whether it is an estimate.
+    pub approximate: bool,
+}
