@@ -2,9 +2,11 @@
 
 pub mod answer;
 pub mod expression;
+pub mod format;
 pub mod functions;
 pub mod language;
 pub mod page;
+pub mod parse;
 
 use crate::error::{Error, Result};
 use crate::query::answer::Answer;
