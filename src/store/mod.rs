@@ -75,6 +75,8 @@ impl Store {
     /// # Errors
     /// Another process has it, the folder cannot be written, the file is not ours, newer, or damaged.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self> {
+        // by its real name: two names of one file would be two locks and two WALs to watch
+        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let lock = Lock::take(path)?;
         let connection = open::writer(path, options.durability)?;
         let secret = secret(&connection)?;

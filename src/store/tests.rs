@@ -141,3 +141,17 @@ fn a_damaged_log_row_is_named() {
     let told = Store::open(&path, StoreOptions::default()).expect_err("refused").to_string();
     assert!(told.contains("dataset \"events\"") && told.contains("events 1 to 3"), "{told}");
 }
+
+#[test]
+#[cfg(unix)]
+fn a_link_is_the_file_it_leads_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, link) = (folder.path().join("a.db"), folder.path().join("link.db"));
+    let store = Store::open(&file, StoreOptions::default()).expect("opens");
+    std::os::unix::fs::symlink(&file, &link).expect("linked");
+    let refusal = Store::open(&link, StoreOptions::default()).map(|_| ()).expect_err("in use").to_string();
+    assert!(refusal.contains(&std::process::id().to_string()), "{refusal}");
+    drop(store);
+    drop(Store::open(&link, StoreOptions::default()).expect("free again"));
+    assert!(!folder.path().join("link.db.lock").exists());
+}
