@@ -216,7 +216,7 @@ fn read_file(path: &Path) -> Result<Vec<(String, String)>> {
             let keys = SETTINGS.iter().map(|setting| setting.key);
             let hint = nearest(&key, keys.clone());
             let all = keys.collect::<Vec<_>>().join(", ");
-            return Err(wrong(format!("\"{key}\" is no setting{hint}; settings are {all}")));
+            return Err(wrong(format!("\"{key}\" is no setting; settings are {all}{hint}")));
         }
         let text = match value {
             toml::Value::String(text) => text,

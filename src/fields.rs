@@ -176,6 +176,9 @@ impl Declaration {
     pub fn from_json(bytes: &[u8]) -> Result<Self, Error> {
         let value: serde_json::Value = serde_json::from_slice(bytes)
             .map_err(|e| Error::invalid(format!("the declaration is not JSON: {e}")))?;
+        if !value.is_object() {
+            return Err(Error::invalid("the declaration has to be a JSON object, such as {\"fields\": {}}"));
+        }
         let later = ["dedupe", "sort", "retention", "search", "key", "indexes", "relations"];
         if let Some(part) = later.iter().find(|part| value.get(**part).is_some_and(|v| !v.is_null())) {
             return Err(Error::invalid(format!(

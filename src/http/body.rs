@@ -71,7 +71,7 @@ fn encoding<'a>(values: impl Iterator<Item = &'a str>) -> Result<Encoding> {
     found.map(|(_, encoding)| *encoding).ok_or_else(|| {
         let hint = nearest(name, ENCODINGS.iter().map(|(known, _)| *known));
         Error::UnsupportedEncoding(format!(
-            "the content encoding \"{name}\" is not known{hint}; use gzip, zstd or identity"
+            "the content encoding \"{name}\" is not known; use gzip, zstd or identity{hint}"
         ))
     })
 }

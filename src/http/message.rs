@@ -105,7 +105,7 @@ impl Request {
             [] => "it takes none".to_owned(),
             known => format!("it takes {}", known.join(", ")),
         };
-        Err(Error::invalid(format!("{} has no parameter \"{other}\"{hint}; {all}", self.path)))
+        Err(Error::invalid(format!("{} has no parameter \"{other}\"; {all}{hint}", self.path)))
     }
 
     /// All values of a header of [`HEADERS_KEPT`].

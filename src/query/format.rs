@@ -56,7 +56,7 @@ impl FromStr for Format {
         Self::ALL.iter().find(|(_, known, _)| *known == name).map(|(format, ..)| *format).ok_or_else(|| {
             let names = Self::ALL.map(|(_, known, _)| known);
             let hint = nearest(name, names.into_iter());
-            Error::invalid(format!("\"{name}\" is no format{hint}; formats are {}", names.join(", ")))
+            Error::invalid(format!("\"{name}\" is no format; formats are {}{hint}", names.join(", ")))
         })
     }
 }

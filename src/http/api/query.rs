@@ -46,7 +46,7 @@ fn read_sql(body: &[u8]) -> Result<Query> {
     };
     if let Some(other) = object.keys().find(|key| !SQL_KEYS.contains(&key.as_str())) {
         let hint = nearest(other, SQL_KEYS.into_iter());
-        return Err(Error::invalid(format!("\"{other}\" is no part of a SQL request{hint}; {SHAPE}")));
+        return Err(Error::invalid(format!("\"{other}\" is no part of a SQL request; {SHAPE}{hint}")));
     }
     let Some(Value::String(text)) = object.get("sql") else {
         return Err(Error::invalid(format!("\"sql\" has to be a text with one SELECT; {SHAPE}")));
