@@ -54,8 +54,8 @@ impl Source {
     fn words<'a>(&'a self, word: &'a str) -> impl Iterator<Item = usize> + 'a {
         let open = word.ends_with(is_name);
         self.code.match_indices(word).map(|(at, _)| at).filter(move |at| {
-            let after = self.code[at + word.len()..].starts_with(is_name);
-            !self.code[..*at].ends_with(is_name) && !(open && after)
+            let after = open && self.code[at + word.len()..].starts_with(is_name);
+            !after && !self.code[..*at].ends_with(is_name)
         })
     }
 
