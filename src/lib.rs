@@ -12,4 +12,6 @@ pub mod value;
 pub mod columnar;
 pub mod store;
 
+pub mod query;
+
 pub mod ingest;

@@ -20,7 +20,8 @@ impl Bitmap {
         let words = (0..len.div_ceil(64))
             .map(|w| {
                 let start = w * 64;
-                (start..len.min(start + 64)).fold(0u64, |word, row| word | u64::from(bit(row)) << (row - start))
+                (start..len.min(start + 64))
+                    .fold(0u64, |word, row| word | u64::from(bit(row)) << (row - start))
             })
             .collect();
         Self { words, len }

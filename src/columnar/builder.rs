@@ -315,15 +315,17 @@ impl TextBuilder {
             let code = ends.len() as u32;
             text.push_str(new);
             ends.push(text.len() as u32);
-            table.insert_unique(hash, code, |c| hasher.hash_one(text[Self::entry(text, ends, *c)].as_bytes()));
+            table
+                .insert_unique(hash, code, |c| hasher.hash_one(text[Self::entry(text, ends, *c)].as_bytes()));
             code
         });
         codes.push(code);
     }
 
     fn finish(self) -> Texts {
-        let texts: Vec<&str> =
-            (0..self.ends.len()).map(|code| &self.text[Self::entry(&self.text, &self.ends, code as u32)]).collect();
+        let texts: Vec<&str> = (0..self.ends.len())
+            .map(|code| &self.text[Self::entry(&self.text, &self.ends, code as u32)])
+            .collect();
         Texts::from_unsorted(&self.codes, &texts)
     }
 }

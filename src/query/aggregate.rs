@@ -126,7 +126,9 @@ impl State {
     pub fn finish(self, function: AggregateFunction, groups: usize) -> Result<Vec<Value>> {
         match self {
             Self::Count(counts) => Ok(counts.into_iter().map(|n| Value::Int(n as i64)).collect()),
-            Self::Sum(sums) if function == AggregateFunction::Avg => Ok(sums.iter().map(Sum::average).collect()),
+            Self::Sum(sums) if function == AggregateFunction::Avg => {
+                Ok(sums.iter().map(Sum::average).collect())
+            }
             Self::Sum(sums) => sums.iter().map(Sum::total).collect(),
             Self::Extreme(values, _) => Ok(values),
             Self::Distinct(_, seen) => {
@@ -164,7 +166,11 @@ impl Sum {
     }
 
     fn average(&self) -> Value {
-        if self.count == 0 { Value::Null } else { Value::finite((self.floats + self.integers as f64) / self.count as f64) }
+        if self.count == 0 {
+            Value::Null
+        } else {
+            Value::finite((self.floats + self.integers as f64) / self.count as f64)
+        }
     }
 }
 
@@ -231,7 +237,9 @@ fn update_extremes(best: &mut [Value], wins: Ordering, groups: &[u32], column: &
                 valid.for_each(|row| offer(row, &|a, b| codes[a].cmp(&codes[b])));
             }),
             Data::Float { values, .. } => {
-                valid.for_each(|row| offer(row, &|a, b| values[a].partial_cmp(&values[b]).unwrap_or(Ordering::Equal)));
+                valid.for_each(|row| {
+                    offer(row, &|a, b| values[a].partial_cmp(&values[b]).unwrap_or(Ordering::Equal))
+                });
             }
             _ => valid.for_each(|row| offer(row, &|a, b| part.get(a).compare(&part.get(b)))),
         }

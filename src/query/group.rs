@@ -1,5 +1,7 @@
 //! From keys to groups: every row gets the number of its group, equal keys the same one.
 
+use std::sync::Arc;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -33,7 +35,7 @@ impl Groups {
     }
 
     /// The group of every row.
-    pub fn of_rows(&mut self, rows: usize, columns: &[Column]) -> Vec<u32> {
+    pub fn of_rows(&mut self, rows: usize, columns: &[Arc<Column>]) -> Vec<u32> {
         match columns {
             [] => vec![0; rows],
             [one] => {
@@ -56,7 +58,8 @@ impl Groups {
                     .collect()
             }
             many => {
-                let ids: Vec<Vec<u32>> = self.keys.iter_mut().zip(many).map(|(key, column)| key.ids(column)).collect();
+                let ids: Vec<Vec<u32>> =
+                    self.keys.iter_mut().zip(many).map(|(key, column)| key.ids(column)).collect();
                 let mut key = vec![0; many.len()];
                 (0..rows)
                     .map(|row| {
@@ -101,7 +104,8 @@ impl Groups {
         if width == 0 {
             return vec![0];
         }
-        let maps: Vec<Vec<u32>> = self.keys.iter_mut().zip(other.keys).map(|(key, more)| key.absorb(more)).collect();
+        let maps: Vec<Vec<u32>> =
+            self.keys.iter_mut().zip(other.keys).map(|(key, more)| key.absorb(more)).collect();
         if width == 1 {
             self.note_singles();
         }
@@ -118,6 +122,11 @@ impl Groups {
                 }
             })
             .collect()
+    }
+
+    /// Number of key expressions.
+    pub fn width(&self) -> usize {
+        self.keys.len()
     }
 
     /// One part of a group's key.

@@ -68,7 +68,7 @@ impl Interner {
         match &column.data {
             Data::Int(ints) => self.int_ids(ints, column.validity.as_ref(), Value::Int),
             Data::Time(ints) => self.int_ids(ints, column.validity.as_ref(), Value::Time),
-            Data::Text(texts) => self.text_ids(texts, column, Value::text::<&str>),
+            Data::Text(texts) => self.text_ids(texts, column, |text| Value::text(text)),
             Data::Json(texts) => self.text_ids(texts, column, |text| Value::Json(text.into())),
             _ => (0..column.rows).map(|row| self.id(column.get(row))).collect(),
         }
@@ -81,11 +81,15 @@ impl Interner {
         match ints.offsets() {
             Narrow::U8(offsets) => {
                 let ids = &mut vec![UNKNOWN; 256];
-                self.small_ids(offsets.iter().map(|o| usize::from(*o)), ids, is_valid, null, |o| wrap(base + o as i64))
+                self.small_ids(offsets.iter().map(|o| usize::from(*o)), ids, is_valid, null, |o| {
+                    wrap(base + o as i64)
+                })
             }
             Narrow::U16(offsets) => {
                 let ids = &mut vec![UNKNOWN; 65_536];
-                self.small_ids(offsets.iter().map(|o| usize::from(*o)), ids, is_valid, null, |o| wrap(base + o as i64))
+                self.small_ids(offsets.iter().map(|o| usize::from(*o)), ids, is_valid, null, |o| {
+                    wrap(base + o as i64)
+                })
             }
             wide => {
                 // neighbours are often equal: times cut to days, sessions
@@ -155,7 +159,8 @@ mod tests {
     #[test]
     fn equal_values_of_different_types_get_one_number() {
         let mut interner = Interner::default();
-        let column = column_of([Value::Int(1), Value::Float(1.0), Value::Bool(true), Value::text("1"), Value::Null]);
+        let column =
+            column_of([Value::Int(1), Value::Float(1.0), Value::Bool(true), Value::text("1"), Value::Null]);
         assert_eq!(interner.ids(&column), [0, 0, 0, 1, 2]);
         let again = column_of([Value::Null, Value::Int(1), Value::Int(70_000)]);
         assert_eq!(interner.ids(&again), [2, 0, 3]);
