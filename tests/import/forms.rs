@@ -193,6 +193,7 @@ fn wrong_use_exits_with_2_and_help_with_0() {
 fn a_dataset_name_that_is_none_is_refused_before_anything_is_made() {
     let dir = temp_dir();
     std::fs::write(dir.path().join("a.ndjson"), "{\"n\":1}\n").unwrap();
+    run(dir.path(), &["import", "good", "a.ndjson"]).exits(0);
     for name in ["Upper", "_own", "a-b", "1st"] {
         let ran = run(dir.path(), &["import", name, "a.ndjson"]);
         assert!([1, 2].contains(&ran.code), "{name}: {}", ran.output());
@@ -200,6 +201,7 @@ fn a_dataset_name_that_is_none_is_refused_before_anything_is_made() {
     }
     let listed = run(dir.path(), &["--json", "datasets"]).exits(0).stdout;
     let json: Value = serde_json::from_str(&listed).unwrap_or_else(|e| panic!("{e} in {listed}"));
+    assert!(json.to_string().contains("\"good\""), "{json}");
     for name in ["Upper", "_own", "a-b", "1st"] {
         assert!(!json.to_string().contains(&format!("\"{name}\"")), "{json}");
     }
