@@ -187,7 +187,9 @@ fn too_many_field_names_end_in_rejections_that_say_so() {
     assert_eq!(accepted + messages.len() as u64, 1_100, "every event is accepted or rejected");
     assert!((1..=1_000).contains(&accepted), "{accepted} events with 100 names each were kept");
     for message in &messages {
-        assert_says(message["message"].as_str().unwrap(), &["field", "distinct"]);
+        let message = message["message"].as_str().unwrap();
+        assert_says(message, &["field"]);
+        assert_says_one_of(message, &["distinct", "many", "limit", "at most"]);
     }
     let known = server.get("/v1/datasets/events").ok()["fields"].as_array().unwrap().len();
     assert!(known <= 100_010, "{known} fields");

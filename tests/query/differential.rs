@@ -233,7 +233,7 @@ fn questions(events: &[Event]) -> Vec<(&'static str, Vec<Vec<Value>>)> {
         sorted
             .iter()
             .skip(25)
-            .take(1_000)
+            .take(5_000)
             .map(|(_, e)| vec![json!(e.user), json!(e.ms), json!(e.path)])
             .collect(),
     ));
