@@ -118,18 +118,25 @@ fn number() -> impl Strategy<Value = String> {
 
 fn condition() -> impl Strategy<Value = String> {
     let compare = prop_oneof![Just("="), Just("<>"), Just("<"), Just("<="), Just(">"), Just(">=")];
+    let field = prop_oneof![Just("a"), Just("b"), Just("d"), Just("e"), Just("_seq")];
+    let literal = prop_oneof![
+        (-3i32..6).prop_map(|n| n.to_string()),
+        (-3i32..9).prop_map(|n| format!("{:.1}", f64::from(n) / 2.0))
+    ];
     prop_oneof![
-        (number(), compare.clone(), number()).prop_map(|(a, op, b)| format!("{a} {op} {b}")),
-        (prop_oneof![Just("c"), Just("e"), Just("lower(c)")], compare, "[xyz]")
+        2 => (field.clone(), compare.clone(), literal.clone()).prop_map(|(a, op, b)| format!("{a} {op} {b}")),
+        1 => (literal, compare.clone(), field).prop_map(|(a, op, b)| format!("{a} {op} {b}")),
+        2 => (number(), compare.clone(), number()).prop_map(|(a, op, b)| format!("{a} {op} {b}")),
+        1 => (prop_oneof![Just("c"), Just("e"), Just("lower(c)")], compare, "[xyz]")
             .prop_map(|(a, op, b)| format!("{a} {op} '{b}'")),
-        "[xyz%_]{0,3}".prop_map(|p| format!("c LIKE '{p}'")),
-        "[xyz%_]{0,3}".prop_map(|p| format!("e ILIKE '{p}'")),
-        prop_oneof![Just("a"), Just("b"), Just("c"), Just("d"), Just("e")]
+        1 => "[xyz%_]{0,3}".prop_map(|p| format!("c LIKE '{p}'")),
+        1 => "[xyz%_]{0,3}".prop_map(|p| format!("e ILIKE '{p}'")),
+        1 => prop_oneof![Just("a"), Just("b"), Just("c"), Just("d"), Just("e")]
             .prop_map(|f| format!("{f} IS NULL")),
-        (number(), 0i64..4, 0i64..9).prop_map(|(a, x, y)| format!("{a} IN ({x}, {y}, 0.5)")),
-        (number(), -3i64..4, 0i64..9).prop_map(|(a, x, y)| format!("{a} BETWEEN {x} AND {y}")),
-        (0i64..3).prop_map(|day| format!("_time >= '1970-01-0{}'", day + 1)),
-        (0i64..3).prop_map(|day| format!("day(_time) = '1970-01-0{}'", day + 1)),
+        1 => (number(), 0i64..4, 0i64..9).prop_map(|(a, x, y)| format!("{a} IN ({x}, {y}, 0.5)")),
+        1 => (number(), -3i64..4, 0i64..9).prop_map(|(a, x, y)| format!("{a} BETWEEN {x} AND {y}")),
+        1 => (0i64..3).prop_map(|day| format!("_time >= '1970-01-0{}'", day + 1)),
+        1 => (0i64..3).prop_map(|day| format!("day(_time) = '1970-01-0{}'", day + 1)),
     ]
     .prop_recursive(3, 8, 2, |inner| {
         prop_oneof![
@@ -151,7 +158,7 @@ fn resolved(text: &str, blocks: &[Vec<Row>]) -> Option<crate::query::expression:
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     #[test]
     fn vectors_give_what_the_scalar_meaning_gives(blocks in any_blocks(), text in condition(), figure in number()) {
