@@ -109,8 +109,12 @@ pub fn compile(pattern: &str, flags: &str) -> Result<Regex> {
     }
     builder.build().map_err(|error| {
         let reason = match error {
-            regex::Error::CompiledTooBig(_) => "it is too large when compiled; make its repetitions smaller".into(),
-            other => other.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
+            regex::Error::CompiledTooBig(_) => {
+                "it is too large when compiled; make its repetitions smaller".into()
+            }
+            other => {
+                other.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+            }
         };
         Error::invalid(format!("the regular expression {:?} cannot be used: {reason}", shorten(pattern)))
     })

@@ -29,14 +29,18 @@ impl Display for Expr {
                 Self::IsNull(operand) => write!(f, "{} IS NOT NULL", within(operand, binding::SUM)),
                 Self::In(operand, list) => in_list(f, operand, " NOT", list),
                 Self::Like { .. } => like(f, inner, " NOT"),
-                Self::Binary(BinaryOp::Regexp, a, b) => infix(f, a, "NOT REGEXP", b, binding::SUM, binding::SUM),
+                Self::Binary(BinaryOp::Regexp, a, b) => {
+                    infix(f, a, "NOT REGEXP", b, binding::SUM, binding::SUM)
+                }
                 Self::Binary(BinaryOp::Distinct, a, b) => {
                     infix(f, a, "IS NOT DISTINCT FROM", b, binding::SUM, binding::SUM)
                 }
                 operand => write!(f, "NOT {}", within(operand, binding::SUM)),
             },
             // a number would become a negative literal
-            Self::Negate(operand) if matches!(operand.as_ref(), Self::Literal(_)) => write!(f, "-({operand})"),
+            Self::Negate(operand) if matches!(operand.as_ref(), Self::Literal(_)) => {
+                write!(f, "-({operand})")
+            }
             Self::Negate(operand) => write!(f, "-{}", within(operand, binding::ATOM)),
             Self::Binary(op, a, b) => {
                 let (left, right) = sides(*op);
@@ -165,9 +169,11 @@ fn sides(op: BinaryOp) -> (u8, u8) {
         BinaryOp::Or => (binding::OR, binding::OR),
         BinaryOp::And => (binding::AND, binding::AND),
         BinaryOp::Add | BinaryOp::Subtract => (binding::SUM, binding::PRODUCT),
-        BinaryOp::Multiply | BinaryOp::Divide | BinaryOp::IntegerDivide | BinaryOp::Modulo | BinaryOp::Concat => {
-            (binding::PRODUCT, binding::SIGN)
-        }
+        BinaryOp::Multiply
+        | BinaryOp::Divide
+        | BinaryOp::IntegerDivide
+        | BinaryOp::Modulo
+        | BinaryOp::Concat => (binding::PRODUCT, binding::SIGN),
         // comparisons do not chain
         _ => (binding::SUM, binding::SUM),
     }
@@ -216,7 +222,9 @@ fn like(f: &mut Formatter<'_>, expression: &Expr, not: &str) -> fmt::Result {
 fn call(f: &mut Formatter<'_>, function: Function, arguments: &[Expr]) -> fmt::Result {
     if function.name() == "extract" {
         return match arguments {
-            [Expr::Literal(Value::Text(part)), of] if part.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') => {
+            [Expr::Literal(Value::Text(part)), of]
+                if part.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') =>
+            {
                 write!(f, "extract({part} FROM {of})")
             }
             _ => {
@@ -270,11 +278,51 @@ fn quoted(f: &mut Formatter<'_>, text: &str, quote: char) -> fmt::Result {
 
 /// Words that the grammar takes for something else where a field could stand.
 const RESERVED: &[&str] = &[
-    "all", "and", "any", "as", "between", "by", "case", "cast", "current_date", "current_time",
-    "current_timestamp", "distinct", "else", "end", "escape", "exists", "false", "from", "group", "having",
-    "ilike", "in", "interval", "is", "like", "limit", "localtime", "localtimestamp", "not", "null",
-    "offset", "on", "or", "order", "regexp", "returning", "select", "some", "then", "trim", "true", "union",
-    "when", "where", "with",
+    "all",
+    "and",
+    "any",
+    "as",
+    "between",
+    "by",
+    "case",
+    "cast",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "distinct",
+    "else",
+    "end",
+    "escape",
+    "exists",
+    "false",
+    "from",
+    "group",
+    "having",
+    "ilike",
+    "in",
+    "interval",
+    "is",
+    "like",
+    "limit",
+    "localtime",
+    "localtimestamp",
+    "not",
+    "null",
+    "offset",
+    "on",
+    "or",
+    "order",
+    "regexp",
+    "returning",
+    "select",
+    "some",
+    "then",
+    "trim",
+    "true",
+    "union",
+    "when",
+    "where",
+    "with",
 ];
 
 fn column(f: &mut Formatter<'_>, name: &str) -> fmt::Result {
@@ -308,8 +356,23 @@ mod tests {
     fn operators() -> impl Strategy<Value = BinaryOp> {
         use BinaryOp::*;
         prop::sample::select(vec![
-            Eq, NotEq, Lt, LtEq, Gt, GtEq, And, Or, Add, Subtract, Multiply, Divide, IntegerDivide, Modulo, Concat,
-            Regexp, Distinct,
+            Eq,
+            NotEq,
+            Lt,
+            LtEq,
+            Gt,
+            GtEq,
+            And,
+            Or,
+            Add,
+            Subtract,
+            Multiply,
+            Divide,
+            IntegerDivide,
+            Modulo,
+            Concat,
+            Regexp,
+            Distinct,
         ])
     }
 
@@ -341,7 +404,12 @@ mod tests {
                 (operators(), boxed(), boxed()).prop_map(|(op, a, b)| Expr::Binary(op, a, b)),
                 (boxed(), prop::collection::vec(inner.clone(), 0..3)).prop_map(|(a, list)| Expr::In(a, list)),
                 (boxed(), boxed(), proptest::option::of(any::<char>()), any::<bool>()).prop_map(
-                    |(operand, pattern, escape, insensitive)| Expr::Like { operand, pattern, escape, insensitive }
+                    |(operand, pattern, escape, insensitive)| Expr::Like {
+                        operand,
+                        pattern,
+                        escape,
+                        insensitive
+                    }
                 ),
                 (prop::collection::vec((inner.clone(), inner.clone()), 1..3), proptest::option::of(boxed()))
                     .prop_map(|(branches, otherwise)| Expr::Case { branches, otherwise }),
@@ -378,17 +446,38 @@ mod tests {
         for word in sqlparser::keywords::ALL_KEYWORDS {
             let name = word.to_lowercase();
             let field = Expr::Column(name.clone());
-            for shape in ["{}", "({})", "{} = 1", "a + {}", "{} IS NULL", "lower({})", "CASE WHEN {} THEN {} ELSE {} END",
-                "{} IN ({}, {})", "NOT {}", "-{}", "{} LIKE {}", "{} AND {}", "{} OR NOT {}", "CAST({} AS int)",
-                "sum({}) FILTER (WHERE {})", "{} || 'x'", "coalesce({}, {})"]
-            {
+            for shape in [
+                "{}",
+                "({})",
+                "{} = 1",
+                "a + {}",
+                "{} IS NULL",
+                "lower({})",
+                "CASE WHEN {} THEN {} ELSE {} END",
+                "{} IN ({}, {})",
+                "NOT {}",
+                "-{}",
+                "{} LIKE {}",
+                "{} AND {}",
+                "{} OR NOT {}",
+                "CAST({} AS int)",
+                "sum({}) FILTER (WHERE {})",
+                "{} || 'x'",
+                "coalesce({}, {})",
+            ] {
                 let text = shape.replace("{}", &field.to_string());
                 let read = expression(&text);
                 let mut found = Vec::new();
                 if let Ok(read) = &read {
-                    read.walk(&mut |e| if let Expr::Column(c) = e { found.push(c.clone()) });
+                    read.walk(&mut |e| {
+                        if let Expr::Column(c) = e {
+                            found.push(c.clone())
+                        }
+                    });
                 }
-                if read.is_err() || found.iter().filter(|c| **c == name).count() != shape.matches("{}").count() {
+                if read.is_err()
+                    || found.iter().filter(|c| **c == name).count() != shape.matches("{}").count()
+                {
                     missing.push(name);
                     break;
                 }

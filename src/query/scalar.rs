@@ -224,10 +224,9 @@ fn time_arithmetic(op: BinaryOp, a: &Value, b: &Value) -> Result<Value> {
             Value::Float(f) => crate::value::whole((f * SECOND).round()),
             _ => return Ok(Value::Null),
         };
-        by.and_then(|by| by.checked_mul(sign))
-            .and_then(|by| us.checked_add(by))
-            .map(Value::Time)
-            .ok_or_else(|| Error::invalid(format!("a time beyond all calendars in {} {op} {}", a.to_text(), b.to_text())))
+        by.and_then(|by| by.checked_mul(sign)).and_then(|by| us.checked_add(by)).map(Value::Time).ok_or_else(
+            || Error::invalid(format!("a time beyond all calendars in {} {op} {}", a.to_text(), b.to_text())),
+        )
     };
     match (op, a, b) {
         (BinaryOp::Subtract, Value::Time(a), Value::Time(b)) => {
@@ -238,5 +237,162 @@ fn time_arithmetic(op: BinaryOp, a: &Value, b: &Value) -> Result<Value> {
         }
         (BinaryOp::Subtract, Value::Time(us), seconds) => moved(*us, seconds, -1),
         _ => Ok(Value::Null),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::functions::FUNCTIONS;
+    use crate::query::parse::expression;
+    use jiff::tz::TimeZone;
+
+    const DOCS: &str = include_str!("../../docs/query.md");
+
+    /// The row that docs/query.md speaks of.
+    fn row(name: &str) -> Value {
+        match name {
+            "status" => Value::Int(404),
+            "ms" => Value::Float(12.5),
+            "path" => Value::text("/docs/Über uns"),
+            "tags" => Value::List(["new".into(), "eu".into()].into()),
+            "ts" => Value::Time(time::parse("2026-03-29T01:30:15.250Z").unwrap()),
+            "props.plan" => Value::text("pro"),
+            _ => Value::Null,
+        }
+    }
+
+    fn shown(text: &str, context: &Context) -> String {
+        let result = expression(text).and_then(|e| evaluate(&e, &row, context));
+        match result {
+            Ok(value) => {
+                let mut out = Vec::new();
+                value.write_json(&mut out);
+                String::from_utf8(out).unwrap()
+            }
+            Err(error) => format!("error: {error}"),
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_docs_are_true() {
+        let mut run = 0;
+        for (fence, zone) in [("```examples\n", "UTC"), ("```examples in Europe/Berlin\n", "Europe/Berlin")] {
+            let context = Context::new(TimeZone::get(zone).unwrap());
+            for block in DOCS.split(fence).skip(1) {
+                let block = block.split("```").next().unwrap();
+                for line in block.lines().filter(|line| !line.trim().is_empty()) {
+                    let (text, wanted) =
+                        line.rsplit_once(" → ").unwrap_or_else(|| panic!("no arrow in {line}"));
+                    assert_eq!(shown(text.trim(), &context), wanted.trim(), "{text}");
+                    run += 1;
+                }
+            }
+        }
+        assert!(run > 150, "only {run} examples were found");
+    }
+
+    #[test]
+    fn the_docs_have_every_function() {
+        for entry in &FUNCTIONS {
+            let wanted = format!("| {} |", entry.doc);
+            assert!(
+                DOCS.lines()
+                    .any(|line| line.starts_with(&format!("| `{}(", entry.name)) && line.ends_with(&wanted)),
+                "docs/query.md has no row for {} that ends with {wanted}",
+                entry.name
+            );
+        }
+    }
+
+    #[test]
+    fn logic_is_three_valued() {
+        let values = [Value::Bool(true), Value::Bool(false), Value::Null];
+        let and = ["true", "false", "", "false", "false", "false", "", "false", ""];
+        let or = ["true", "true", "true", "true", "false", "", "true", "", ""];
+        for (op, table) in [(BinaryOp::And, and), (BinaryOp::Or, or)] {
+            for (i, (a, b)) in values.iter().flat_map(|a| values.iter().map(move |b| (a, b))).enumerate() {
+                assert_eq!(binary(op, a, b).unwrap().to_text(), table[i], "{a:?} {op} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_decided_condition_asks_no_further() {
+        let context = Context::new(TimeZone::UTC);
+        for (text, wanted) in [
+            ("false and 9223372036854775807 + 1 > 0", "false"),
+            ("true or 9223372036854775807 + 1 > 0", "true"),
+            ("case when true then 1 else 9223372036854775807 + 1 end", "1"),
+            (
+                "9223372036854775807 + 1 > 0 and false",
+                "error: integer overflow in 9223372036854775807 + 1; cast one side to float",
+            ),
+        ] {
+            assert_eq!(shown(text, &context), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_operator_panics_and_null_gives_null() {
+        use BinaryOp::*;
+        let values = [
+            Value::Null,
+            Value::Bool(true),
+            Value::Int(i64::MIN),
+            Value::Int(-1),
+            Value::Int(0),
+            Value::Float(f64::MAX),
+            Value::Float(-0.0),
+            Value::Time(i64::MIN),
+            Value::Time(i64::MAX),
+            Value::text("2026-01-01"),
+            Value::text("["),
+            Value::List([].into()),
+            Value::Json("[1]".into()),
+        ];
+        let all = [
+            Eq,
+            NotEq,
+            Lt,
+            LtEq,
+            Gt,
+            GtEq,
+            And,
+            Or,
+            Add,
+            Subtract,
+            Multiply,
+            Divide,
+            IntegerDivide,
+            Modulo,
+            Concat,
+            Regexp,
+            Distinct,
+        ];
+        for op in all {
+            for a in &values {
+                for b in &values {
+                    let result = binary(op, a, b);
+                    let nulls = a.is_null() || b.is_null();
+                    if nulls && !matches!(op, And | Or | Distinct) {
+                        assert!(result.unwrap().is_null(), "{a:?} {op} {b:?}");
+                    }
+                }
+            }
+        }
+        for value in &values {
+            let _ = negate(value);
+            not(value);
+            for (to, _) in crate::fields::FieldType::ALL {
+                cast(value, to);
+            }
+        }
+    }
+
+    #[test]
+    fn an_aggregate_is_no_matter_of_one_row() {
+        let error = shown("1 + count(*)", &Context::new(TimeZone::UTC));
+        assert!(error.starts_with("error: internal error: count(*)"), "{error}");
     }
 }

@@ -118,10 +118,17 @@ pub static FUNCTIONS: [ScalarFunction; 34] = [
     function("trim", (1, 2), TEXT, "without spaces (or the given characters) at both ends", text::trim),
     function("ltrim", (1, 2), TEXT, "the same at the beginning only", text::ltrim),
     function("rtrim", (1, 2), TEXT, "the same at the end only", text::rtrim),
-    function("concat", (1, ANY), TEXT, "all arguments as one text; nulls are left out", text::concat).seeing_nulls(),
+    function("concat", (1, ANY), TEXT, "all arguments as one text; nulls are left out", text::concat)
+        .seeing_nulls(),
     function("starts_with", (2, 2), BOOL, "whether a text begins with another", text::starts_with),
     function("ends_with", (2, 2), BOOL, "whether a text ends with another", text::ends_with),
-    function("contains", (2, 2), BOOL, "whether a list has an entry, or a text holds another", text::contains),
+    function(
+        "contains",
+        (2, 2),
+        BOOL,
+        "whether a list has an entry, or a text holds another",
+        text::contains,
+    ),
     function(
         "regexp_replace",
         (3, 4),
@@ -134,12 +141,20 @@ pub static FUNCTIONS: [ScalarFunction; 34] = [
         .seeing_nulls(),
     function("nullif", (2, 2), Returns::First, "null where both are equal, else the first", number::nullif)
         .seeing_nulls(),
-    function("least", (1, ANY), Returns::Common, "the smallest; nulls are left out", number::least).seeing_nulls(),
+    function("least", (1, ANY), Returns::Common, "the smallest; nulls are left out", number::least)
+        .seeing_nulls(),
     function("greatest", (1, ANY), Returns::Common, "the largest; nulls are left out", number::greatest)
         .seeing_nulls(),
-    function("round", (1, 2), Returns::First, "rounded half away from zero, to so many digits", number::round),
+    function(
+        "round",
+        (1, 2),
+        Returns::First,
+        "rounded half away from zero, to so many digits",
+        number::round,
+    ),
     function("floor", (1, 1), Returns::First, "the whole number at or below", number::floor),
-    function("ceil", (1, 1), Returns::First, "the whole number at or above", number::ceil).alias(&["ceiling"]),
+    function("ceil", (1, 1), Returns::First, "the whole number at or above", number::ceil)
+        .alias(&["ceiling"]),
     function("trunc", (1, 1), Returns::First, "without its fraction", number::trunc),
     function("abs", (1, 1), Returns::First, "without its sign", number::abs),
     function("sign", (1, 1), INT, "-1, 0 or 1", number::sign),
@@ -153,7 +168,7 @@ impl Function {
     /// The function of a name or alias, in any case.
     pub fn find(name: &str) -> Option<Self> {
         let same = |known: &&str| known.eq_ignore_ascii_case(name);
-        FUNCTIONS.iter().find(|f| same(&f.name) || f.aliases.iter().any(|alias| same(&alias))).map(Self)
+        FUNCTIONS.iter().find(|f| same(&f.name) || f.aliases.iter().any(same)).map(Self)
     }
 
     /// The function that is this bucket.

@@ -55,7 +55,8 @@ pub(super) fn round(arguments: &[Value], _: &Context) -> Result<Value> {
 
 fn round_integer(number: i64, digits: i64) -> Result<Value> {
     // 10^19 is more than twice any i64
-    let Some(unit) = u32::try_from(-digits).ok().and_then(|d| 10i128.checked_pow(d)).filter(|u| *u <= 10i128.pow(19))
+    let Some(unit) =
+        u32::try_from(-digits).ok().and_then(|d| 10i128.checked_pow(d)).filter(|u| *u <= 10i128.pow(19))
     else {
         return Ok(Value::Int(0));
     };

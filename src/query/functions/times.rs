@@ -85,7 +85,9 @@ pub(crate) fn part_name(name: &str) -> Result<&'static str> {
 pub(super) fn extract(arguments: &[Value], context: &Context) -> Result<Value> {
     let [name, value] = arguments else { return Ok(Value::Null) };
     let name = part_name(&name.to_text())?;
-    let (Some((_, _, read)), Some(zoned)) = (part(name), zoned(value, context)) else { return Ok(Value::Null) };
+    let (Some((_, _, read)), Some(zoned)) = (part(name), zoned(value, context)) else {
+        return Ok(Value::Null);
+    };
     Ok(Value::Int(read(&zoned)))
 }
 
@@ -98,7 +100,8 @@ pub(super) fn epoch(arguments: &[Value], _: &Context) -> Result<Value> {
 pub(super) fn strftime(arguments: &[Value], context: &Context) -> Result<Value> {
     let [first, second] = arguments else { return Ok(Value::Null) };
     let is_format = |value: &Value| matches!(value, Value::Text(text) if text.contains('%'));
-    let (format, value) = if is_format(first) || !is_format(second) { (first, second) } else { (second, first) };
+    let (format, value) =
+        if is_format(first) || !is_format(second) { (first, second) } else { (second, first) };
     let format = format.to_text();
     // a directive writes some dozens of bytes at most
     check_text_length(format.len().saturating_mul(64))?;

@@ -97,22 +97,23 @@ impl Reader<'_> {
         place: Place,
         at: Option<Location>,
     ) -> Result<Expr> {
-        match place {
-            Place::Anywhere => {}
-            Place::Where => {
-                let hint = "rows are filtered before they are grouped; put it into HAVING";
-                return Err(self.error(at, &format!("{name}() is an aggregate and cannot stand here: {hint}")));
-            }
-            Place::Aggregate => {
-                return Err(self.error(at, &format!("{name}() is an aggregate and cannot stand in another")));
-            }
+        let reason = match place {
+            Place::Anywhere => None,
+            Place::Where => Some("stand here: rows are filtered before they are grouped; put it into HAVING"),
+            Place::Key => Some("stand here; an aggregate belongs into SELECT, HAVING or ORDER BY"),
+            Place::Aggregate => Some("stand in another"),
+        };
+        if let Some(reason) = reason {
+            return Err(self.error(at, &format!("{name}() is an aggregate and cannot {reason}")));
         }
         let (distinct, arguments) = self.arguments(call, Place::Aggregate, at)?;
         let function = match (function, distinct) {
             (AggregateFunction::Count, true) => AggregateFunction::Uniq,
             (other, false) => other,
             // a value counts once or often: these do not see it
-            (other @ (AggregateFunction::Uniq | AggregateFunction::Min | AggregateFunction::Max), true) => other,
+            (other @ (AggregateFunction::Uniq | AggregateFunction::Min | AggregateFunction::Max), true) => {
+                other
+            }
             _ => return Err(self.error(at, &format!("{name}(DISTINCT ..) is not answered"))),
         };
         let (function, argument) = self.aggregate_argument(name, function, arguments, at)?;
@@ -131,24 +132,30 @@ impl Reader<'_> {
         let given = (arguments.next(), arguments.next(), arguments.next());
         match (function, given) {
             (AggregateFunction::Count, (None | Some(Argument::Star), None, None)) => Ok((function, None)),
-            (AggregateFunction::Quantile(_), (Some(Argument::Expression(x)), Some(Argument::Expression(q)), None))
-                if name == QUANTILE =>
-            {
-                match q {
-                    Expr::Literal(Value::Float(q)) if (0.0..=1.0).contains(&q) => {
-                        Ok((AggregateFunction::Quantile(q), Some(x)))
-                    }
-                    Expr::Literal(Value::Int(q @ 0..=1)) => Ok((AggregateFunction::Quantile(q as f64), Some(x))),
-                    _ => Err(self.error(at, "quantile(x, q) takes a number from 0 to 1 as q, as in quantile(x, 0.95)")),
+            (
+                AggregateFunction::Quantile(_),
+                (Some(Argument::Expression(x)), Some(Argument::Expression(q)), None),
+            ) if name == QUANTILE => match q {
+                Expr::Literal(Value::Float(q)) if (0.0..=1.0).contains(&q) => {
+                    Ok((AggregateFunction::Quantile(q), Some(x)))
                 }
-            }
+                Expr::Literal(Value::Int(q @ 0..=1)) => Ok((AggregateFunction::Quantile(q as f64), Some(x))),
+                _ => {
+                    Err(self
+                        .error(at, "quantile(x, q) takes a number from 0 to 1 as q, as in quantile(x, 0.95)"))
+                }
+            },
             (_, (Some(Argument::Expression(x)), None, None)) if name != QUANTILE => Ok((function, Some(x))),
             _ => {
                 let wanted = match (name, function) {
                     (QUANTILE, _) => "two arguments, as in quantile(x, 0.95)",
                     (_, AggregateFunction::Count) => "one argument or none",
-                    (_, AggregateFunction::Min) => "one argument; the smallest of several values is least(a, b)",
-                    (_, AggregateFunction::Max) => "one argument; the largest of several values is greatest(a, b)",
+                    (_, AggregateFunction::Min) => {
+                        "one argument; the smallest of several values is least(a, b)"
+                    }
+                    (_, AggregateFunction::Max) => {
+                        "one argument; the largest of several values is greatest(a, b)"
+                    }
                     _ => "one argument",
                 };
                 Err(self.error(at, &format!("{name}() takes {wanted}")))
@@ -156,7 +163,12 @@ impl Reader<'_> {
         }
     }
 
-    fn arguments(&mut self, call: &Call, place: Place, at: Option<Location>) -> Result<(bool, Vec<Argument>)> {
+    fn arguments(
+        &mut self,
+        call: &Call,
+        place: Place,
+        at: Option<Location>,
+    ) -> Result<(bool, Vec<Argument>)> {
         let list = match &call.args {
             FunctionArguments::List(list) => list,
             FunctionArguments::None => return Ok((false, Vec::new())),
@@ -205,7 +217,11 @@ fn canonical(function: Function, arguments: Vec<Expr>) -> Result<Expr> {
 }
 
 fn aggregate_function(name: &str) -> Option<AggregateFunction> {
-    AGGREGATES.iter().find(|(known, _)| *known == name).map(|(_, function)| *function).or_else(|| percentile(name))
+    AGGREGATES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, function)| *function)
+        .or_else(|| percentile(name))
 }
 
 /// `p5`, `p50`, `p95` are percent; with more digits they begin with 99: `p999` is 0.999.

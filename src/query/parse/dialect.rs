@@ -82,12 +82,14 @@ impl<'a> Text<'a> {
                 source.len()
             )));
         }
-        let line_starts = std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let line_starts =
+            std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at + 1)).collect();
         let mut text = Self { source, what, tokens: Vec::new(), line_starts };
         let tokens = Tokenizer::new(&WindrowDialect, source)
             .tokenize_with_location()
             .map_err(|error| text.error(Some(error.location), &error.message))?;
-        text.tokens = tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF)).collect();
+        text.tokens =
+            tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF)).collect();
         if text.tokens.is_empty() {
             return Err(Error::invalid(format!("{what} is empty")));
         }
@@ -116,7 +118,8 @@ impl<'a> Text<'a> {
     pub fn error(&self, at: Option<Location>, message: &str) -> Error {
         let end = || {
             let line = self.line_starts.len();
-            let last = self.line_starts.last().and_then(|start| self.source.get(*start..)).unwrap_or_default();
+            let last =
+                self.line_starts.last().and_then(|start| self.source.get(*start..)).unwrap_or_default();
             Location { line: line as u64, column: last.chars().count() as u64 + 1 }
         };
         let at = at.filter(|location| location.line > 0).unwrap_or_else(end);
@@ -140,7 +143,10 @@ impl<'a> Text<'a> {
             }
             None => (message, None),
         };
-        let message = message.replacen("Expected: ", "expected ", 1).replacen("Expected ", "expected ", 1).replacen(", found: EOF", ", found its end", 1);
+        let message = message
+            .replacen("Expected: ", "expected ", 1)
+            .replacen("Expected ", "expected ", 1)
+            .replacen(", found: EOF", ", found its end", 1);
         self.error(at, &message.replacen(", found: ", ", found ", 1))
     }
 
@@ -189,7 +195,9 @@ impl<'a> Text<'a> {
             if open.last().is_some_and(|level| level.depth() > CHAIN) {
                 return Err(self.error(
                     Some(token.span.start),
-                    &format!("more than {CHAIN} words and operators in one chain; use x IN (..) for many values"),
+                    &format!(
+                        "more than {CHAIN} words and operators in one chain; use x IN (..) for many values"
+                    ),
                 ));
             }
             if open.len() > NESTING {
@@ -200,7 +208,10 @@ impl<'a> Text<'a> {
     }
 
     fn too_deep(&self) -> Error {
-        Error::invalid(format!("{} nests deeper than {NESTING} levels; take some parentheses out of it", self.what))
+        Error::invalid(format!(
+            "{} nests deeper than {NESTING} levels; take some parentheses out of it",
+            self.what
+        ))
     }
 }
 

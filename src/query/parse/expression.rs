@@ -1,7 +1,5 @@
 //! sqlparser's tree of one expression to ours. What SQL knows and Windrow does not is refused here, by name and place.
 
-use std::fmt::Display;
-
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, CeilFloorKind, DataType, Expr as Tree, Ident, TrimWhereField, TypedString,
     UnaryOperator, Value as Written, ValueWithSpan,
@@ -18,6 +16,7 @@ use crate::value::Value;
 
 use super::dialect::Text;
 use super::names::Copies;
+use super::types::field_type;
 
 /// Levels of an expression at most, chains of AND and OR not counted: every recursion over it must fit the stack.
 const DEPTH: usize = 128;
@@ -29,6 +28,8 @@ pub(super) enum Place {
     Anywhere,
     /// Rows are filtered before they are grouped.
     Where,
+    /// A group key, a LIMIT.
+    Key,
     /// In the argument or filter of an aggregate.
     Aggregate,
 }
@@ -148,8 +149,12 @@ impl<'a> Reader<'a> {
 
     fn unsupported(&self, tree: &Tree) -> Error {
         let what = match tree {
-            Tree::Subquery(_) | Tree::Exists { .. } | Tree::InSubquery { .. } => "subqueries are not answered yet",
-            Tree::AnyOp { .. } | Tree::AllOp { .. } => "ANY and ALL are not answered; use x IN (..) or contains(list, x)",
+            Tree::Subquery(_) | Tree::Exists { .. } | Tree::InSubquery { .. } => {
+                "subqueries are not answered yet"
+            }
+            Tree::AnyOp { .. } | Tree::AllOp { .. } => {
+                "ANY and ALL are not answered; use x IN (..) or contains(list, x)"
+            }
             Tree::Interval(_) => {
                 "intervals are not answered yet; add a number of seconds to a time, or compare with a time as text"
             }
@@ -183,9 +188,10 @@ impl<'a> Reader<'a> {
     fn unary(&mut self, op: UnaryOperator, operand: &Tree, place: Place) -> Result<Expr> {
         match (op, operand) {
             // -9223372036854775808 has no positive
-            (UnaryOperator::Minus, Tree::Value(ValueWithSpan { value: Written::Number(digits, _), span })) => {
-                self.number(&format!("-{digits}"), span.start).map(Expr::Literal)
-            }
+            (
+                UnaryOperator::Minus,
+                Tree::Value(ValueWithSpan { value: Written::Number(digits, _), span }),
+            ) => self.number(&format!("-{digits}"), span.start).map(Expr::Literal),
             (UnaryOperator::Minus, _) => Ok(Expr::Negate(self.boxed(operand, place)?)),
             (UnaryOperator::Plus, _) => self.read(operand, place),
             (UnaryOperator::Not, _) => Ok(not(self.read(operand, place)?)),
@@ -198,7 +204,9 @@ impl<'a> Reader<'a> {
             let hint = match op {
                 BinaryOperator::PGRegexMatch | BinaryOperator::Match => "; use REGEXP",
                 BinaryOperator::Glob => "; use LIKE or REGEXP",
-                BinaryOperator::Arrow | BinaryOperator::LongArrow => "; nested fields have dotted names: \"props.plan\"",
+                BinaryOperator::Arrow | BinaryOperator::LongArrow => {
+                    "; nested fields have dotted names: \"props.plan\""
+                }
                 _ => "",
             };
             return Err(self.error(location(left), &format!("the operator {op} is not answered{hint}")));
@@ -245,9 +253,10 @@ impl<'a> Reader<'a> {
                 };
                 (*negated, like)
             }
-            Tree::RLike { negated, expr, pattern, .. } => {
-                (*negated, Expr::Binary(BinaryOp::Regexp, self.boxed(expr, place)?, self.boxed(pattern, place)?))
-            }
+            Tree::RLike { negated, expr, pattern, .. } => (
+                *negated,
+                Expr::Binary(BinaryOp::Regexp, self.boxed(expr, place)?, self.boxed(pattern, place)?),
+            ),
             _ => return Err(self.unsupported(tree)),
         };
         Ok(if negated { not(read) } else { read })
@@ -278,7 +287,9 @@ impl<'a> Reader<'a> {
         for CaseWhen { condition, result } in conditions {
             let condition = self.read(condition, place)?;
             let condition = match &operand {
-                Some(operand) => Expr::Binary(BinaryOp::Eq, Box::new(self.copies.copy(operand)?), Box::new(condition)),
+                Some(operand) => {
+                    Expr::Binary(BinaryOp::Eq, Box::new(self.copies.copy(operand)?), Box::new(condition))
+                }
                 None => condition,
             };
             branches.push((condition, self.read(result, place)?));
@@ -309,7 +320,9 @@ impl<'a> Reader<'a> {
     fn rounded(&mut self, name: &str, operand: &Tree, kind: &CeilFloorKind, place: Place) -> Result<Expr> {
         use sqlparser::ast::DateTimeField::NoDateTime;
         if !matches!(kind, CeilFloorKind::DateTimeField(NoDateTime)) {
-            return Err(self.error(location(operand), &format!("{name}() takes one argument; see round(x, digits)")));
+            return Err(
+                self.error(location(operand), &format!("{name}() takes one argument; see round(x, digits)"))
+            );
         }
         let operand = self.read(operand, place)?;
         self.named_call(name, vec![operand])
@@ -338,7 +351,10 @@ impl<'a> Reader<'a> {
         };
         if value.is_null() {
             let shown = crate::query::matcher::shorten(&text);
-            return Err(self.error(at, &format!("'{shown}' is no {to}; a time is '2026-01-31' or '2026-01-31T10:00:00Z'")));
+            return Err(self.error(
+                at,
+                &format!("'{shown}' is no {to}; a time is '2026-01-31' or '2026-01-31T10:00:00Z'"),
+            ));
         }
         Ok(Expr::Literal(value))
     }
@@ -351,7 +367,10 @@ impl<'a> Reader<'a> {
             Written::Boolean(value) => Ok(Value::Bool(*value)),
             Written::Null => Ok(Value::Null),
             Written::Placeholder(name) => self.parameter(name, at),
-            _ => Err(self.error(Some(at), "this form of a constant is not known; text stands in single quotes")),
+            _ => {
+                Err(self
+                    .error(Some(at), "this form of a constant is not known; text stands in single quotes"))
+            }
         }
     }
 
@@ -374,7 +393,10 @@ impl<'a> Reader<'a> {
         let number = name.strip_prefix(['?', '$']).and_then(|digits| digits.parse::<usize>().ok());
         match number.and_then(|n| values.get(n.checked_sub(1)?)) {
             Some(value) => Ok(super::json::value(value)),
-            None => Err(self.error(Some(at), &format!("there is no parameter {name}; {} are given", values.len()))),
+            None => {
+                Err(self
+                    .error(Some(at), &format!("there is no parameter {name}; {} are given", values.len())))
+            }
         }
     }
 }
@@ -412,42 +434,6 @@ fn binary_op(op: &BinaryOperator) -> Option<BinaryOp> {
         BinaryOperator::Regexp => BinaryOp::Regexp,
         _ => return None,
     })
-}
-
-/// The types that CAST knows, by the names of SQLite, PostgreSQL, DuckDB and our own.
-const TYPES: [(FieldType, &[&str]); 7] = [
-    (
-        FieldType::Int,
-        &["int", "integer", "bigint", "smallint", "tinyint", "int2", "int4", "int8", "int16", "int32", "int64", "signed"],
-    ),
-    (
-        FieldType::Float,
-        &["float", "double", "double precision", "real", "float4", "float8", "float32", "float64", "numeric", "decimal"],
-    ),
-    (FieldType::Bool, &["bool", "boolean"]),
-    (FieldType::String, &["string", "text", "varchar", "char", "character varying", "character"]),
-    (
-        FieldType::Time,
-        &["time", "timestamp", "datetime", "timestamptz", "timestamp with time zone", "timestamp without time zone"],
-    ),
-    (FieldType::Strings, &["strings", "text[]", "varchar[]"]),
-    (FieldType::Json, &["json", "jsonb"]),
-];
-
-fn field_type(data_type: &DataType) -> Result<FieldType> {
-    let name = shown(data_type).to_lowercase();
-    TYPES.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(to, _)| *to).ok_or_else(|| {
-        let known = TYPES.iter().flat_map(|(_, names)| names.iter().copied());
-        let hint = crate::error::nearest(&name, known);
-        Error::invalid(format!(
-            "there is no type {}{hint}; types are int, float, bool, string, time, date, strings, json, without a length",
-            name.to_uppercase()
-        ))
-    })
-}
-
-fn shown(written: &impl Display) -> String {
-    crate::query::matcher::shorten(&written.to_string())
 }
 
 /// Where an expression begins, as far as it is found without going deep.

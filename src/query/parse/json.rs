@@ -20,8 +20,8 @@ const BODY_BYTES: usize = 1 << 20;
 
 /// The keys of a query; `compare` and `fill` are known and not answered yet.
 const KEYS: [&str; 14] = [
-    "from", "select", "by", "where", "range", "tz", "having", "order", "limit", "offset", "distinct", "cache",
-    "fill", "compare",
+    "from", "select", "by", "where", "range", "tz", "having", "order", "limit", "offset", "distinct",
+    "cache", "fill", "compare",
 ];
 
 /// Reads a JSON query; `now_us` is what `{"last": "7d"}` counts back from.
@@ -35,12 +35,17 @@ const KEYS: [&str; 14] = [
 /// ```
 pub fn json(body: &[u8], now_us: i64) -> Result<Query> {
     if body.len() > BODY_BYTES {
-        return Err(Error::TooLarge(format!("the query has {} bytes; {BODY_BYTES} is the limit", body.len())));
+        return Err(Error::TooLarge(format!(
+            "the query has {} bytes; {BODY_BYTES} is the limit",
+            body.len()
+        )));
     }
     let body: Json = serde_json::from_slice(body)
         .map_err(|error| Error::invalid(format!("the query is no JSON: {error}")))?;
     let Json::Object(body) = body else {
-        return Err(Error::invalid("a query is a JSON object, as in {\"from\": \"events\", \"select\": [\"count()\"]}"));
+        return Err(Error::invalid(
+            "a query is a JSON object, as in {\"from\": \"events\", \"select\": [\"count()\"]}",
+        ));
     };
     let body = Object { map: &body, pointer: String::new() };
     body.check_keys(&KEYS)?;
@@ -59,7 +64,8 @@ pub(super) fn value(json: &Json) -> Value {
         },
         Json::String(text) => Value::text(text.as_str()),
         Json::Array(items) => {
-            let texts: Option<Vec<Arc<str>>> = items.iter().map(|item| item.as_str().map(Arc::from)).collect();
+            let texts: Option<Vec<Arc<str>>> =
+                items.iter().map(|item| item.as_str().map(Arc::from)).collect();
             texts.map_or_else(|| Value::Json(json.to_string().into()), |texts| Value::List(texts.into()))
         }
         Json::Object(_) => Value::Json(json.to_string().into()),
@@ -207,7 +213,9 @@ fn zone(body: &Object<'_>) -> Result<TimeZone> {
     TimeZone::get(name).map_err(|_| {
         let known: Vec<String> = jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
         let hint = nearest(name, known.iter().map(String::as_str));
-        Error::invalid(format!("/tz: there is no time zone {name:?}{hint}; write a name such as \"Europe/Berlin\""))
+        Error::invalid(format!(
+            "/tz: there is no time zone {name:?}{hint}; write a name such as \"Europe/Berlin\""
+        ))
     })
 }
 

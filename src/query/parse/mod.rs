@@ -9,6 +9,7 @@ mod expression;
 mod json;
 mod names;
 mod sql;
+mod types;
 
 use sqlparser::ast::SelectItem;
 use sqlparser::tokenizer::Token;
@@ -89,5 +90,7 @@ fn read_item(reader: &mut Reader<'_>, tree: &SelectItem, written: &str) -> Resul
     }
 }
 
+#[cfg(test)]
+mod query_tests;
 #[cfg(test)]
 mod tests;

@@ -51,7 +51,12 @@ impl Names<'_> {
     }
 
     /// The same, where a whole number alone is the position of an output column.
-    pub(super) fn resolve_position(&self, expression: Expr, copies: &mut Copies, clause: &str) -> Result<Expr> {
+    pub(super) fn resolve_position(
+        &self,
+        expression: Expr,
+        copies: &mut Copies,
+        clause: &str,
+    ) -> Result<Expr> {
         let Expr::Literal(Value::Int(position)) = expression else { return self.resolve(expression, copies) };
         let item = usize::try_from(position).ok().and_then(|p| self.items.get(p.checked_sub(1)?));
         match item {

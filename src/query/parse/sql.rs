@@ -3,8 +3,8 @@
 
 use jiff::tz::TimeZone;
 use sqlparser::ast::{
-    Distinct, Expr as Tree, GroupByExpr, LimitClause, OrderByExpr, OrderByKind, OrderBySort, Query as QueryTree,
-    Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
+    Distinct, Expr as Tree, GroupByExpr, LimitClause, OrderByExpr, OrderByKind, OrderBySort,
+    Query as QueryTree, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
 };
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::Token;
@@ -54,7 +54,13 @@ pub fn sql(text: &str, parameters: &[serde_json::Value]) -> Result<Query> {
     query(&mut reader, &tree, select, from.0, &text)
 }
 
-fn query(reader: &mut Reader<'_>, tree: &QueryTree, select: &Select, from: String, text: &Text<'_>) -> Result<Query> {
+fn query(
+    reader: &mut Reader<'_>,
+    tree: &QueryTree,
+    select: &Select,
+    from: String,
+    text: &Text<'_>,
+) -> Result<Query> {
     let all_fields = is_star(&select.projection, &reader.qualifiers);
     let items = if all_fields { Vec::new() } else { items(reader, select, text)? };
     let filter = select.selection.as_ref().map(|tree| reader.read(tree, Place::Where)).transpose()?;
@@ -72,9 +78,10 @@ fn query(reader: &mut Reader<'_>, tree: &QueryTree, select: &Select, from: Strin
         None => Vec::new(),
     };
     let (limit, offset) = match &tree.limit_clause {
-        Some(LimitClause::LimitOffset { limit, offset, .. }) => {
-            (count(reader, limit.as_ref(), "LIMIT")?, count(reader, offset.as_ref().map(|o| &o.value), "OFFSET")?)
-        }
+        Some(LimitClause::LimitOffset { limit, offset, .. }) => (
+            count(reader, limit.as_ref(), "LIMIT")?,
+            count(reader, offset.as_ref().map(|o| &o.value), "OFFSET")?,
+        ),
         Some(LimitClause::OffsetCommaLimit { offset, limit }) => {
             (count(reader, Some(limit), "LIMIT")?, count(reader, Some(offset), "OFFSET")?)
         }
@@ -131,12 +138,15 @@ fn check_first_word(text: &Text<'_>) -> Result<()> {
     match &first.token {
         Token::Word(word) if word.keyword == Keyword::SELECT => match text.tokens.get(1) {
             Some(next) if matches!(&next.token, Token::Word(word) if word.keyword == Keyword::FROM) => {
-                Err(text.error(Some(next.span.start), "SELECT names no column; name some, or * for all fields"))
+                Err(text
+                    .error(Some(next.span.start), "SELECT names no column; name some, or * for all fields"))
             }
             _ => Ok(()),
         },
         Token::Word(word) if word.keyword == Keyword::WITH => Err(not_yet("common table expressions (WITH)")),
-        Token::LParen => Err(text.error(Some(first.span.start), "write the SELECT without parentheses around it")),
+        Token::LParen => {
+            Err(text.error(Some(first.span.start), "write the SELECT without parentheses around it"))
+        }
         other => {
             let shown = crate::query::matcher::shorten(&other.to_string());
             Err(Error::invalid(format!(
@@ -159,7 +169,8 @@ fn plain_select(tree: &QueryTree) -> Result<&Select> {
         SetExpr::Query(_) | SetExpr::Table(_) | SetExpr::Values(_) => return Err(not_yet("subqueries")),
         _ => return Err(Error::invalid("only SELECT is allowed")),
     };
-    let limit_by = matches!(&tree.limit_clause, Some(LimitClause::LimitOffset { limit_by, .. }) if !limit_by.is_empty());
+    let limit_by =
+        matches!(&tree.limit_clause, Some(LimitClause::LimitOffset { limit_by, .. }) if !limit_by.is_empty());
     let grouping = match &select.group_by {
         GroupByExpr::All(modifiers) | GroupByExpr::Expressions(_, modifiers) => !modifiers.is_empty(),
     };
@@ -173,9 +184,15 @@ fn plain_select(tree: &QueryTree) -> Result<&Select> {
         (matches!(select.distinct, Some(Distinct::On(_))), "SELECT DISTINCT ON clauses"),
         (grouping, "GROUP BY modifiers"),
         (!select.named_window.is_empty() || select.qualify.is_some(), "windows (WINDOW, QUALIFY)"),
-        (!select.lateral_views.is_empty() || !select.connect_by.is_empty(), "LATERAL VIEW and CONNECT BY clauses"),
+        (
+            !select.lateral_views.is_empty() || !select.connect_by.is_empty(),
+            "LATERAL VIEW and CONNECT BY clauses",
+        ),
         (select.prewhere.is_some() || select.exclude.is_some(), "PREWHERE and EXCLUDE clauses"),
-        (!select.cluster_by.is_empty() || !select.distribute_by.is_empty(), "CLUSTER BY and DISTRIBUTE BY clauses"),
+        (
+            !select.cluster_by.is_empty() || !select.distribute_by.is_empty(),
+            "CLUSTER BY and DISTRIBUTE BY clauses",
+        ),
         (!select.sort_by.is_empty(), "SORT BY clauses"),
         (select.value_table_mode.is_some() || select.select_modifiers.is_some(), "modifiers of SELECT"),
     ];
@@ -188,7 +205,11 @@ fn plain_select(tree: &QueryTree) -> Result<&Select> {
 /// The dataset after FROM, and its alias.
 fn dataset(from: &[TableWithJoins]) -> Result<(String, Option<String>)> {
     let table = match from {
-        [] => return Err(Error::invalid("there is no FROM: name the dataset, as in SELECT count(*) FROM events")),
+        [] => {
+            return Err(Error::invalid(
+                "there is no FROM: name the dataset, as in SELECT count(*) FROM events",
+            ));
+        }
         [table] if table.joins.is_empty() => table,
         _ => return Err(not_yet("joins")),
     };
@@ -205,8 +226,11 @@ fn dataset(from: &[TableWithJoins]) -> Result<(String, Option<String>)> {
             sample: None,
             index_hints,
         } if with_hints.is_empty() && partitions.is_empty() && index_hints.is_empty() => {
-            let Some(dataset) = name.0.first().and_then(|part| part.as_ident()).filter(|_| name.0.len() == 1) else {
-                return Err(Error::invalid(format!("{name} is no dataset: its name has one part, without a schema")));
+            let Some(dataset) = name.0.first().and_then(|part| part.as_ident()).filter(|_| name.0.len() == 1)
+            else {
+                return Err(Error::invalid(format!(
+                    "{name} is no dataset: its name has one part, without a schema"
+                )));
             };
             if alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
                 return Err(not_yet("names for the columns of a table"));
@@ -259,10 +283,12 @@ fn written_items<'a>(text: &Text<'a>) -> Vec<&'a str> {
         match &token.token {
             Token::LParen | Token::LBracket => depth += 1,
             Token::RParen | Token::RBracket => depth = depth.saturating_sub(1),
-            Token::Word(word) if i == start && matches!(word.keyword, Keyword::DISTINCT | Keyword::ALL) => {
-                if out.is_empty() {
-                    start = i + 1;
-                }
+            Token::Word(word)
+                if i == start
+                    && out.is_empty()
+                    && matches!(word.keyword, Keyword::DISTINCT | Keyword::ALL) =>
+            {
+                start = i + 1;
             }
             Token::Comma if depth == 0 => {
                 out.push(text.slice(start, i));
@@ -296,7 +322,7 @@ fn group_keys(reader: &mut Reader<'_>, group_by: &GroupByExpr, items: &[Item]) -
     let names = Names { items, keys: &[] };
     let mut keys = Vec::with_capacity(trees.len());
     for tree in trees {
-        let key = reader.read(tree, Place::Where)?;
+        let key = reader.read(tree, Place::Key)?;
         let key = names.resolve_position(key, &mut reader.copies, "GROUP BY")?;
         if key.has_aggregate() {
             return Err(reader.error(
@@ -332,7 +358,7 @@ fn order(reader: &mut Reader<'_>, kind: &OrderByKind, names: &Names<'_>) -> Resu
 /// A LIMIT or OFFSET: a whole number or a parameter that is one; null is none.
 fn count(reader: &mut Reader<'_>, tree: Option<&Tree>, clause: &str) -> Result<Option<usize>> {
     let Some(tree) = tree else { return Ok(None) };
-    match reader.read(tree, Place::Where)? {
+    match reader.read(tree, Place::Key)? {
         Expr::Literal(Value::Null) => Ok(None),
         Expr::Literal(Value::Int(n)) if n >= 0 => Ok(Some(usize::try_from(n).unwrap_or(usize::MAX))),
         other => Err(reader.error(
