@@ -128,6 +128,7 @@ fn sql_that_is_not_answered_is_refused_by_name() {
         ("SELECT a FROM e WHERE count(*) > 1", "count() is an aggregate and cannot stand here"),
         ("SELECT a FROM e GROUP BY 2", "GROUP BY 2 names no column: there are 1"),
         ("SELECT a, count(*) n FROM e GROUP BY n", "GROUP BY cannot hold an aggregate, and this is count(*)"),
+        ("SELECT a FROM e ORDER BY ALL", "ORDER BY ALL"),
         ("SELECT a FROM e ORDER BY 0", "ORDER BY 0 names no column"),
         ("SELECT a FROM e LIMIT -1", "LIMIT takes a whole number from 0 on"),
         ("SELECT a FROM e LIMIT x", "LIMIT takes a whole number"),

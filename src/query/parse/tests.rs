@@ -155,7 +155,9 @@ fn refusals_say_what_and_where() {
         ("a.b.c(1)", "there is no function a.b.c"),
         ("*", "column 1"),
         ("(a, b) = (1, 2)", "lists and tuples"),
-        ("a; b", "at column 2"),
+        ("a; b", "at column 2: expected its end, found ;"),
+        ("case when a then 1 else 2", "at column 26: expected END, found its end"),
+        ("@timestamp > 1", "\"@timestamp\" stands in double quotes"),
     ] {
         let message = refusal(text);
         assert!(message.contains(wanted), "{text}\n  said   {message}\n  wanted {wanted}");
