@@ -4,6 +4,7 @@
 use std::any::TypeId;
 
 use sqlparser::dialect::{Dialect, DuckDbDialect};
+use sqlparser::keywords::{Keyword, RESERVED_FOR_IDENTIFIER};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
@@ -35,6 +36,11 @@ impl Dialect for WindrowDialect {
 
     fn is_identifier_part(&self, c: char) -> bool {
         c.is_alphanumeric() || c == '_'
+    }
+
+    // else a CASE with a mistake in it is taken for a field, and the error is about what follows
+    fn is_reserved_for_identifier(&self, word: Keyword) -> bool {
+        RESERVED_FOR_IDENTIFIER.contains(&word) || matches!(word, Keyword::CASE | Keyword::CAST)
     }
 
     fn supports_filter_during_aggregation(&self) -> bool {
@@ -146,6 +152,7 @@ impl<'a> Text<'a> {
         let message = message
             .replacen("Expected: ", "expected ", 1)
             .replacen("Expected ", "expected ", 1)
+            .replacen("expected EOF", "expected its end", 1)
             .replacen(", found: EOF", ", found its end", 1);
         self.error(at, &message.replacen(", found: ", ", found ", 1))
     }

@@ -386,6 +386,9 @@ impl<'a> Reader<'a> {
     }
 
     fn parameter(&self, name: &str, at: Location) -> Result<Value> {
+        if name.starts_with(['@', ':']) {
+            return Err(self.error(Some(at), &format!("a name such as \"{name}\" stands in double quotes")));
+        }
         let Some(values) = self.parameters else {
             return Err(self.error(Some(at), "parameters (? or $1) stand in SQL only; write the value here"));
         };

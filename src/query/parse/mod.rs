@@ -91,4 +91,6 @@ fn read_item(reader: &mut Reader<'_>, tree: &SelectItem, written: &str) -> Resul
 }
 
 #[cfg(test)]
+mod query_tests;
+#[cfg(test)]
 mod tests;

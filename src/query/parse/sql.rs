@@ -343,6 +343,10 @@ fn order(reader: &mut Reader<'_>, kind: &OrderByKind, names: &Names<'_>) -> Resu
         if with_fill.is_some() {
             return Err(not_yet("WITH FILL clauses"));
         }
+        if matches!(expr, Tree::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all"))
+        {
+            return Err(not_yet("ORDER BY ALL clauses"));
+        }
         let expression = reader.read(expr, Place::Anywhere)?;
         let expression = names.resolve_position(expression, &mut reader.copies, "ORDER BY")?;
         let descending = match &options.sort {
