@@ -224,7 +224,7 @@ impl Found {
         let functions: Vec<_> = aggregates.iter().map(|call| call.function).collect();
         let mut states: Vec<State> = functions.iter().map(|f| State::new(*f)).collect();
         let groups = Groups::new(keys);
-        states.iter_mut().for_each(|state| state.grow(groups.len()));
+        states.iter_mut().for_each(|state| state.grow(groups.count()));
         Self { groups, states, functions }
     }
 
@@ -238,14 +238,14 @@ impl Found {
         let columns =
             keys.iter().map(|key| vector::evaluate(key, view, context)).collect::<Result<Vec<_>>>()?;
         let groups = self.groups.of_rows(view.rows, &columns);
-        if self.groups.len() > limits::GROUPS {
+        if self.groups.count() > limits::GROUPS {
             return Err(Error::TooLarge(format!(
                 "the query makes more than {} groups; narrow it with where, or group by fewer fields",
                 limits::GROUPS
             )));
         }
         for (state, call) in self.states.iter_mut().zip(aggregates) {
-            state.grow(self.groups.len());
+            state.grow(self.groups.count());
             let argument = call.argument.as_ref().map(|e| vector::evaluate(e, view, context)).transpose()?;
             match &call.filter {
                 None => state.update(&groups, argument.as_deref()),
@@ -263,7 +263,7 @@ impl Found {
     fn absorb(&mut self, other: Self) {
         let map = self.groups.absorb(other.groups);
         for (state, more) in self.states.iter_mut().zip(other.states) {
-            state.grow(self.groups.len());
+            state.grow(self.groups.count());
             state.absorb(more, &map);
         }
     }
@@ -277,7 +277,7 @@ impl Found {
         order: &[Order],
         plan: &Plan,
     ) -> Result<Vec<Keyed>> {
-        let count = self.groups.len();
+        let count = self.groups.count();
         let finished = self
             .states
             .into_iter()

@@ -30,7 +30,7 @@ impl Groups {
     }
 
     /// Number of groups.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.count
     }
 
@@ -73,7 +73,7 @@ impl Groups {
 
     /// With one key the number of the value is the number of the group.
     fn note_singles(&mut self) {
-        let known = self.keys[0].len();
+        let known = self.keys[0].count();
         self.members.extend(self.count as u32..known as u32);
         self.count = known;
     }

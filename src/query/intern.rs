@@ -23,7 +23,7 @@ const UNKNOWN: u32 = u32::MAX;
 
 impl Interner {
     /// Number of distinct values.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.values.len()
     }
 

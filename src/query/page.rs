@@ -172,6 +172,8 @@ fn count(dataset: &Dataset, filter: Option<&Expr>) -> Result<u64> {
     dataset.tail.par_iter().map(of_block).sum()
 }
 
+type NamedColumn = (Arc<str>, Arc<Column>);
+
 /// The cells of the rows found: only now is anything read but keys and conditions.
 fn materialise(
     dataset: &Dataset,
@@ -179,7 +181,7 @@ fn materialise(
     fields: Option<&[Arc<str>]>,
 ) -> Vec<Vec<(Arc<str>, Value)>> {
     // per block: the columns to read, looked up once
-    let mut columns: HashMap<i64, Vec<(Arc<str>, Arc<Column>)>> = HashMap::new();
+    let mut columns: HashMap<i64, Vec<NamedColumn>> = HashMap::new();
     let mut row_of = |found: &Found<'_>| {
         let source = found.source;
         let columns = columns.entry(source.first_seq).or_insert_with(|| match fields {
@@ -198,7 +200,7 @@ fn materialise(
 }
 
 /// The engine's own first, then the fields of the block in the dataset's order.
-fn all_columns(dataset: &Dataset, source: &TailBlock) -> Vec<(Arc<str>, Arc<Column>)> {
+fn all_columns(dataset: &Dataset, source: &TailBlock) -> Vec<NamedColumn> {
     let system = [TIME, "_seq", "_id"].map(|name| (Arc::from(name), stored_column(dataset, source, name)));
     let mut fields: Vec<(usize, &Arc<str>, &Arc<Column>)> = source
         .block

@@ -252,6 +252,10 @@ fn reversed(outcomes: Outcomes) -> Outcomes {
     Outcomes { less: outcomes.greater, equal: outcomes.equal, greater: outcomes.less }
 }
 
+fn widen(number: impl Into<u64>) -> u64 {
+    number.into()
+}
+
 /// Compares on the narrow offsets; a literal outside their span decides all rows at once.
 fn compare_ints(ints: &Ints, number: i64, outcomes: Outcomes) -> Bitmap {
     let rows = ints.offsets().len();
@@ -264,7 +268,7 @@ fn compare_ints(ints: &Ints, number: i64, outcomes: Outcomes) -> Bitmap {
     let wanted = number.wrapping_sub(ints.min()) as u64;
     let Outcomes { less, equal, greater } = outcomes;
     with_narrow!(ints.offsets(), offsets => Bitmap::from_fn(rows, |row| {
-        let offset = offsets[row] as u64;
+        let offset = widen(offsets[row]);
         (less & (offset < wanted)) | (equal & (offset == wanted)) | (greater & (offset > wanted))
     }))
 }

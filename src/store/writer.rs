@@ -286,10 +286,12 @@ impl Writer {
 
     fn checkpoint_if_larger_than(&self, bytes: u64) {
         // the size by the file's metadata: opening it would be a second handle
-        if std::fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > bytes) && self.failed.is_none() {
-            if let Err(e) = self.checkpoint() {
-                warn!("a checkpoint failed, the WAL grows: {e}");
-            }
+        let is_large = std::fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > bytes);
+        if is_large
+            && self.failed.is_none()
+            && let Err(e) = self.checkpoint()
+        {
+            warn!("a checkpoint failed, the WAL grows: {e}");
         }
     }
 
