@@ -62,7 +62,11 @@ fn main() {
     let stored = timed("encode blocks", work, "events", || {
         blocks.iter().map(|block| block.encode().expect("encodes")).collect::<Vec<_>>()
     });
-    println!("{:44} {:10.1} bytes an event", "stored", stored.iter().map(Vec::len).sum::<usize>() as f64 / work);
+    println!(
+        "{:44} {:10.1} bytes an event",
+        "stored",
+        stored.iter().map(Vec::len).sum::<usize>() as f64 / work
+    );
     timed("decode blocks", work, "events", || {
         stored.iter().for_each(|bytes| drop(windrow::columnar::Block::decode(bytes).expect("decodes")));
     });

@@ -105,7 +105,7 @@ impl<'r> Rows<'r> {
             self.fields.push(self.rule(name));
         }
         if !self.builder.mark(id) {
-            return Err(format!("the field \"{name}\" is there twice"));
+            return Err(format!("duplicate field \"{name}\": a record names each field once"));
         }
         Ok(id)
     }
@@ -254,7 +254,7 @@ impl<'r> Rows<'r> {
         }
         if self.rules.known.len() + self.new_fields >= limits::FIELDS {
             return Err(format!(
-                "the dataset \"{}\" would have more than {} fields; put values into fields, not into their names",
+                "the dataset \"{}\" would have more than {} distinct fields; put values into fields, not into their names",
                 self.rules.dataset,
                 limits::FIELDS
             ));
