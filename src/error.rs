@@ -109,7 +109,7 @@ impl Error {
 /// The names nearest to a mistyped one, as the end of an error message: ` (did you mean "a" or "b"?)`, or nothing.
 ///
 /// ```
-/// let hint = windrow::error::nearest("contry", ["country", "city"].into_iter());
+/// let hint = windrow::error::nearest("contry", ["country", "path"].into_iter());
 /// assert_eq!(hint, r#"; did you mean "country"?"#);
 /// ```
 pub fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {

@@ -204,7 +204,9 @@ impl Declaration {
                 )));
             }
             if field.default.as_ref().is_some_and(|d| d.is_object() || d.is_array() || d.is_null()) {
-                return Err(Error::invalid(format!("the default of \"{name}\" has to be a number, a text or a bool")));
+                return Err(Error::invalid(format!(
+                    "the default of \"{name}\" has to be a number, a text or a bool"
+                )));
             }
         }
         let time_type = self.time.as_ref().and_then(|t| self.fields.get(t)).and_then(|f| f.kind);

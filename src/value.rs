@@ -190,7 +190,8 @@ pub fn compare_int_float(int: i64, float: f64) -> Ordering {
     if float < -LIMIT {
         return Ordering::Greater;
     }
-    int.cmp(&(float.trunc() as i64)).then_with(|| 0.0f64.partial_cmp(&float.fract()).unwrap_or(Ordering::Equal))
+    int.cmp(&(float.trunc() as i64))
+        .then_with(|| 0.0f64.partial_cmp(&float.fract()).unwrap_or(Ordering::Equal))
 }
 
 /// A float as the shortest decimal that reads back the same, with `.0` where it would look like an integer.

@@ -20,7 +20,8 @@ impl Bitmap {
         let words = (0..len.div_ceil(64))
             .map(|w| {
                 let start = w * 64;
-                (start..len.min(start + 64)).fold(0u64, |word, row| word | u64::from(bit(row)) << (row - start))
+                (start..len.min(start + 64))
+                    .fold(0u64, |word, row| word | u64::from(bit(row)) << (row - start))
             })
             .collect();
         Self { words, len }
@@ -35,7 +36,7 @@ impl Bitmap {
     }
 
     fn clear_beyond(&mut self) {
-        if self.len % 64 != 0
+        if !self.len.is_multiple_of(64)
             && let Some(last) = self.words.last_mut()
         {
             *last &= (1 << (self.len % 64)) - 1;
@@ -66,7 +67,7 @@ impl Bitmap {
     /// Appends a bit.
     #[inline]
     pub fn push(&mut self, bit: bool) {
-        if self.len % 64 == 0 {
+        if self.len.is_multiple_of(64) {
             self.words.push(0);
         }
         if bit && let Some(last) = self.words.last_mut() {
@@ -80,7 +81,7 @@ impl Bitmap {
         let old = self.len;
         self.len += count;
         self.words.resize(self.len.div_ceil(64), if bit { u64::MAX } else { 0 });
-        if bit && old % 64 != 0 {
+        if bit && !old.is_multiple_of(64) {
             self.words[old / 64] |= u64::MAX << (old % 64);
         }
         self.clear_beyond();

@@ -50,8 +50,9 @@ pub struct BlockBuilder {
     rows: usize,
     fields: Vec<FieldBuilder>,
     index: HashMap<Arc<str>, u32, FixedState>,
-    /// Parts that the current row has set, to take them back.
+    /// Parts that the current row has set and fields that it has named, to take them back.
     touched: Vec<(u32, u8)>,
+    named: Vec<u32>,
     /// Fields in the order the last row named them: records of one shape find each field without hashing.
     expected: Vec<u32>,
     position: usize,
@@ -116,9 +117,10 @@ impl BlockBuilder {
 
     /// Notes that the current row names this field; false where it has done so before.
     pub fn mark(&mut self, field: FieldId) -> bool {
-        let field = &mut self.fields[field.0 as usize];
-        let first = field.stamp != self.rows + 1;
-        field.stamp = self.rows + 1;
+        let stamp = &mut self.fields[field.0 as usize].stamp;
+        let first = *stamp != self.rows + 1;
+        *stamp = self.rows + 1;
+        self.named.push(field.0);
         first
     }
 
@@ -162,6 +164,7 @@ impl BlockBuilder {
         self.rows += 1;
         self.position = 0;
         self.touched.clear();
+        self.named.clear();
     }
 
     /// Takes the current row back.
@@ -169,10 +172,8 @@ impl BlockBuilder {
         for (field, part) in self.touched.drain(..) {
             self.fields[field as usize].parts[part as usize].pop();
         }
-        for field in &mut self.fields {
-            if field.stamp == self.rows + 1 {
-                field.stamp = 0;
-            }
+        for field in self.named.drain(..) {
+            self.fields[field as usize].stamp = 0;
         }
         self.position = 0;
     }
@@ -315,15 +316,17 @@ impl TextBuilder {
             let code = ends.len() as u32;
             text.push_str(new);
             ends.push(text.len() as u32);
-            table.insert_unique(hash, code, |c| hasher.hash_one(text[Self::entry(text, ends, *c)].as_bytes()));
+            table
+                .insert_unique(hash, code, |c| hasher.hash_one(text[Self::entry(text, ends, *c)].as_bytes()));
             code
         });
         codes.push(code);
     }
 
     fn finish(self) -> Texts {
-        let texts: Vec<&str> =
-            (0..self.ends.len()).map(|code| &self.text[Self::entry(&self.text, &self.ends, code as u32)]).collect();
+        let texts: Vec<&str> = (0..self.ends.len())
+            .map(|code| &self.text[Self::entry(&self.text, &self.ends, code as u32)])
+            .collect();
         Texts::from_unsorted(&self.codes, &texts)
     }
 }

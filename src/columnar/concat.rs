@@ -12,7 +12,8 @@ use crate::fields::FieldType;
 /// The rows of all blocks in order.
 pub fn blocks(blocks: &[&Block]) -> Block {
     let rows = blocks.iter().map(|b| b.rows()).sum();
-    let mut names: Vec<Arc<str>> = blocks.iter().flat_map(|b| b.columns()).map(|(n, _)| Arc::clone(n)).collect();
+    let mut names: Vec<Arc<str>> =
+        blocks.iter().flat_map(|b| b.columns()).map(|(n, _)| Arc::clone(n)).collect();
     names.sort_unstable();
     names.dedup();
     let columns = names.into_iter().map(|name| {
@@ -144,7 +145,9 @@ fn join_texts(inputs: &[Input<'_>]) -> Texts {
     for (input, texts) in inputs.iter().zip(&texts) {
         match texts.and_then(|t| maps.next().map(|map| (t, map))) {
             Some((texts, map)) => {
-                codes.extend(texts.codes.iter().map(|code| map.get(code as usize).map_or(0, |c| u64::from(*c))));
+                codes.extend(
+                    texts.codes.iter().map(|code| map.get(code as usize).map_or(0, |c| u64::from(*c))),
+                );
             }
             None => codes.resize(codes.len() + input.rows, 0),
         }

@@ -98,8 +98,7 @@ fn typed(reader: &mut Reader<'_>, rows: usize, mixed_allowed: bool) -> Result<Co
         }
         KIND_MIXED if mixed_allowed => {
             let count = reader.u8()?;
-            let parts: Vec<Column> =
-                (0..count).map(|_| typed(reader, rows, false)).collect::<Result<_>>()?;
+            let parts: Vec<Column> = (0..count).map(|_| typed(reader, rows, false)).collect::<Result<_>>()?;
             if parts.is_empty() { Data::Null } else { Data::Mixed(parts) }
         }
         other => return Err(corrupt(&format!("a column is of kind {other}"))),

@@ -109,9 +109,10 @@ impl Ints {
         let present = || validity.ones().map(|row| values[row]);
         let min = present().min().unwrap_or(0);
         let max = present().max().unwrap_or(0);
-        let offsets = values.iter().enumerate().map(|(row, v)| {
-            if validity.get(row) { v.wrapping_sub(min) as u64 } else { 0 }
-        });
+        let offsets = values
+            .iter()
+            .enumerate()
+            .map(|(row, v)| if validity.get(row) { v.wrapping_sub(min) as u64 } else { 0 });
         Self { base: min, max, offsets: Narrow::collect(max.wrapping_sub(min) as u64, offsets) }
     }
 

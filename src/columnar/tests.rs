@@ -19,7 +19,8 @@ fn any_value() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::Time),
         "[a-c]{0,3}".prop_map(Value::text),
         "\\PC{0,8}".prop_map(Value::text),
-        prop::collection::vec("[xyz]{0,2}", 0..4).prop_map(|l| Value::List(l.into_iter().map(Arc::from).collect())),
+        prop::collection::vec("[xyz]{0,2}", 0..4)
+            .prop_map(|l| Value::List(l.into_iter().map(Arc::from).collect())),
         (0..9i32).prop_map(|n| Value::Json(format!("[{n}]").into())),
     ]
 }

@@ -126,7 +126,8 @@ fn holds_times(column: &Column) -> bool {
     if matches!(column.data, Data::Bool(_) | Data::Json(_) | Data::List { .. }) {
         return false;
     }
-    let values = (0..column.rows).map(|row| column.get(row)).filter(|value| !value.is_null()).take(TIME_SAMPLE);
+    let values =
+        (0..column.rows).map(|row| column.get(row)).filter(|value| !value.is_null()).take(TIME_SAMPLE);
     let (mut plausible, mut all) = (0, 0);
     for value in values {
         all += 1;

@@ -56,6 +56,12 @@ fn object(text: &str, prefix: &mut String, depth: usize, rows: &mut Rows<'_>) ->
 fn syntax(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]);
+    if what.contains("hex escape") || what.contains("surrogate") {
+        return format!(
+            "half of a surrogate pair (\\ud800 to \\udfff alone) is no character, at column {}",
+            error.column()
+        );
+    }
     format!("this is not JSON: {what} at column {}", error.column())
 }
 
@@ -241,7 +247,7 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(key) = map.next_key::<String>()? {
             map.next_value_seed(Strict)?;
             if !seen.insert(key) {
-                return Err(de::Error::custom("a field is there twice"));
+                return Err(de::Error::custom("duplicate field"));
             }
         }
         Ok(())

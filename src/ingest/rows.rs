@@ -95,14 +95,17 @@ impl<'r> Rows<'r> {
         }
         if name.len() > limits::FIELD_NAME_BYTES {
             let start: String = name.chars().take(40).collect();
-            return Err(format!("the field name \"{start}…\" is longer than {} bytes", limits::FIELD_NAME_BYTES));
+            return Err(format!(
+                "the field name \"{start}…\" is longer than {} bytes",
+                limits::FIELD_NAME_BYTES
+            ));
         }
         let id = self.builder.field(name);
         if id.index() == self.fields.len() {
             self.fields.push(self.rule(name));
         }
         if !self.builder.mark(id) {
-            return Err(format!("the field \"{name}\" is there twice"));
+            return Err(format!("duplicate field \"{name}\": a record names each field once"));
         }
         Ok(id)
     }
@@ -132,7 +135,10 @@ impl<'r> Rows<'r> {
             }
             Role::Plain => {}
         }
-        if self.rules.declaration.strict && rule.declared.is_none() && !self.rules.declaration.fields.contains_key(name) {
+        if self.rules.declaration.strict
+            && rule.declared.is_none()
+            && !self.rules.declaration.fields.contains_key(name)
+        {
             return Err(format!("the field \"{name}\" is not declared, and the dataset is strict"));
         }
         self.note_new(rule, id)?;
@@ -141,7 +147,10 @@ impl<'r> Rows<'r> {
             Some(kind) => match convert(cell, kind) {
                 Some(converted) => self.builder.set(id, converted),
                 None if self.rules.declaration.strict => {
-                    return Err(format!("the field \"{name}\" is declared as {kind}, {} is none", shown(cell)));
+                    return Err(format!(
+                        "the field \"{name}\" is declared as {kind}, {} is none",
+                        shown(cell)
+                    ));
                 }
                 None => self.builder.set(id, cell),
             },
@@ -245,7 +254,7 @@ impl<'r> Rows<'r> {
         }
         if self.rules.known.len() + self.new_fields >= limits::FIELDS {
             return Err(format!(
-                "the dataset \"{}\" would have more than {} fields; put values into fields, not into their names",
+                "the dataset \"{}\" would have more than {} distinct fields; put values into fields, not into their names",
                 self.rules.dataset,
                 limits::FIELDS
             ));
@@ -277,7 +286,9 @@ fn convert(cell: Cell<'_>, kind: FieldType) -> Option<Cell<'_>> {
     Some(match (kind, cell) {
         (FieldType::Float, Cell::Int(n)) if whole(n as f64) == Some(n) => Cell::Float(n as f64),
         (FieldType::Int, Cell::Float(n)) => Cell::Int(whole(n)?),
-        (FieldType::Int, Cell::Text(text)) => Cell::Int(text.parse().ok().filter(|n: &i64| n.to_string() == text)?),
+        (FieldType::Int, Cell::Text(text)) => {
+            Cell::Int(text.parse().ok().filter(|n: &i64| n.to_string() == text)?)
+        }
         (FieldType::Time, cell) => Cell::Time(instant("", cell).ok()?),
         (FieldType::Bool, Cell::Text("true")) => Cell::Bool(true),
         (FieldType::Bool, Cell::Text("false")) => Cell::Bool(false),

@@ -43,7 +43,9 @@ pub fn utf8_start(bytes: &[u8]) -> Result<&[u8]> {
     let wide_mark = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
     let wide_ascii = bytes.len() >= 2 && (bytes[0] == 0) != (bytes[1] == 0);
     if wide_mark || wide_ascii {
-        return Err(Error::invalid("the text is UTF-16; convert it to UTF-8 first, as with `iconv -f UTF-16 -t UTF-8`"));
+        return Err(Error::invalid(
+            "the text is UTF-16; convert it to UTF-8 first, as with `iconv -f UTF-16 -t UTF-8`",
+        ));
     }
     Ok(bytes)
 }
@@ -87,7 +89,10 @@ pub fn array_items(bytes: &[u8]) -> Result<Vec<&[u8]>> {
             }
             return match bytes[at + 1..].iter().position(|b| !b.is_ascii_whitespace()) {
                 None => Ok(items),
-                Some(more) => Err(Error::invalid(format!("something follows the end of the array at byte {}", at + 2 + more))),
+                Some(more) => Err(Error::invalid(format!(
+                    "something follows the end of the array at byte {}",
+                    at + 2 + more
+                ))),
             };
         }
     }
@@ -138,7 +143,8 @@ mod tests {
     #[test]
     fn items_end_where_they_end_whatever_is_inside() {
         let items = array_items(br#" [ {"a":"],"} ,{"b":[1,{"c":"\""}]}, NaN ] "#).expect("items");
-        let texts: Vec<_> = items.iter().map(|i| String::from_utf8_lossy(i.trim_ascii()).into_owned()).collect();
+        let texts: Vec<_> =
+            items.iter().map(|i| String::from_utf8_lossy(i.trim_ascii()).into_owned()).collect();
         assert_eq!(texts, [r#"{"a":"],"}"#, r#"{"b":[1,{"c":"\""}]}"#, "NaN"]);
         assert!(array_items(b"[]").expect("none").is_empty());
         assert!(array_items(b"[ ]").expect("none").is_empty());

@@ -146,15 +146,21 @@ impl Expr {
 
     /// Rebuilds the expression bottom-up, each part replaced by what `change` makes of it.
     pub fn rewrite<E>(self, change: &mut impl FnMut(Expr) -> Result<Expr, E>) -> Result<Expr, E> {
-        let mut boxed = |e: Box<Expr>, change: &mut _| -> Result<Box<Expr>, E> { Ok(Box::new(e.rewrite(change)?)) };
-        let rebuilt = match self {
+        let rebuilt = self.map_children(&mut |child| child.rewrite(change))?;
+        change(rebuilt)
+    }
+
+    /// Replaces the direct parts of this expression by what `change` makes of them.
+    pub fn map_children<E>(self, change: &mut dyn FnMut(Expr) -> Result<Expr, E>) -> Result<Expr, E> {
+        let boxed = |e: Box<Expr>, change: &mut dyn FnMut(Expr) -> Result<Expr, E>| Ok(Box::new(change(*e)?));
+        Ok(match self {
             leaf @ (Self::Literal(_) | Self::Column(_)) => leaf,
             Self::Not(a) => Self::Not(boxed(a, change)?),
             Self::Negate(a) => Self::Negate(boxed(a, change)?),
             Self::IsNull(a) => Self::IsNull(boxed(a, change)?),
             Self::Cast(a, to) => Self::Cast(boxed(a, change)?, to),
             Self::Binary(op, a, b) => Self::Binary(op, boxed(a, change)?, boxed(b, change)?),
-            Self::In(a, list) => Self::In(boxed(a, change)?, rewrite_all(list, change)?),
+            Self::In(a, list) => Self::In(boxed(a, change)?, map_all(list, change)?),
             Self::Like { operand, pattern, escape, insensitive } => Self::Like {
                 operand: boxed(operand, change)?,
                 pattern: boxed(pattern, change)?,
@@ -164,18 +170,17 @@ impl Expr {
             Self::Case { branches, otherwise } => Self::Case {
                 branches: branches
                     .into_iter()
-                    .map(|(c, r)| Ok((c.rewrite(change)?, r.rewrite(change)?)))
+                    .map(|(c, r)| Ok((change(c)?, change(r)?)))
                     .collect::<Result<_, E>>()?,
                 otherwise: otherwise.map(|e| boxed(e, change)).transpose()?,
             },
-            Self::Call(function, arguments) => Self::Call(function, rewrite_all(arguments, change)?),
+            Self::Call(function, arguments) => Self::Call(function, map_all(arguments, change)?),
             Self::Aggregate(call) => Self::Aggregate(Box::new(AggregateCall {
                 function: call.function,
-                argument: call.argument.map(|e| e.rewrite(change)).transpose()?,
-                filter: call.filter.map(|e| e.rewrite(change)).transpose()?,
+                argument: call.argument.map(&mut *change).transpose()?,
+                filter: call.filter.map(&mut *change).transpose()?,
             })),
-        };
-        change(rebuilt)
+        })
     }
 
     /// Whether an aggregate is anywhere in it.
@@ -186,6 +191,6 @@ impl Expr {
     }
 }
 
-fn rewrite_all<E>(list: Vec<Expr>, change: &mut impl FnMut(Expr) -> Result<Expr, E>) -> Result<Vec<Expr>, E> {
-    list.into_iter().map(|e| e.rewrite(change)).collect()
+fn map_all<E>(list: Vec<Expr>, change: &mut dyn FnMut(Expr) -> Result<Expr, E>) -> Result<Vec<Expr>, E> {
+    list.into_iter().map(change).collect()
 }

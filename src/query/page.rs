@@ -1,9 +1,22 @@
-//! Pages of rows by cursor: any page costs the same at any depth, and rows added meanwhile move nothing.
+//! Pages of rows by cursor. A page is found by its place, never by counting rows before it, so any page costs the
+//! same at any depth and rows added meanwhile move nothing.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
+use crate::columnar::TIME;
+use crate::columnar::column::Column;
 use crate::error::{Error, Result};
-use crate::store::snapshot::Snapshot;
+use crate::limits;
+use crate::query::cursor::Cursor;
+use crate::query::expression::Expr;
+use crate::query::functions::Context;
+use crate::query::prune::may_match;
+use crate::query::seek::{Found, Seek};
+use crate::query::{parse, plan, vector, view};
+use crate::store::snapshot::{Dataset, Snapshot, TailBlock};
 use crate::value::Value;
 
 /// What a page is asked with; texts as the client sent them.
@@ -43,7 +56,166 @@ pub struct Page {
 /// Reads one page. `secret` signs the cursors.
 ///
 /// # Errors
-/// Unknown dataset or field, a limit above [`crate::limits::PAGE_ROWS`], a cursor that is altered or of another query.
-pub fn page(_snapshot: &Snapshot, _secret: &[u8; 32], _request: &PageRequest) -> Result<Page> {
-    Err(Error::Internal("pages come next".into()))
+/// Unknown dataset or field, a limit above [`limits::PAGE_ROWS`], a cursor that is altered or of another query.
+pub fn page(snapshot: &Snapshot, secret: &[u8; 32], request: &PageRequest) -> Result<Page> {
+    let dataset = snapshot.dataset(&request.dataset)?;
+    let limit = checked_limit(request)?;
+    let cursor = request.cursor.as_deref().map(|text| checked_cursor(text, secret, request)).transpose()?;
+    let filter_text = cursor.as_ref().map_or(request.filter.as_ref(), |c| c.filter.as_ref());
+    let order_text = cursor.as_ref().map_or(request.order.as_ref(), |c| c.order.as_ref());
+    let filter = filter_text.map(|text| plan::condition(parse::filter(text)?, dataset)).transpose()?;
+    let fields = request.fields.as_ref().map(|names| canonical(names, dataset)).transpose()?;
+    let backward = cursor.as_ref().is_some_and(|c| c.backward);
+    let skipped = request.page.map_or(0, |number| number.saturating_sub(1).saturating_mul(limit));
+    let seek = Seek {
+        dataset,
+        filter: filter.as_ref(),
+        keys: order_keys(order_text.map(String::as_str), dataset)?,
+        backward,
+        after: cursor.as_ref().map(|c| (c.keys.as_slice(), c.seq)),
+        // one more than the page tells whether there is another page
+        wanted: skipped.saturating_add(limit).saturating_add(1),
+    };
+    let mut found = seek.run()?;
+    found.drain(..skipped.min(found.len()));
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    if backward {
+        found.reverse();
+    }
+    let place = |at: Option<&Found<'_>>, backward| {
+        at.map(|found| {
+            let cursor = Cursor {
+                dataset: request.dataset.clone(),
+                filter: filter_text.cloned(),
+                order: order_text.cloned(),
+                backward,
+                keys: found.keys.clone(),
+                seq: found.seq,
+            };
+            cursor.sign(secret)
+        })
+    };
+    let has_next = if backward { cursor.is_some() } else { has_more };
+    let has_prev = if backward { has_more } else { cursor.is_some() || skipped > 0 };
+    let total = request.count.then(|| count(dataset, filter.as_ref())).transpose()?;
+    Ok(Page {
+        next: place(found.last(), false).filter(|_| has_next),
+        prev: place(found.first(), true).filter(|_| has_prev),
+        rows: materialise(dataset, &found, fields.as_deref()),
+        total,
+    })
+}
+
+fn checked_limit(request: &PageRequest) -> Result<usize> {
+    match request.limit.unwrap_or(limits::PAGE_ROWS_DEFAULT) {
+        limit @ 1..=limits::PAGE_ROWS => Ok(limit),
+        limit => Err(Error::invalid(format!(
+            "a page has a limit of 1 to {} rows, not {limit}; take further rows by cursor",
+            limits::PAGE_ROWS
+        ))),
+    }
+}
+
+fn checked_cursor(text: &str, secret: &[u8; 32], request: &PageRequest) -> Result<Cursor> {
+    let cursor = Cursor::verify(text, secret)?;
+    let differs = |name: &str, kept: &Option<String>, sent: &Option<String>| {
+        (sent.is_some() && sent != kept).then(|| {
+            Error::invalid(format!(
+                "the cursor belongs to another {name}; repeat {name} unchanged, leave it out, or begin again without the cursor"
+            ))
+        })
+    };
+    if cursor.dataset != request.dataset {
+        return Err(Error::invalid(format!(
+            "the cursor belongs to the dataset \"{}\"; begin again without it",
+            cursor.dataset
+        )));
+    }
+    if request.page.is_some() {
+        return Err(Error::invalid("page and cursor exclude each other; leave one of them out"));
+    }
+    let problem = differs("where", &cursor.filter, &request.filter)
+        .or_else(|| differs("order", &cursor.order, &request.order));
+    problem.map_or(Ok(cursor), Err)
+}
+
+fn canonical(names: &[String], dataset: &Dataset) -> Result<Vec<Arc<str>>> {
+    names.iter().map(|name| plan::field_name(name, dataset)).collect()
+}
+
+/// `-a,b` as names and whether each is descending; without an order the newest come first.
+fn order_keys(text: Option<&str>, dataset: &Dataset) -> Result<Vec<(Arc<str>, bool)>> {
+    let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
+        return Ok(vec![(TIME.into(), true)]);
+    };
+    let key = |part: &str| {
+        let part = part.trim();
+        let (name, descending) = part.strip_prefix('-').map_or((part, false), |name| (name, true));
+        Ok((plan::field_name(name.trim_start_matches('+'), dataset)?, descending))
+    };
+    text.split(',').map(key).collect()
+}
+
+fn count(dataset: &Dataset, filter: Option<&Expr>) -> Result<u64> {
+    let Some(filter) = filter else { return Ok(dataset.rows()) };
+    let mut names = Vec::new();
+    plan::add_columns(filter, &mut names);
+    let of_block = |source: &TailBlock| {
+        if !may_match(filter, source) {
+            return Ok(0);
+        }
+        let context = Context::new(jiff::tz::TimeZone::UTC);
+        let view = view::View::new(dataset, source, &names, None);
+        vector::filter(filter, &view, &context).map(|bits| bits.count_ones() as u64)
+    };
+    dataset.tail.par_iter().map(of_block).sum()
+}
+
+type NamedColumn = (Arc<str>, Arc<Column>);
+
+/// The cells of the rows found: only now is anything read but keys and conditions.
+fn materialise(
+    dataset: &Dataset,
+    found: &[Found<'_>],
+    fields: Option<&[Arc<str>]>,
+) -> Vec<Vec<(Arc<str>, Value)>> {
+    // per block: the columns to read, looked up once
+    let mut columns: HashMap<i64, Vec<NamedColumn>> = HashMap::new();
+    let mut row_of = |found: &Found<'_>| {
+        let source = found.source;
+        let columns = columns.entry(source.first_seq).or_insert_with(|| match fields {
+            Some(names) => names.iter().map(|n| (Arc::clone(n), stored_column(dataset, source, n))).collect(),
+            None => all_columns(dataset, source),
+        });
+        let cell = |name: &Arc<str>, column: &Column| match &**name {
+            "_seq" => Value::Int(found.seq),
+            "_id" => view::id_of(dataset, source, found.row),
+            _ => column.get(found.row),
+        };
+        let cells = columns.iter().map(|(name, column)| (Arc::clone(name), cell(name, column)));
+        cells.filter(|(_, value)| fields.is_some() || !value.is_null()).collect()
+    };
+    found.iter().map(&mut row_of).collect()
+}
+
+/// The engine's own first, then the fields of the block in the dataset's order.
+fn all_columns(dataset: &Dataset, source: &TailBlock) -> Vec<NamedColumn> {
+    let system = [TIME, "_seq", "_id"].map(|name| (Arc::from(name), stored_column(dataset, source, name)));
+    let mut fields: Vec<(usize, &Arc<str>, &Arc<Column>)> = source
+        .block
+        .columns()
+        .filter_map(|(name, column)| dataset.fields.position(name).map(|at| (at, name, column)))
+        .collect();
+    fields.sort_unstable_by_key(|(at, ..)| *at);
+    let fields = fields.into_iter().map(|(_, name, column)| (Arc::clone(name), Arc::clone(column)));
+    system.into_iter().chain(fields).collect()
+}
+
+/// A column as it is stored; `_seq` and `_id` are made cell by cell for the few rows of a page.
+fn stored_column(dataset: &Dataset, source: &TailBlock, name: &str) -> Arc<Column> {
+    match name {
+        "_seq" | "_id" => Arc::new(Column::null(source.block.rows())),
+        _ => view::column(dataset, source, name),
+    }
 }

@@ -41,7 +41,10 @@ pub fn load(connection: &Connection, only: Option<&str>) -> Result<Vec<Dataset>>
     for row in rows {
         let (mut dataset, declaration) = row.map_err(context)?;
         dataset.declaration = serde_json::from_str(&declaration).map_err(|e| {
-            Error::Corrupt(format!("the stored declaration of dataset \"{}\" cannot be read: {e}", dataset.name))
+            Error::Corrupt(format!(
+                "the stored declaration of dataset \"{}\" cannot be read: {e}",
+                dataset.name
+            ))
         })?;
         dataset.fields = Arc::new(load_fields(connection, dataset.id)?);
         datasets.push(dataset);
@@ -81,7 +84,12 @@ pub fn update(transaction: &Transaction<'_>, dataset: &Dataset) -> Result<()> {
     transaction
         .prepare_cached("UPDATE dataset SET declaration = ?2, time_field = ?3, next_seq = ?4 WHERE id = ?1")
         .and_then(|mut statement| {
-            statement.execute(params![dataset.id, declaration, dataset.time_field.as_deref(), dataset.next_seq])
+            statement.execute(params![
+                dataset.id,
+                declaration,
+                dataset.time_field.as_deref(),
+                dataset.next_seq
+            ])
         })
         .map(|_| ())
         .map_err(|e| Error::sqlite(format!("cannot update dataset \"{}\"", dataset.name), e))

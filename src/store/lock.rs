@@ -72,9 +72,7 @@ fn held_by(database: &Path, holder: &str) -> String {
     let mut words = holder.split_whitespace();
     let process = words.next().map_or("another process".to_owned(), |pid| format!("process {pid}"));
     let (place, advice) = match words.next() {
-        Some(address) => {
-            (format!(", which serves it at {address}"), "talk to that server, or stop it first")
-        }
+        Some(address) => (format!(", which serves it at {address}"), "talk to that server, or stop it first"),
         None => (String::new(), "wait until it has ended, or stop it first"),
     };
     format!("{} is in use by {process}{place}; {advice}", database.display())

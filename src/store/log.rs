@@ -18,7 +18,9 @@ pub fn append(transaction: &Transaction<'_>, dataset_id: i64, first_seq: i64, bl
     let bytes = block.encode()?;
     transaction
         .prepare_cached("INSERT INTO log (dataset_id, first_seq, rows, block) VALUES (?1, ?2, ?3, ?4)")
-        .and_then(|mut statement| statement.execute(params![dataset_id, first_seq, block.rows() as i64, bytes]))
+        .and_then(|mut statement| {
+            statement.execute(params![dataset_id, first_seq, block.rows() as i64, bytes])
+        })
         .map(|_| ())
         .map_err(|e| Error::sqlite("cannot append to the log", e))
 }
@@ -55,7 +57,9 @@ pub fn load(connection: &Connection, dataset_id: i64) -> Result<Vec<TailBlock>> 
 }
 
 fn decode(first_seq: i64, rows: i64, bytes: &[u8]) -> Result<TailBlock> {
-    let place = |what: String| Error::Corrupt(format!("log row of events {first_seq} to {}: {what}", first_seq + rows - 1));
+    let place = |what: String| {
+        Error::Corrupt(format!("log row of events {first_seq} to {}: {what}", first_seq + rows - 1))
+    };
     let block = Block::decode(bytes).map_err(|e| place(e.to_string()))?;
     if block.rows() as i64 != rows {
         return Err(place(format!("it holds {} events instead of {rows}", block.rows())));

@@ -28,7 +28,9 @@ pub fn check(connection: &Connection) -> Result<i64> {
     };
     let (application, version) = (pragma("application_id")?, pragma("user_version")?);
     if application != i64::from(APPLICATION_ID) {
-        return Err(Error::Conflict("the file is a SQLite database, but not one of Windrow's; name another with --db".into()));
+        return Err(Error::Conflict(
+            "the file is a SQLite database, but not one of Windrow's; name another with --db".into(),
+        ));
     }
     if version > current_version() {
         return Err(Error::Conflict(format!(

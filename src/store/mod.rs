@@ -113,7 +113,10 @@ impl Store {
     /// `Busy` where too much is waiting, `StorageUnavailable` where the file cannot be written.
     pub fn append(&self, batch: Batch) -> Result<Appended> {
         let bytes = batch.block.bytes();
-        let busy = || Error::Busy { detail: "too many writes are waiting; repeat the request later".into(), retry_after_s: 1 };
+        let busy = || Error::Busy {
+            detail: "too many writes are waiting; repeat the request later".into(),
+            retry_after_s: 1,
+        };
         if self.queued_bytes.fetch_add(bytes, Ordering::Relaxed) > limits::WRITER_QUEUE_BYTES {
             self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
             return Err(busy());
@@ -205,9 +208,11 @@ impl Store {
             retry_after_s: 1,
         })?;
         connection
-            .query_row("SELECT coalesce(sum(length(block)), 0) FROM log WHERE dataset_id = ?1", [dataset_id], |row| {
-                row.get::<_, i64>(0)
-            })
+            .query_row(
+                "SELECT coalesce(sum(length(block)), 0) FROM log WHERE dataset_id = ?1",
+                [dataset_id],
+                |row| row.get::<_, i64>(0),
+            )
             .map(|bytes| bytes as u64)
             .map_err(|e| Error::sqlite("cannot measure the dataset", e))
     }
@@ -244,10 +249,12 @@ fn load(connection: &Connection, only: Option<&str>) -> Result<Snapshot> {
 
 fn secret(connection: &Connection) -> Result<[u8; 32]> {
     if let Some(stored) = catalog::meta(connection, "secret")? {
-        return <[u8; 32]>::try_from(stored).map_err(|_| Error::Corrupt("the stored secret has a wrong length".into()));
+        return <[u8; 32]>::try_from(stored)
+            .map_err(|_| Error::Corrupt("the stored secret has a wrong length".into()));
     }
     let mut fresh = [0; 32];
-    getrandom::fill(&mut fresh).map_err(|e| Error::Internal(format!("the system gives no random bytes: {e}")))?;
+    getrandom::fill(&mut fresh)
+        .map_err(|e| Error::Internal(format!("the system gives no random bytes: {e}")))?;
     catalog::set_meta(connection, "secret", &fresh)?;
     Ok(fresh)
 }

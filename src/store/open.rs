@@ -128,9 +128,14 @@ fn make_file(path: &Path) -> Result<bool> {
     if path.metadata().is_ok_and(|file| file.is_file() && file.len() > 0) {
         return Ok(false);
     }
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(|e| {
-        Error::io(format!("cannot create {} (its folder has to exist and be writable)", path.display()), e)
-    })?;
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(
+        |e| {
+            Error::io(
+                format!("cannot create {} (its folder has to exist and be writable)", path.display()),
+                e,
+            )
+        },
+    )?;
     Ok(true)
 }
 
@@ -149,7 +154,9 @@ fn check_sqlite() -> Result<()> {
 fn in_file(path: &Path, error: Error) -> Error {
     match error {
         Error::Conflict(detail) => Error::Conflict(format!("{}: {detail}", path.display())),
-        Error::Sqlite { source, .. } if source.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+        Error::Sqlite { source, .. }
+            if source.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) =>
+        {
             Error::Conflict(format!("{} is not a database; name another file with --db", path.display()))
         }
         other => other,

@@ -96,7 +96,10 @@ mod tests {
         let mut expected = 1;
         for block in &tail {
             assert_eq!(block.first_seq, expected);
-            assert_eq!(block.block.column(TIME).expect("time").get(0).to_text(), crate::time::format(expected));
+            assert_eq!(
+                block.block.column(TIME).expect("time").get(0).to_text(),
+                crate::time::format(expected)
+            );
             expected += block.block.rows() as i64;
         }
         assert_eq!(expected, 10_001);

@@ -88,7 +88,11 @@ fn concurrent_batches_are_all_committed_once() {
     std::thread::scope(|scope| {
         for client in 0..8 {
             let store = &store;
-            scope.spawn(move || (0..50).for_each(|n| { append(store, &[client * 1000 + n, client * 1000 + n + 500]); }));
+            scope.spawn(move || {
+                (0..50).for_each(|n| {
+                    append(store, &[client * 1000 + n, client * 1000 + n + 500]);
+                })
+            });
         }
     });
     let mut seen: Vec<i64> = rows(store.snapshot().dataset("events").expect("there"))
@@ -96,7 +100,8 @@ fn concurrent_batches_are_all_committed_once() {
         .filter_map(|(_, value)| if let Value::Int(n) = value { Some(n) } else { None })
         .collect();
     seen.sort_unstable();
-    let mut expected: Vec<i64> = (0..8).flat_map(|c| (0..50).flat_map(move |n| [c * 1000 + n, c * 1000 + n + 500])).collect();
+    let mut expected: Vec<i64> =
+        (0..8).flat_map(|c| (0..50).flat_map(move |n| [c * 1000 + n, c * 1000 + n + 500])).collect();
     expected.push(-1);
     expected.sort_unstable();
     assert_eq!(seen, expected);
@@ -116,12 +121,19 @@ fn a_batch_decoded_under_older_rules_is_sent_back() {
 #[test]
 fn a_newer_file_and_a_foreign_file_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (newer, foreign, text) = (folder.path().join("n.db"), folder.path().join("f.db"), folder.path().join("t.db"));
+    let (newer, foreign, text) =
+        (folder.path().join("n.db"), folder.path().join("f.db"), folder.path().join("t.db"));
     drop(Store::open(&newer, StoreOptions::default()).expect("opens"));
     rusqlite::Connection::open(&newer).and_then(|c| c.pragma_update(None, "user_version", 999)).expect("set");
     rusqlite::Connection::open(&foreign).and_then(|c| c.execute_batch("CREATE TABLE t (x)")).expect("made");
-    std::fs::write(&text, "this is no database at all, but long enough to look like one to a careless reader").expect("written");
-    for (path, part) in [(&newer, "newer Windrow"), (&foreign, "not one of Windrow's"), (&text, "not a database")] {
+    std::fs::write(
+        &text,
+        "this is no database at all, but long enough to look like one to a careless reader",
+    )
+    .expect("written");
+    for (path, part) in
+        [(&newer, "newer Windrow"), (&foreign, "not one of Windrow's"), (&text, "not a database")]
+    {
         let refusal = Store::open(path, StoreOptions::default()).expect_err("refused").to_string();
         assert!(refusal.contains(part), "{refusal}");
         let refusal = read(path, None).expect_err("refused").to_string();
@@ -135,7 +147,8 @@ fn a_damaged_log_row_is_named() {
     let path = folder.path().join("a.db");
     append(&Store::open(&path, StoreOptions::default()).expect("opens"), &[1, 2, 3]);
     let connection = rusqlite::Connection::open(&path).expect("opens");
-    let mut stored: Vec<u8> = connection.query_row("SELECT block FROM log", [], |row| row.get(0)).expect("there");
+    let mut stored: Vec<u8> =
+        connection.query_row("SELECT block FROM log", [], |row| row.get(0)).expect("there");
     stored[30] ^= 1;
     connection.execute("UPDATE log SET block = ?1", [stored]).expect("damaged");
     let told = Store::open(&path, StoreOptions::default()).expect_err("refused").to_string();

@@ -169,7 +169,8 @@ impl Writer {
 
     fn clear_failure(&mut self) -> Result<()> {
         let Some((reason, since)) = &self.failed else { return Ok(()) };
-        let refuse = |reason: &str| Err(Error::StorageUnavailable(format!("an earlier write failed: {reason}")));
+        let refuse =
+            |reason: &str| Err(Error::StorageUnavailable(format!("an earlier write failed: {reason}")));
         if since.elapsed() < TRIAL_EVERY {
             return refuse(reason);
         }
@@ -285,10 +286,12 @@ impl Writer {
 
     fn checkpoint_if_larger_than(&self, bytes: u64) {
         // the size by the file's metadata: opening it would be a second handle
-        if std::fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > bytes) && self.failed.is_none() {
-            if let Err(e) = self.checkpoint() {
-                warn!("a checkpoint failed, the WAL grows: {e}");
-            }
+        let is_large = std::fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > bytes);
+        if is_large
+            && self.failed.is_none()
+            && let Err(e) = self.checkpoint()
+        {
+            warn!("a checkpoint failed, the WAL grows: {e}");
         }
     }
 
@@ -315,7 +318,12 @@ impl Changed {
     /// The dataset of a name, made when there is none.
     fn of(transaction: &Transaction<'_>, current: &Snapshot, name: &Arc<str>) -> Result<Self> {
         if let Some(dataset) = current.datasets.get(name) {
-            return Ok(Self { dataset: Dataset::clone(dataset), is_new: false, blocks: Vec::new(), new_fields: Vec::new() });
+            return Ok(Self {
+                dataset: Dataset::clone(dataset),
+                is_new: false,
+                blocks: Vec::new(),
+                new_fields: Vec::new(),
+            });
         }
         let mut dataset = Dataset {
             id: 0,

@@ -114,7 +114,8 @@ impl Period {
 /// Finds the bucket that an instant falls into, in one zone.
 ///
 /// Buckets are those of the wall clock: a day may have 23 or 25 hours and begins at the first instant of its date.
-/// Minutes and hours never reach over a change of the offset, so an hour that the clock repeats is two buckets.
+/// Minutes and hours never reach over a change of the offset, so an hour that the clock repeats is two buckets. Where a
+/// clock is set back over midnight, what it then repeats of the day before belongs to that day, as its date says.
 ///
 /// ```
 /// use windrow::time::{Bucket, Bucketer, format, parse};

@@ -21,7 +21,7 @@ pub fn format(us: i64) -> String {
     Text::new(us).utc().to_string()
 }
 
-/// Appends what [`format`] returns, without an allocation of its own.
+/// Appends what [`format()`] returns, without an allocation of its own.
 ///
 /// ```
 /// let mut out = b"at ".to_vec();
@@ -33,7 +33,7 @@ pub fn write(us: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(Text::new(us).utc().as_bytes());
 }
 
-/// An instant as [`format`] writes it, on the clock of a zone and with its offset: `Z` where the zone is UTC itself.
+/// An instant as [`format()`] writes it, on the clock of a zone and with its offset: `Z` where the zone is UTC itself.
 /// Offsets that are no whole minutes (local mean time, before about 1930) are cut to the minute, and the clock with
 /// them, so that the text still means the same instant.
 ///

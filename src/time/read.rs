@@ -63,44 +63,16 @@ fn parse_iso(head: &[u8; 10], rest: &[u8]) -> Option<i64> {
 
 /// `17/May/2015:10:05:03 +0000`
 fn parse_access_log(bytes: &[u8; 26]) -> Option<i64> {
-    let [
-        d1,
-        d2,
-        b'/',
-        a,
-        b,
-        c,
-        b'/',
-        y1,
-        y2,
-        y3,
-        y4,
-        b':',
-        h1,
-        h2,
-        b':',
-        m1,
-        m2,
-        b':',
-        s1,
-        s2,
-        b' ',
-        sign,
-        o1,
-        o2,
-        o3,
-        o4,
-    ] = *bytes
-    else {
-        return None;
-    };
-    const MONTHS: [&[u8; 3]; 12] =
+    const MONTHS: [&[u8]; 12] =
         [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
-    let month = MONTHS.iter().position(|name| **name == [a, b, c])? as i64 + 1;
-    let year = two_digits(y1, y2)? * 100 + two_digits(y3, y4)?;
-    let time = time_of_day(two_digits(h1, h2)?, two_digits(m1, m2)?, two_digits(s1, s2)?, 0)?;
-    let offset = offset(sign, two_digits(o1, o2)?, two_digits(o3, o4)?)?;
-    in_range(midnight(year, month, two_digits(d1, d2)?)? + time - offset)
+    let two = |at: usize| two_digits(bytes[at], bytes[at + 1]);
+    if [2, 6, 11, 14, 17, 20].map(|at| bytes[at]) != *b"//::: " {
+        return None;
+    }
+    let year = two(7)? * 100 + two(9)?;
+    let month = MONTHS.iter().position(|name| *name == &bytes[3..6])? as i64 + 1;
+    let local = midnight(year, month, two(0)?)? + time_of_day(two(12)?, two(15)?, two(18)?, 0)?;
+    in_range(local - offset(bytes[21], two(22)?, two(24)?)?)
 }
 
 #[inline]

@@ -1,0 +1,261 @@
+//! Aggregates as states that are fed columns, merged, and finished: one state vector an aggregate, a slot a group.
+
+use std::cmp::Ordering;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
+
+use crate::columnar::column::{Column, Data};
+use crate::columnar::narrow::with_narrow;
+use crate::error::{Error, Result};
+use crate::query::expression::AggregateFunction;
+use crate::query::intern::Interner;
+use crate::value::Value;
+
+/// The state of one aggregate over all groups.
+#[derive(Debug)]
+pub enum State {
+    /// Rows, or values.
+    Count(Vec<u64>),
+    /// Sum and avg.
+    Sum(Vec<Sum>),
+    /// min and max: what wins, and the order in which it does.
+    Extreme(Vec<Value>, Ordering),
+    /// Exact distinct: pairs of group and value number.
+    Distinct(Interner, HashSet<(u32, u32), FixedState>),
+    /// Exact quantile: all numbers of each group.
+    Numbers(Vec<Vec<f64>>, f64),
+}
+
+/// Sum of a group; integers apart from floats, so that integers stay exact.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sum {
+    integers: i128,
+    floats: f64,
+    count: u64,
+    any_float: bool,
+}
+
+impl State {
+    /// The empty state.
+    pub fn new(function: AggregateFunction) -> Self {
+        match function {
+            AggregateFunction::Count => Self::Count(Vec::new()),
+            AggregateFunction::Sum | AggregateFunction::Avg => Self::Sum(Vec::new()),
+            AggregateFunction::Min => Self::Extreme(Vec::new(), Ordering::Less),
+            AggregateFunction::Max => Self::Extreme(Vec::new(), Ordering::Greater),
+            AggregateFunction::Uniq => Self::Distinct(Interner::default(), HashSet::default()),
+            AggregateFunction::Quantile(q) => Self::Numbers(Vec::new(), q),
+        }
+    }
+
+    /// Makes room for groups.
+    pub fn grow(&mut self, groups: usize) {
+        match self {
+            Self::Count(counts) => counts.resize(groups, 0),
+            Self::Sum(sums) => sums.resize(groups, Sum::default()),
+            Self::Extreme(values, _) => values.resize(groups, Value::Null),
+            Self::Numbers(numbers, _) => numbers.resize(groups, Vec::new()),
+            Self::Distinct(..) => {}
+        }
+    }
+
+    /// Feeds rows: the group of each and the argument; `None` counts the rows themselves.
+    pub fn update(&mut self, groups: &[u32], argument: Option<&Column>) {
+        match (self, argument) {
+            (Self::Count(counts), None) => groups.iter().for_each(|g| counts[*g as usize] += 1),
+            (Self::Count(counts), Some(column)) => match &column.validity {
+                None => groups.iter().for_each(|g| counts[*g as usize] += 1),
+                Some(valid) => valid.ones().for_each(|row| counts[groups[row] as usize] += 1),
+            },
+            (Self::Sum(sums), Some(column)) => update_sums(sums, groups, column),
+            (Self::Extreme(values, wins), Some(column)) => update_extremes(values, *wins, groups, column),
+            (Self::Distinct(interner, seen), Some(column)) => {
+                let ids = interner.ids(column);
+                let mut last = None;
+                for (row, pair) in groups.iter().copied().zip(ids).enumerate() {
+                    if column.is_valid(row) && last != Some(pair) {
+                        seen.insert(pair);
+                        last = Some(pair);
+                    }
+                }
+            }
+            (Self::Numbers(numbers, _), Some(column)) => {
+                for (row, group) in groups.iter().enumerate() {
+                    numbers[*group as usize].extend(column.get(row).as_f64());
+                }
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// Takes over another state of the same aggregate; `map` gives the group here for each group there.
+    pub fn absorb(&mut self, other: State, map: &[u32]) {
+        match (self, other) {
+            (Self::Count(counts), Self::Count(more)) => {
+                more.iter().zip(map).for_each(|(n, g)| counts[*g as usize] += n);
+            }
+            (Self::Sum(sums), Self::Sum(more)) => {
+                for (sum, group) in more.iter().zip(map) {
+                    sums[*group as usize].add(sum);
+                }
+            }
+            (Self::Extreme(values, wins), Self::Extreme(more, _)) => {
+                for (value, group) in more.into_iter().zip(map) {
+                    keep_extreme(&mut values[*group as usize], value, *wins);
+                }
+            }
+            (Self::Distinct(interner, seen), Self::Distinct(values, pairs)) => {
+                let ids = interner.absorb(values);
+                seen.extend(pairs.into_iter().map(|(group, id)| (map[group as usize], ids[id as usize])));
+            }
+            (Self::Numbers(numbers, _), Self::Numbers(more, _)) => {
+                for (list, group) in more.into_iter().zip(map) {
+                    numbers[*group as usize].extend(list);
+                }
+            }
+            // both are of one aggregate
+            _ => debug_assert!(false, "states of different aggregates"),
+        }
+    }
+
+    /// The result of every group.
+    ///
+    /// # Errors
+    /// A sum of integers beyond 64 bits.
+    pub fn finish(self, function: AggregateFunction, groups: usize) -> Result<Vec<Value>> {
+        match self {
+            Self::Count(counts) => Ok(counts.into_iter().map(|n| Value::Int(n as i64)).collect()),
+            Self::Sum(sums) if function == AggregateFunction::Avg => {
+                Ok(sums.iter().map(Sum::average).collect())
+            }
+            Self::Sum(sums) => sums.iter().map(Sum::total).collect(),
+            Self::Extreme(values, _) => Ok(values),
+            Self::Distinct(_, seen) => {
+                let mut counts = vec![0i64; groups];
+                seen.iter().for_each(|(group, _)| counts[*group as usize] += 1);
+                Ok(counts.into_iter().map(Value::Int).collect())
+            }
+            Self::Numbers(numbers, q) => Ok(numbers.into_iter().map(|list| quantile(list, q)).collect()),
+        }
+    }
+}
+
+impl Sum {
+    #[inline]
+    fn add(&mut self, other: &Sum) {
+        self.integers += other.integers;
+        self.floats += other.floats;
+        self.count += other.count;
+        self.any_float |= other.any_float;
+    }
+
+    fn total(&self) -> Result<Value> {
+        if self.count == 0 {
+            return Ok(Value::Null);
+        }
+        if self.any_float {
+            return Ok(Value::finite(self.floats + self.integers as f64));
+        }
+        i64::try_from(self.integers).map(Value::Int).map_err(|_| {
+            Error::invalid(format!(
+                "integer overflow: a sum comes to {}, beyond 64 bits; sum a float instead, as with sum(cast(x as float))",
+                self.integers
+            ))
+        })
+    }
+
+    fn average(&self) -> Value {
+        if self.count == 0 {
+            Value::Null
+        } else {
+            Value::finite((self.floats + self.integers as f64) / self.count as f64)
+        }
+    }
+}
+
+fn update_sums(sums: &mut [Sum], groups: &[u32], column: &Column) {
+    for part in column.parts() {
+        match &part.data {
+            Data::Int(ints) | Data::Time(ints) => {
+                let base = i128::from(ints.min());
+                with_narrow!(ints.offsets(), offsets => for (row, (group, offset)) in groups.iter().zip(offsets).enumerate() {
+                    if part.is_valid(row) {
+                        let sum = &mut sums[*group as usize];
+                        sum.integers += base + *offset as i128;
+                        sum.count += 1;
+                    }
+                });
+            }
+            Data::Float { values, .. } => {
+                for (row, (group, value)) in groups.iter().zip(values).enumerate() {
+                    if part.is_valid(row) {
+                        let sum = &mut sums[*group as usize];
+                        sum.floats += value;
+                        sum.count += 1;
+                        sum.any_float = true;
+                    }
+                }
+            }
+            Data::Bool(bits) => {
+                for (row, group) in groups.iter().enumerate().filter(|(row, _)| part.is_valid(*row)) {
+                    let sum = &mut sums[*group as usize];
+                    sum.integers += i128::from(bits.get(row));
+                    sum.count += 1;
+                }
+            }
+            // texts, lists and JSON have no sum
+            _ => {}
+        }
+    }
+}
+
+fn keep_extreme(best: &mut Value, value: Value, wins: Ordering) {
+    if !value.is_null() && (best.is_null() || value.compare(best) == wins) {
+        *best = value;
+    }
+}
+
+/// Finds the winning row of each group by number or code first, and makes one value a group of it: dictionaries are
+/// sorted, so codes compare as their texts do.
+fn update_extremes(best: &mut [Value], wins: Ordering, groups: &[u32], column: &Column) {
+    const NONE: u32 = u32::MAX;
+    for part in column.parts() {
+        let mut winners = vec![NONE; best.len()];
+        let mut offer = |row: usize, beats: &dyn Fn(usize, usize) -> Ordering| {
+            let winner = &mut winners[groups[row] as usize];
+            if *winner == NONE || beats(row, *winner as usize) == wins {
+                *winner = row as u32;
+            }
+        };
+        let valid = (0..part.rows).filter(|row| part.is_valid(*row));
+        match &part.data {
+            Data::Int(ints) | Data::Time(ints) => with_narrow!(ints.offsets(), offsets => {
+                valid.for_each(|row| offer(row, &|a, b| offsets[a].cmp(&offsets[b])));
+            }),
+            Data::Text(texts) | Data::Json(texts) => with_narrow!(&texts.codes, codes => {
+                valid.for_each(|row| offer(row, &|a, b| codes[a].cmp(&codes[b])));
+            }),
+            Data::Float { values, .. } => {
+                valid.for_each(|row| {
+                    offer(row, &|a, b| values[a].partial_cmp(&values[b]).unwrap_or(Ordering::Equal))
+                });
+            }
+            _ => valid.for_each(|row| offer(row, &|a, b| part.get(a).compare(&part.get(b)))),
+        }
+        for (group, row) in winners.iter().enumerate().filter(|(_, row)| **row != NONE) {
+            keep_extreme(&mut best[group], part.get(*row as usize), wins);
+        }
+    }
+}
+
+/// The ⌈q·n⌉-th smallest, an integer where it is one.
+fn quantile(mut numbers: Vec<f64>, q: f64) -> Value {
+    if numbers.is_empty() {
+        return Value::Null;
+    }
+    let rank = (q * numbers.len() as f64).ceil() as usize;
+    let at = rank.clamp(1, numbers.len()) - 1;
+    let (_, found, _) = numbers.select_nth_unstable_by(at, f64::total_cmp);
+    crate::value::whole(*found).map_or(Value::Float(*found), Value::Int)
+}

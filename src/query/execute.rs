@@ -1,0 +1,333 @@
+//! Runs a Plan on one dataset of a snapshot: blocks are shared out in runs over the cores, each run fills a state of
+//! its own, and the states are merged in the order of the runs, so that the same snapshot always gives the same
+//! answer to the last digit.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::limits;
+use crate::query::aggregate::State;
+use crate::query::expression::{AggregateCall, Expr};
+use crate::query::functions::Context;
+use crate::query::group::Groups;
+use crate::query::language::Order;
+use crate::query::plan::{Plan, Shape, add_columns};
+use crate::query::prune::may_match;
+use crate::query::scalar;
+use crate::query::sort::{Direction, compare_keys, keep_first};
+use crate::query::vector;
+use crate::query::view::View;
+use crate::store::snapshot::{Dataset, TailBlock};
+use crate::value::Value;
+
+/// Output rows, and what was looked at for them.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Rows in order, each a value an output column.
+    pub rows: Vec<Vec<Value>>,
+    /// Rows of the blocks that were not pruned.
+    pub rows_scanned: u64,
+    /// Blocks that were not pruned.
+    pub blocks: u64,
+}
+
+/// An output row with what it is ordered by.
+type Keyed = (Vec<Value>, Vec<Value>);
+
+/// Runs a plan.
+///
+/// # Errors
+/// Overflow, and answers beyond the limits.
+pub fn execute(plan: &Plan, dataset: &Dataset) -> Result<Output> {
+    let blocks: Vec<&TailBlock> = dataset
+        .tail
+        .iter()
+        .filter(|block| plan.filter.as_ref().is_none_or(|f| may_match(f, block)))
+        .collect();
+    let scan = Scan { plan, dataset, runs: runs(&blocks) };
+    let (directions, mut rows) = match &plan.shape {
+        Shape::Rows { select, order } => (directions(order), scan.rows(select, order)?),
+        Shape::Groups { keys, aggregates, select, having, order } => {
+            let found = scan.groups(keys, aggregates)?;
+            (directions(order), found.output(select, having.as_ref(), order, plan)?)
+        }
+    };
+    if plan.distinct {
+        let mut seen = std::collections::HashSet::new();
+        rows.retain(|(_, row)| seen.insert(row.clone()));
+    }
+    let wanted = plan.offset.saturating_add(plan.limit.unwrap_or(usize::MAX));
+    if !directions.is_empty() {
+        keep_first(&mut rows, wanted, |a, b| compare_keys(&a.0, &b.0, &directions));
+    }
+    let rows: Vec<Vec<Value>> = rows
+        .into_iter()
+        .map(|(_, row)| row)
+        .skip(plan.offset)
+        .take(plan.limit.unwrap_or(usize::MAX))
+        .collect();
+    if rows.len() > limits::ANSWER_ROWS {
+        return Err(Error::TooLarge(format!(
+            "the answer has {} rows, more than {}; narrow it with where or limit, or page through /rows",
+            rows.len(),
+            limits::ANSWER_ROWS
+        )));
+    }
+    Ok(Output {
+        rows,
+        rows_scanned: blocks.iter().map(|b| b.block.rows() as u64).sum(),
+        blocks: blocks.len() as u64,
+    })
+}
+
+fn directions(order: &[Order]) -> Vec<Direction> {
+    order.iter().map(|o| Direction { descending: o.descending, nulls_first: o.nulls_first }).collect()
+}
+
+/// Contiguous runs of blocks with about the same number of rows: a few for each core, always the same for the same
+/// blocks.
+fn runs<'a>(blocks: &[&'a TailBlock]) -> Vec<Vec<&'a TailBlock>> {
+    let rows: usize = blocks.iter().map(|b| b.block.rows()).sum();
+    let wanted = (rayon::current_num_threads() * 2).max(1);
+    let share = rows.div_ceil(wanted).max(1);
+    let mut out: Vec<Vec<&TailBlock>> = Vec::new();
+    let mut filled = share;
+    for block in blocks {
+        if filled >= share {
+            out.push(Vec::new());
+            filled = 0;
+        }
+        filled += block.block.rows();
+        if let Some(run) = out.last_mut() {
+            run.push(block);
+        }
+    }
+    out
+}
+
+struct Scan<'a> {
+    plan: &'a Plan,
+    dataset: &'a Dataset,
+    runs: Vec<Vec<&'a TailBlock>>,
+}
+
+impl Scan<'_> {
+    fn context(&self) -> Context {
+        Context::new(self.plan.tz.clone())
+    }
+
+    /// Runs `work` on every run of blocks; results in order.
+    fn each_run<T: Send>(
+        &self,
+        work: impl Fn(&[&TailBlock], &Context) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        self.runs.par_iter().map(|run| work(run, &self.context())).collect()
+    }
+
+    /// The rows of a block that count, as a view of the named columns; `None` where there is none.
+    fn select(&self, source: &TailBlock, names: &[Arc<str>], context: &Context) -> Result<Option<View>> {
+        let Some(filter) = &self.plan.filter else {
+            return Ok(Some(View::new(self.dataset, source, names, None)));
+        };
+        let mut filter_names = Vec::new();
+        add_columns(filter, &mut filter_names);
+        let bits = vector::filter(filter, &View::new(self.dataset, source, &filter_names, None), context)?;
+        match bits.count_ones() {
+            0 => Ok(None),
+            all if all == source.block.rows() => Ok(Some(View::new(self.dataset, source, names, None))),
+            _ => {
+                let rows: Vec<u32> = bits.ones().map(|row| row as u32).collect();
+                Ok(Some(View::new(self.dataset, source, names, Some(&rows))))
+            }
+        }
+    }
+
+    fn groups(&self, keys: &[Expr], aggregates: &[AggregateCall]) -> Result<Found> {
+        let mut names = Vec::new();
+        keys.iter().for_each(|key| add_columns(key, &mut names));
+        for call in aggregates {
+            call.argument.iter().chain(&call.filter).for_each(|e| add_columns(e, &mut names));
+        }
+        let found = self.each_run(|run, context| {
+            let mut found = Found::new(keys.len(), aggregates);
+            for source in run {
+                if let Some(view) = self.select(source, &names, context)? {
+                    found.add(keys, aggregates, &view, context)?;
+                }
+            }
+            Ok(found)
+        })?;
+        let mut found = found.into_iter();
+        let mut all = found.next().unwrap_or_else(|| Found::new(keys.len(), aggregates));
+        for more in found {
+            all.absorb(more);
+        }
+        Ok(all)
+    }
+
+    fn rows(&self, select: &[Expr], order: &[Order]) -> Result<Vec<Keyed>> {
+        let mut names = Vec::new();
+        select.iter().chain(order.iter().map(|o| &o.expression)).for_each(|e| add_columns(e, &mut names));
+        let directions = directions(order);
+        // DISTINCT drops rows later, so a limit cannot be applied before it
+        let wanted = match self.plan.limit {
+            Some(limit) if !self.plan.distinct => self.plan.offset.saturating_add(limit),
+            _ => usize::MAX,
+        };
+        let found = self.each_run(|run, context| {
+            let mut rows: Vec<Keyed> = Vec::new();
+            for source in run {
+                if order.is_empty() && rows.len() >= wanted {
+                    break;
+                }
+                let Some(view) = self.select(source, &names, context)? else { continue };
+                rows.extend(output_rows(select, order, &view, context)?);
+                if !order.is_empty() {
+                    keep_first(&mut rows, wanted, |a, b| compare_keys(&a.0, &b.0, &directions));
+                }
+                if !self.plan.distinct && rows.len().min(wanted) > limits::ANSWER_ROWS + self.plan.offset {
+                    return Err(Error::TooLarge(format!(
+                        "the answer has more than {} rows; narrow it with where or limit, or page through /rows",
+                        limits::ANSWER_ROWS
+                    )));
+                }
+            }
+            Ok(rows)
+        })?;
+        Ok(found.into_iter().flatten().collect())
+    }
+}
+
+/// Every row of a view as output, with its order keys.
+fn output_rows(select: &[Expr], order: &[Order], view: &View, context: &Context) -> Result<Vec<Keyed>> {
+    let columns = |expressions: &mut dyn Iterator<Item = &Expr>| {
+        expressions.map(|e| vector::evaluate(e, view, context)).collect::<Result<Vec<_>>>()
+    };
+    let keys = columns(&mut order.iter().map(|o| &o.expression))?;
+    let cells = columns(&mut select.iter())?;
+    let row_of =
+        |columns: &[Arc<crate::columnar::column::Column>], row| columns.iter().map(|c| c.get(row)).collect();
+    Ok((0..view.rows).map(|row| (row_of(&keys, row), row_of(&cells, row))).collect())
+}
+
+/// Groups with the states of their aggregates.
+struct Found {
+    groups: Groups,
+    states: Vec<State>,
+    functions: Vec<crate::query::expression::AggregateFunction>,
+}
+
+impl Found {
+    fn new(keys: usize, aggregates: &[AggregateCall]) -> Self {
+        let functions: Vec<_> = aggregates.iter().map(|call| call.function).collect();
+        let mut states: Vec<State> = functions.iter().map(|f| State::new(*f)).collect();
+        let groups = Groups::new(keys);
+        states.iter_mut().for_each(|state| state.grow(groups.count()));
+        Self { groups, states, functions }
+    }
+
+    fn add(
+        &mut self,
+        keys: &[Expr],
+        aggregates: &[AggregateCall],
+        view: &View,
+        context: &Context,
+    ) -> Result<()> {
+        let columns =
+            keys.iter().map(|key| vector::evaluate(key, view, context)).collect::<Result<Vec<_>>>()?;
+        let groups = self.groups.of_rows(view.rows, &columns);
+        if self.groups.count() > limits::GROUPS {
+            return Err(Error::TooLarge(format!(
+                "the query makes more than {} groups; narrow it with where, or group by fewer fields",
+                limits::GROUPS
+            )));
+        }
+        for (state, call) in self.states.iter_mut().zip(aggregates) {
+            state.grow(self.groups.count());
+            let argument = call.argument.as_ref().map(|e| vector::evaluate(e, view, context)).transpose()?;
+            match &call.filter {
+                None => state.update(&groups, argument.as_deref()),
+                Some(filter) => {
+                    let rows: Vec<u32> =
+                        vector::filter(filter, view, context)?.ones().map(|r| r as u32).collect();
+                    let kept: Vec<u32> = rows.iter().map(|row| groups[*row as usize]).collect();
+                    state.update(&kept, argument.map(|column| column.take(&rows)).as_ref());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn absorb(&mut self, other: Self) {
+        let map = self.groups.absorb(other.groups);
+        for (state, more) in self.states.iter_mut().zip(other.states) {
+            state.grow(self.groups.count());
+            state.absorb(more, &map);
+        }
+    }
+
+    /// The groups as output rows with their order keys. Without an order they come by their keys, so that the same
+    /// question gives the same answer in the same order.
+    fn output(
+        self,
+        select: &[Expr],
+        having: Option<&Expr>,
+        order: &[Order],
+        plan: &Plan,
+    ) -> Result<Vec<Keyed>> {
+        let count = self.groups.count();
+        let finished = self
+            .states
+            .into_iter()
+            .zip(&self.functions)
+            .map(|(state, function)| state.finish(*function, count))
+            .collect::<Result<Vec<_>>>()?;
+        let context = Context::new(plan.tz.clone());
+        let groups = self.groups;
+        let slot = |group: usize, name: &str| {
+            let at: usize = name.parse().unwrap_or(usize::MAX);
+            match at.checked_sub(groups.width()) {
+                None => groups.key(group, at).clone(),
+                Some(at) => finished.get(at).map_or(Value::Null, |values| values[group].clone()),
+            }
+        };
+        let mut rows: Vec<Keyed> = Vec::new();
+        let mut numbers: Vec<usize> = (0..count).collect();
+        if order.is_empty() {
+            let ascending = vec![Direction { descending: false, nulls_first: false }; groups.width()];
+            let keys = |group: usize| {
+                (0..groups.width()).map(|at| groups.key(group, at).clone()).collect::<Vec<_>>()
+            };
+            numbers.sort_by_cached_key(|group| SortedBy(keys(*group), ascending.clone()));
+        }
+        for group in numbers {
+            let value = |e: &Expr| scalar::evaluate(e, &|name| slot(group, name), &context);
+            if let Some(having) = having
+                && scalar::truth(&value(having)?) != Some(true)
+            {
+                continue;
+            }
+            let keys = order.iter().map(|o| value(&o.expression)).collect::<Result<Vec<_>>>()?;
+            rows.push((keys, select.iter().map(value).collect::<Result<Vec<_>>>()?));
+        }
+        Ok(rows)
+    }
+}
+
+/// A row of keys that compares by directions.
+#[derive(PartialEq, Eq)]
+struct SortedBy(Vec<Value>, Vec<Direction>);
+
+impl PartialOrd for SortedBy {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SortedBy {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        compare_keys(&self.0, &other.0, &self.1)
+    }
+}

@@ -1,0 +1,85 @@
+//! What an evaluation carries along: the time zone, and what is costly to make twice. One a query or one a task;
+//! sharing one between threads is correct, only slower.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::tz::TimeZone;
+use lru::LruCache;
+
+use crate::error::Result;
+use crate::query::matcher::{Matcher, compile};
+use crate::time::{Bucket, Bucketer};
+
+/// Compiled patterns kept; literals of a query fit, patterns out of a column turn over.
+const PATTERNS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
+
+/// The surroundings of an evaluation.
+#[derive(Debug)]
+pub struct Context {
+    /// Where days begin, and what `strftime` and `extract` read the clock in.
+    pub tz: TimeZone,
+    kept: Mutex<Kept>,
+}
+
+struct Kept {
+    patterns: LruCache<(PatternKind, String), Arc<Matcher>>,
+    buckets: Vec<(Bucket, Bucketer)>,
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept").field("patterns", &self.patterns.len()).finish_non_exhaustive()
+    }
+}
+
+/// How a pattern is read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PatternKind {
+    /// LIKE, or ILIKE where `insensitive`.
+    Like {
+        /// The ESCAPE character.
+        escape: Option<char>,
+        /// ILIKE.
+        insensitive: bool,
+    },
+    /// REGEXP, or `regexp_replace` with its flags.
+    Regexp {
+        /// Letters of `gims`.
+        flags: String,
+    },
+}
+
+impl Context {
+    /// A context for one time zone.
+    pub fn new(tz: TimeZone) -> Self {
+        Self { tz, kept: Mutex::new(Kept { patterns: LruCache::new(PATTERNS), buckets: Vec::new() }) }
+    }
+
+    /// The pattern made ready, from the cache where it was used before.
+    pub fn matcher(&self, kind: PatternKind, pattern: &str) -> Result<Arc<Matcher>> {
+        let key = (kind, pattern.to_owned());
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(matcher) = kept.patterns.get(&key) {
+            return Ok(Arc::clone(matcher));
+        }
+        let matcher = Arc::new(match &key.0 {
+            PatternKind::Like { escape, insensitive } => Matcher::like(pattern, *escape, *insensitive)?,
+            PatternKind::Regexp { flags } => Matcher::Regexp(compile(pattern, flags)?),
+        });
+        kept.patterns.put(key, Arc::clone(&matcher));
+        Ok(matcher)
+    }
+
+    /// The start of the bucket that the instant lies in.
+    pub fn bucket_start(&self, bucket: Bucket, us: i64) -> i64 {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bucketer)) = kept.buckets.iter_mut().find(|(known, _)| *known == bucket) {
+            return bucketer.start(us);
+        }
+        let mut bucketer = Bucketer::new(bucket, self.tz.clone());
+        let start = bucketer.start(us);
+        kept.buckets.push((bucket, bucketer));
+        start
+    }
+}

@@ -1,0 +1,242 @@
+//! Calls in an expression: scalar functions by their table, aggregates by the one here.
+
+use sqlparser::ast::{
+    DuplicateTreatment, Function as Call, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart,
+};
+use sqlparser::tokenizer::Location;
+
+use crate::error::{Error, Result};
+use crate::query::expression::{AggregateCall, AggregateFunction, Expr};
+use crate::query::functions::{Function, bucket_of, part_name, unknown};
+use crate::value::Value;
+
+use super::expression::{Place, Reader};
+
+/// The aggregates by name. `quantile` has its second argument, `p95` and the like are quantiles by name.
+const AGGREGATES: [(&str, AggregateFunction); 9] = [
+    ("count", AggregateFunction::Count),
+    ("uniq", AggregateFunction::Uniq),
+    ("sum", AggregateFunction::Sum),
+    ("avg", AggregateFunction::Avg),
+    ("mean", AggregateFunction::Avg),
+    ("min", AggregateFunction::Min),
+    ("max", AggregateFunction::Max),
+    ("median", AggregateFunction::Quantile(0.5)),
+    (QUANTILE, AggregateFunction::Quantile(f64::NAN)),
+];
+
+const QUANTILE: &str = "quantile";
+
+/// Aggregates of the contract that nothing computes yet, with what does instead.
+const NOT_YET: [(&str, &str); 5] = [
+    ("approx_quantile", "use quantile(x, q), which is exact"),
+    ("approx_uniq", "use uniq(x), which is exact"),
+    ("first", "use min(x), or order rows by _time with a limit"),
+    ("last", "use max(x), or order rows by _time descending with a limit"),
+    ("any", "use min(x)"),
+];
+
+enum Argument {
+    Star,
+    Expression(Expr),
+}
+
+impl Reader<'_> {
+    pub(super) fn call(&mut self, call: &Call, place: Place) -> Result<Expr> {
+        let [ObjectNamePart::Identifier(written)] = call.name.0.as_slice() else {
+            return Err(self.error(None, &format!("there is no function {}", call.name)));
+        };
+        let at = Some(written.span.start);
+        let name = written.value.to_lowercase();
+        if call.over.is_some() {
+            return Err(self.error(at, "window functions (OVER) are not answered yet"));
+        }
+        if !call.within_group.is_empty() {
+            return Err(self.error(at, "WITHIN GROUP is not answered; use quantile(x, q)"));
+        }
+        if call.null_treatment.is_some() || !matches!(call.parameters, FunctionArguments::None) {
+            return Err(self.error(at, "this form of a call is not answered; write name(arguments)"));
+        }
+        if let Some((name, hint)) = NOT_YET.iter().find(|(known, _)| *known == name) {
+            return Err(self.error(at, &format!("{name}() is not answered yet; {hint}")));
+        }
+        match aggregate_function(&name) {
+            Some(function) => self.aggregate(&name, function, call, place, at),
+            None => self.scalar_call(&name, call, place, at),
+        }
+    }
+
+    fn scalar_call(&mut self, name: &str, call: &Call, place: Place, at: Option<Location>) -> Result<Expr> {
+        let Some(function) = Function::find(name) else {
+            let known = Function::names().chain(AGGREGATES.iter().map(|(name, _)| *name));
+            return Err(self.error(at, &unknown("function", name, known).to_string()));
+        };
+        if call.filter.is_some() {
+            return Err(self.error(at, &format!("FILTER belongs to aggregates; {name}() is none")));
+        }
+        let (distinct, arguments) = self.arguments(call, place, at)?;
+        if distinct {
+            return Err(self.error(at, &format!("DISTINCT belongs to aggregates; {name}() is none")));
+        }
+        let arguments: Vec<Expr> = arguments
+            .into_iter()
+            .map(|argument| match argument {
+                Argument::Expression(expression) => Ok(expression),
+                Argument::Star => Err(self.error(at, &format!("{name}(*) has no meaning; name a field"))),
+            })
+            .collect::<Result<_>>()?;
+        self.located(at, function.check_arguments(arguments.len()))?;
+        self.located(at, canonical(function, arguments))
+    }
+
+    fn aggregate(
+        &mut self,
+        name: &str,
+        function: AggregateFunction,
+        call: &Call,
+        place: Place,
+        at: Option<Location>,
+    ) -> Result<Expr> {
+        let reason = match place {
+            Place::Anywhere => None,
+            Place::Where => Some("stand here: rows are filtered before they are grouped; put it into HAVING"),
+            Place::Key => Some("stand here; an aggregate belongs into SELECT, HAVING or ORDER BY"),
+            Place::Aggregate => Some("stand in another"),
+        };
+        if let Some(reason) = reason {
+            return Err(self.error(at, &format!("{name}() is an aggregate and cannot {reason}")));
+        }
+        let (distinct, arguments) = self.arguments(call, Place::Aggregate, at)?;
+        let function = match (function, distinct) {
+            (AggregateFunction::Count, true) => AggregateFunction::Uniq,
+            (other, false) => other,
+            // a value counts once or often: these do not see it
+            (other @ (AggregateFunction::Uniq | AggregateFunction::Min | AggregateFunction::Max), true) => {
+                other
+            }
+            _ => return Err(self.error(at, &format!("{name}(DISTINCT ..) is not answered"))),
+        };
+        let (function, argument) = self.aggregate_argument(name, function, arguments, at)?;
+        let filter = call.filter.as_deref().map(|tree| self.read(tree, Place::Aggregate)).transpose()?;
+        Ok(Expr::Aggregate(Box::new(AggregateCall { function, argument, filter })))
+    }
+
+    fn aggregate_argument(
+        &self,
+        name: &str,
+        function: AggregateFunction,
+        arguments: Vec<Argument>,
+        at: Option<Location>,
+    ) -> Result<(AggregateFunction, Option<Expr>)> {
+        let mut arguments = arguments.into_iter();
+        let given = (arguments.next(), arguments.next(), arguments.next());
+        match (function, given) {
+            (AggregateFunction::Count, (None | Some(Argument::Star), None, None)) => Ok((function, None)),
+            (
+                AggregateFunction::Quantile(_),
+                (Some(Argument::Expression(x)), Some(Argument::Expression(q)), None),
+            ) if name == QUANTILE => match q {
+                Expr::Literal(Value::Float(q)) if (0.0..=1.0).contains(&q) => {
+                    Ok((AggregateFunction::Quantile(q), Some(x)))
+                }
+                Expr::Literal(Value::Int(q @ 0..=1)) => Ok((AggregateFunction::Quantile(q as f64), Some(x))),
+                _ => {
+                    Err(self
+                        .error(at, "quantile(x, q) takes a number from 0 to 1 as q, as in quantile(x, 0.95)"))
+                }
+            },
+            (_, (Some(Argument::Expression(x)), None, None)) if name != QUANTILE => Ok((function, Some(x))),
+            _ => {
+                let wanted = match (name, function) {
+                    (QUANTILE, _) => "two arguments, as in quantile(x, 0.95)",
+                    (_, AggregateFunction::Count) => "one argument or none",
+                    (_, AggregateFunction::Min) => {
+                        "one argument; the smallest of several values is least(a, b)"
+                    }
+                    (_, AggregateFunction::Max) => {
+                        "one argument; the largest of several values is greatest(a, b)"
+                    }
+                    _ => "one argument",
+                };
+                Err(self.error(at, &format!("{name}() takes {wanted}")))
+            }
+        }
+    }
+
+    fn arguments(
+        &mut self,
+        call: &Call,
+        place: Place,
+        at: Option<Location>,
+    ) -> Result<(bool, Vec<Argument>)> {
+        let list = match &call.args {
+            FunctionArguments::List(list) => list,
+            FunctionArguments::None => return Ok((false, Vec::new())),
+            FunctionArguments::Subquery(_) => return Err(self.error(at, "subqueries are not answered yet")),
+        };
+        if let Some(clause) = list.clauses.first() {
+            return Err(self.error(at, &format!("\"{clause}\" within a call is not answered")));
+        }
+        let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
+        let arguments = list
+            .args
+            .iter()
+            .map(|argument| match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(tree)) => {
+                    self.read(tree, place).map(Argument::Expression)
+                }
+                FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => Ok(Argument::Star),
+                _ => Err(self.error(at, "arguments have no names here; write name(a, b)")),
+            })
+            .collect::<Result<_>>()?;
+        Ok((distinct, arguments))
+    }
+}
+
+/// The part that `extract` takes, as its first argument.
+pub(super) fn part(name: &str) -> Result<Expr> {
+    let bare = name.trim_matches('\'');
+    part_name(bare).map(|known| Expr::Literal(Value::text(known)))
+}
+
+/// The one form of calls that have several: `date_trunc('day', x)` is `day(x)`, parts have one name.
+fn canonical(function: Function, arguments: Vec<Expr>) -> Result<Expr> {
+    match (function.name(), arguments.as_slice()) {
+        ("date_trunc", [Expr::Literal(Value::Text(unit)), _]) => {
+            let bucket = bucket_of(unit)?;
+            match Function::of_bucket(bucket) {
+                Some(bucket) => Ok(Expr::Call(bucket, arguments.into_iter().skip(1).collect())),
+                None => Err(Error::Internal(format!("no function is the bucket {}", bucket.name()))),
+            }
+        }
+        ("extract", [Expr::Literal(Value::Text(name)), of]) => {
+            Ok(Expr::Call(function, vec![part(name)?, of.clone()]))
+        }
+        _ => Ok(Expr::Call(function, arguments)),
+    }
+}
+
+fn aggregate_function(name: &str) -> Option<AggregateFunction> {
+    AGGREGATES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, function)| *function)
+        .or_else(|| percentile(name))
+}
+
+/// `p5`, `p50`, `p95` are percent; with more digits they begin with 99: `p999` is 0.999.
+fn percentile(name: &str) -> Option<AggregateFunction> {
+    let digits = name.strip_prefix('p')?;
+    if digits.is_empty() || digits.len() > 6 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let q: f64 = match digits.len() {
+        1 => format!("0.0{digits}"),
+        2 => format!("0.{digits}"),
+        _ if digits.starts_with("99") => format!("0.{digits}"),
+        _ => return None,
+    }
+    .parse()
+    .ok()?;
+    Some(AggregateFunction::Quantile(q))
+}

@@ -1,0 +1,296 @@
+//! The JSON query of `POST /v1/query` to a `Query`. Every error names the place in the body as a JSON pointer.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value as Json};
+
+use crate::error::{Error, Result, nearest};
+use crate::query::expression::Expr;
+use crate::query::language::{Item, Order, Query, Range};
+use crate::time;
+use crate::value::Value;
+
+use super::expression::Place;
+use super::names::{Copies, Names};
+use super::sql::COLUMNS;
+
+/// Bytes of a JSON query at most.
+const BODY_BYTES: usize = 1 << 20;
+
+/// The keys of a query; `compare` and `fill` are known and not answered yet.
+const KEYS: [&str; 14] = [
+    "from", "select", "by", "where", "range", "tz", "having", "order", "limit", "offset", "distinct",
+    "cache", "fill", "compare",
+];
+
+/// Reads a JSON query; `now_us` is what `{"last": "7d"}` counts back from.
+///
+/// ```
+/// let body = br#"{"from": "events", "select": ["count() as n"], "by": ["country"], "order": ["-n"]}"#;
+/// let query = windrow::query::parse::json(body, 0)?;
+/// let names: Vec<&str> = query.select.iter().map(|item| item.name.as_str()).collect();
+/// assert_eq!(names, ["country", "n"]);
+/// # Ok::<(), windrow::error::Error>(())
+/// ```
+pub fn json(body: &[u8], now_us: i64) -> Result<Query> {
+    if body.len() > BODY_BYTES {
+        return Err(Error::TooLarge(format!(
+            "the query has {} bytes; {BODY_BYTES} is the limit",
+            body.len()
+        )));
+    }
+    let body: Json = serde_json::from_slice(body)
+        .map_err(|error| Error::invalid(format!("the query is no JSON: {error}")))?;
+    let Json::Object(body) = body else {
+        return Err(Error::invalid(
+            "a query is a JSON object, as in {\"from\": \"events\", \"select\": [\"count()\"]}",
+        ));
+    };
+    let body = Object { map: &body, pointer: String::new() };
+    body.check_keys(&KEYS)?;
+    query(&body, now_us)
+}
+
+/// The value of a JSON parameter.
+pub(super) fn value(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(b) => Value::Bool(*b),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(i), _) => Value::Int(i),
+            (None, Some(f)) => Value::finite(f),
+            (None, None) => Value::Null,
+        },
+        Json::String(text) => Value::text(text.as_str()),
+        Json::Array(items) => {
+            let texts: Option<Vec<Arc<str>>> =
+                items.iter().map(|item| item.as_str().map(Arc::from)).collect();
+            texts.map_or_else(|| Value::Json(json.to_string().into()), |texts| Value::List(texts.into()))
+        }
+        Json::Object(_) => Value::Json(json.to_string().into()),
+    }
+}
+
+fn query(body: &Object<'_>, now_us: i64) -> Result<Query> {
+    for (key, what) in [("fill", "filling of empty buckets"), ("compare", "comparison with another period")] {
+        if !matches!(body.map.get(key), None | Some(Json::Null | Json::Bool(false))) {
+            return Err(Error::invalid(format!("/{key}: {what} is not answered yet; leave \"{key}\" out")));
+        }
+    }
+    let from = body.text("from")?.ok_or_else(|| {
+        Error::invalid("the query has no \"from\": name the dataset, as in {\"from\": \"events\"}")
+    })?;
+    let keys = items(body, "by", Place::Where)?;
+    let by: Vec<Expr> = keys.iter().map(|item| item.expression.clone()).collect();
+    let selected = body.texts("select")?;
+    let all_fields = keys.is_empty() && matches!(selected.as_slice(), [] | ["*"]);
+    let mut select = keys;
+    if !all_fields {
+        select.extend(items(body, "select", Place::Anywhere)?);
+    }
+    let names = Names { items: &select, keys: &by };
+    let mut copies = Copies::default();
+    let mut resolve = |text: &str| names.resolve(super::expression(text)?, &mut copies);
+    let having = body.text("having")?.map(&mut resolve).transpose().map_err(|error| at("/having", &error))?;
+    let order = order(body, &names, &mut copies)?;
+    let filter = body.text("where")?.map(super::filter).transpose().map_err(|error| at("/where", &error))?;
+    Ok(Query {
+        from: from.to_owned(),
+        all_fields,
+        by,
+        distinct: body.flag("distinct")?.unwrap_or(false),
+        filter,
+        range: range(body, now_us)?,
+        tz: zone(body)?,
+        having,
+        order,
+        limit: body.count("limit")?,
+        offset: body.count("offset")?.unwrap_or(0),
+        cache: body.flag("cache")?.unwrap_or(true),
+        select,
+    })
+}
+
+/// The error, with its place in the body before it.
+fn at(pointer: &str, error: &Error) -> Error {
+    match error {
+        Error::TooLarge(detail) => Error::TooLarge(format!("{pointer}: {detail}")),
+        _ => Error::invalid(format!("{pointer}: {error}")),
+    }
+}
+
+fn items(body: &Object<'_>, key: &str, place: Place) -> Result<Vec<Item>> {
+    let texts = body.texts(key)?;
+    if texts.len() > COLUMNS {
+        return Err(Error::invalid(format!("/{key}: {} columns; {COLUMNS} is the limit", texts.len())));
+    }
+    let read = |(i, text): (usize, &&str)| -> Result<Item> {
+        let pointer = format!("/{key}/{i}");
+        let item = super::item(text).map_err(|error| at(&pointer, &error))?;
+        if place == Place::Where && item.expression.has_aggregate() {
+            return Err(Error::invalid(format!(
+                "{pointer}: \"{text}\" is an aggregate and cannot be a group key; put it into \"select\""
+            )));
+        }
+        Ok(item)
+    };
+    texts.iter().enumerate().map(read).collect()
+}
+
+fn order(body: &Object<'_>, names: &Names<'_>, copies: &mut Copies) -> Result<Vec<Order>> {
+    let mut read = |(i, text): (usize, &&str)| -> Result<Order> {
+        let text = text.trim();
+        let (descending, text) = match text.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        // a column may be named as it stands in the reply
+        let named = names.items.iter().find(|item| item.name == text);
+        let expression = match named {
+            Some(item) => copies.copy(&item.expression),
+            None => super::expression(text).and_then(|expression| names.resolve(expression, copies)),
+        };
+        let expression = expression.map_err(|error| at(&format!("/order/{i}"), &error))?;
+        Ok(Order { expression, descending, nulls_first: false })
+    };
+    let texts = body.texts("order")?;
+    if texts.len() > COLUMNS {
+        return Err(Error::invalid(format!("/order: {} parts; {COLUMNS} is the limit", texts.len())));
+    }
+    texts.iter().enumerate().map(&mut read).collect()
+}
+
+fn range(body: &Object<'_>, now_us: i64) -> Result<Range> {
+    let map = match body.map.get("range") {
+        None | Some(Json::Null) => return Ok(Range::default()),
+        Some(Json::Object(map)) => map,
+        Some(other) => return Err(wrong_type("/range", "an object such as {\"last\": \"7d\"}", other)),
+    };
+    let range = Object { map, pointer: "/range".into() };
+    range.check_keys(&["from", "to", "last"])?;
+    let (from, to) = (instant(&range, "from")?, instant(&range, "to")?);
+    let Some(last) = range.text("last")? else {
+        if let (Some(from), Some(to)) = (from, to)
+            && from > to
+        {
+            return Err(Error::invalid("/range: \"from\" lies after \"to\"; swap them"));
+        }
+        return Ok(Range { from, to });
+    };
+    if from.is_some() || to.is_some() {
+        return Err(Error::invalid("/range: \"last\" stands alone; leave \"from\" and \"to\" out"));
+    }
+    let back = time::parse_duration(last).ok_or_else(|| {
+        Error::invalid(format!("/range/last: {last:?} is no duration; write 30s, 5m, 2h, 7d or 4w"))
+    })?;
+    Ok(Range { from: Some(now_us.saturating_sub(back)), to: Some(now_us) })
+}
+
+fn instant(range: &Object<'_>, key: &str) -> Result<Option<i64>> {
+    let pointer = format!("{}/{key}", range.pointer);
+    let wanted = "a time such as \"2026-01-31\" or \"2026-01-31T10:00:00Z\"";
+    let read = match range.map.get(key) {
+        None | Some(Json::Null) => return Ok(None),
+        Some(Json::String(text)) => time::parse(text.trim()),
+        Some(Json::Number(number)) => number.as_i64().and_then(time::from_integer),
+        Some(other) => return Err(wrong_type(&pointer, wanted, other)),
+    };
+    match read {
+        Some(us) => Ok(Some(us)),
+        None => Err(Error::invalid(format!(
+            "{pointer}: {} is not {wanted}",
+            range.map.get(key).map(Json::to_string).unwrap_or_default()
+        ))),
+    }
+}
+
+fn zone(body: &Object<'_>) -> Result<TimeZone> {
+    let Some(name) = body.text("tz")? else { return Ok(TimeZone::UTC) };
+    if name == "UTC" {
+        return Ok(TimeZone::UTC);
+    }
+    TimeZone::get(name).map_err(|_| {
+        let known: Vec<String> = jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
+        let hint = nearest(name, known.iter().map(String::as_str));
+        Error::invalid(format!(
+            "/tz: there is no time zone {name:?}{hint}; write a name such as \"Europe/Berlin\""
+        ))
+    })
+}
+
+fn wrong_type(pointer: &str, wanted: &str, found: &Json) -> Error {
+    let found = match found {
+        Json::Null => "null",
+        Json::Bool(_) => "true or false",
+        Json::Number(_) => "a number",
+        Json::String(_) => "a text",
+        Json::Array(_) => "an array",
+        Json::Object(_) => "an object",
+    };
+    Error::invalid(format!("{pointer}: {wanted} is expected, {found} was sent"))
+}
+
+/// A JSON object and where it stands; null is the same as absent.
+struct Object<'a> {
+    map: &'a Map<String, Json>,
+    pointer: String,
+}
+
+impl<'a> Object<'a> {
+    fn check_keys(&self, known: &[&str]) -> Result<()> {
+        match self.map.keys().find(|key| !known.contains(&key.as_str())) {
+            None => Ok(()),
+            Some(key) => Err(Error::invalid(format!(
+                "{}/{key}: there is no such key{}; keys are {}",
+                self.pointer,
+                nearest(key, known.iter().copied()),
+                known.join(", ")
+            ))),
+        }
+    }
+
+    fn text(&self, key: &str) -> Result<Option<&'a str>> {
+        match self.map.get(key) {
+            None | Some(Json::Null) => Ok(None),
+            Some(Json::String(text)) => Ok(Some(text)),
+            Some(other) => Err(wrong_type(&format!("{}/{key}", self.pointer), "a text", other)),
+        }
+    }
+
+    fn flag(&self, key: &str) -> Result<Option<bool>> {
+        match self.map.get(key) {
+            None | Some(Json::Null) => Ok(None),
+            Some(Json::Bool(flag)) => Ok(Some(*flag)),
+            Some(other) => Err(wrong_type(&format!("{}/{key}", self.pointer), "true or false", other)),
+        }
+    }
+
+    fn count(&self, key: &str) -> Result<Option<usize>> {
+        let wanted = "a whole number from 0 on";
+        match self.map.get(key) {
+            None | Some(Json::Null) => Ok(None),
+            Some(found) => match found.as_u64().and_then(|n| usize::try_from(n).ok()) {
+                Some(count) => Ok(Some(count)),
+                None if found.is_number() => {
+                    Err(Error::invalid(format!("/{key}: {wanted} is expected, {found} was sent")))
+                }
+                None => Err(wrong_type(&format!("/{key}"), wanted, found)),
+            },
+        }
+    }
+
+    /// An array of texts; a text alone is an array of one.
+    fn texts(&self, key: &str) -> Result<Vec<&'a str>> {
+        let items = match self.map.get(key) {
+            None | Some(Json::Null) => return Ok(Vec::new()),
+            Some(Json::String(text)) => return Ok(vec![text]),
+            Some(Json::Array(items)) => items,
+            Some(other) => return Err(wrong_type(&format!("/{key}"), "an array of texts", other)),
+        };
+        let one = |(i, item): (usize, &'a Json)| {
+            item.as_str().ok_or_else(|| wrong_type(&format!("/{key}/{i}"), "a text", item))
+        };
+        items.iter().enumerate().map(one).collect()
+    }
+}

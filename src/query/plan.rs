@@ -1,0 +1,313 @@
+//! From a Query to a Plan: names are resolved, types checked, aggregates and keys told apart, conditions made ready
+//! for pruning. No I/O, and nothing of the data is read but the list of fields.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use crate::columnar::TIME;
+use crate::error::{Error, Result, nearest};
+use crate::fields::{FieldType, is_system};
+use crate::query::expression::{AggregateCall, AggregateFunction, BinaryOp, Expr};
+use crate::query::functions::Returns;
+use crate::query::language::{Order, Query};
+use crate::store::snapshot::Dataset;
+use crate::time;
+use crate::value::Value;
+
+/// A query against one dataset, ready to run.
+#[derive(Debug)]
+pub struct Plan {
+    /// Names of the output columns.
+    pub names: Vec<String>,
+    /// Types of the output columns, where they are known beforehand.
+    pub types: Vec<Option<FieldType>>,
+    /// Rows that count; names in it are those of the columns.
+    pub filter: Option<Expr>,
+    /// Rows or groups.
+    pub shape: Shape,
+    /// Equal rows of the output once.
+    pub distinct: bool,
+    /// Rows at most.
+    pub limit: Option<usize>,
+    /// Rows left out first.
+    pub offset: usize,
+    /// Where days begin.
+    pub tz: TimeZone,
+}
+
+/// What the output rows are made of.
+#[derive(Debug)]
+pub enum Shape {
+    /// A row of output a row of data.
+    Rows {
+        /// The output columns.
+        select: Vec<Expr>,
+        /// Compared before them.
+        order: Vec<Order>,
+    },
+    /// A row of output a group. Below, `Column("0")` is the first key, and the aggregates go on after the keys.
+    Groups {
+        /// What rows are grouped by.
+        keys: Vec<Expr>,
+        /// What is computed of each group.
+        aggregates: Vec<AggregateCall>,
+        /// The output columns, over keys and aggregates.
+        select: Vec<Expr>,
+        /// Groups that count, over keys and aggregates.
+        having: Option<Expr>,
+        /// Compared before the output, over keys and aggregates.
+        order: Vec<Order>,
+    },
+}
+
+/// Plans a query.
+///
+/// # Errors
+/// Names that the dataset does not have, with the nearest ones; columns outside of groups; types that cannot be
+/// meant.
+pub fn plan(query: &Query, dataset: &Dataset) -> Result<Plan> {
+    let names = Names { dataset };
+    let (select, output): (Vec<Expr>, Vec<String>) = if query.all_fields {
+        names.all().map(|name| (Expr::Column(name.to_string()), name.to_string())).unzip()
+    } else {
+        query.select.iter().map(|item| (item.expression.clone(), item.name.clone())).unzip()
+    };
+    let select: Vec<Expr> = select.into_iter().map(|e| names.resolve(e)).collect::<Result<_>>()?;
+    let types = select.iter().map(|e| names.type_of(e)).collect();
+    let keys: Vec<Expr> = query.by.iter().map(|e| names.resolve(e.clone())).collect::<Result<_>>()?;
+    let order: Vec<Order> = query
+        .order
+        .iter()
+        .map(|o| Ok(Order { expression: names.resolve(o.expression.clone())?, ..o.clone() }))
+        .collect::<Result<_>>()?;
+    let having = query.having.clone().map(|e| names.condition(e, "having")).transpose()?;
+    let is_grouped = !keys.is_empty()
+        || having.is_some()
+        || select.iter().chain(order.iter().map(|o| &o.expression)).any(Expr::has_aggregate);
+    let shape = if is_grouped { group(keys, select, having, order)? } else { Shape::Rows { select, order } };
+    let filter = query.filter.clone().map(|e| names.condition(e, "where")).transpose()?;
+    Ok(Plan {
+        names: output,
+        types,
+        filter: with_range(filter, query),
+        shape,
+        distinct: query.distinct,
+        limit: query.limit,
+        offset: query.offset,
+        tz: query.tz.clone(),
+    })
+}
+
+/// The condition of a page, resolved and checked.
+///
+/// # Errors
+/// As [`plan`].
+pub fn condition(expression: Expr, dataset: &Dataset) -> Result<Expr> {
+    if expression.has_aggregate() {
+        return Err(Error::invalid("an aggregate has no meaning in where; it belongs to select or having"));
+    }
+    Names { dataset }.condition(expression, "where")
+}
+
+/// The column that a name means.
+///
+/// # Errors
+/// `Invalid` with the nearest names.
+pub fn field_name(name: &str, dataset: &Dataset) -> Result<Arc<str>> {
+    Names { dataset }.canonical(name)
+}
+
+/// The columns that an expression reads, each once, added to those given.
+pub fn add_columns(expression: &Expr, names: &mut Vec<Arc<str>>) {
+    expression.walk(&mut |part| {
+        if let Expr::Column(name) = part
+            && !names.iter().any(|known| **known == **name)
+        {
+            names.push(name.as_str().into());
+        }
+    });
+}
+
+fn with_range(filter: Option<Expr>, query: &Query) -> Option<Expr> {
+    let bound = |op, us: Option<i64>| {
+        let literal = |us| Box::new(Expr::Literal(Value::Time(us)));
+        us.map(|us| Expr::Binary(op, Box::new(Expr::Column(TIME.into())), literal(us)))
+    };
+    let parts = [bound(BinaryOp::GtEq, query.range.from), bound(BinaryOp::Lt, query.range.to), filter];
+    parts.into_iter().flatten().reduce(|a, b| Expr::Binary(BinaryOp::And, Box::new(a), Box::new(b)))
+}
+
+fn group(keys: Vec<Expr>, select: Vec<Expr>, having: Option<Expr>, order: Vec<Order>) -> Result<Shape> {
+    let mut aggregates: Vec<AggregateCall> = Vec::new();
+    let mut over_group = |e: Expr| to_slots(e, &keys, &mut aggregates);
+    let select = select.into_iter().map(&mut over_group).collect::<Result<_>>()?;
+    let having = having.map(&mut over_group).transpose()?;
+    let order = order
+        .into_iter()
+        .map(|o| Ok(Order { expression: over_group(o.expression)?, ..o }))
+        .collect::<Result<_>>()?;
+    Ok(Shape::Groups { keys, aggregates, select, having, order })
+}
+
+/// Replaces keys and aggregates by their places in the finished group.
+fn to_slots(expression: Expr, keys: &[Expr], aggregates: &mut Vec<AggregateCall>) -> Result<Expr> {
+    if let Some(at) = keys.iter().position(|key| *key == expression) {
+        return Ok(Expr::Column(at.to_string()));
+    }
+    match expression {
+        Expr::Aggregate(call) => {
+            let at = aggregates.iter().position(|known| *known == *call).unwrap_or_else(|| {
+                aggregates.push(*call);
+                aggregates.len() - 1
+            });
+            Ok(Expr::Column((keys.len() + at).to_string()))
+        }
+        Expr::Column(name) => Err(Error::invalid(format!(
+            "\"{name}\" has many values in a group; add it to the group by, or put it into an aggregate such as min(\"{name}\")"
+        ))),
+        other => other.map_children(&mut |child| to_slots(child, keys, aggregates)),
+    }
+}
+
+struct Names<'a> {
+    dataset: &'a Dataset,
+}
+
+impl Names<'_> {
+    /// Every column of `SELECT *`.
+    fn all(&self) -> impl Iterator<Item = Arc<str>> {
+        let system = [TIME, "_seq", "_id"].into_iter().map(Arc::from);
+        system.chain(self.dataset.fields.iter().map(|(name, _)| Arc::clone(name)))
+    }
+
+    fn canonical(&self, name: &str) -> Result<Arc<str>> {
+        if is_system(name) {
+            return Ok(name.into());
+        }
+        if let Some(found) = self.dataset.fields.resolve(name) {
+            return Ok(Arc::clone(found));
+        }
+        // declared, but no event had it yet
+        if self.dataset.declaration.fields.contains_key(name) {
+            return Ok(name.into());
+        }
+        let known: Vec<Arc<str>> = self.all().collect();
+        let hint = nearest(name, known.iter().map(|n| &**n));
+        Err(Error::invalid(format!("the dataset \"{}\" has no field \"{name}\"{hint}", self.dataset.name)))
+    }
+
+    /// Canonical names; texts that are compared with a time become times.
+    fn resolve(&self, expression: Expr) -> Result<Expr> {
+        expression.rewrite(&mut |part| match part {
+            Expr::Column(name) => self.canonical(&name).map(|name| Expr::Column(name.to_string())),
+            Expr::Binary(op, left, right) => {
+                let (left, right) = (self.as_time_of(*left, &right)?, *right);
+                let right = self.as_time_of(right, &left)?;
+                Ok(Expr::Binary(op, Box::new(left), Box::new(right)))
+            }
+            Expr::In(operand, list) => {
+                let list = list.into_iter().map(|e| self.as_time_of(e, &operand)).collect::<Result<_>>()?;
+                Ok(Expr::In(operand, list))
+            }
+            Expr::Aggregate(call) => {
+                self.check_aggregate(&call)?;
+                Ok(Expr::Aggregate(call))
+            }
+            other => Ok(other),
+        })
+    }
+
+    fn as_time_of(&self, literal: Expr, other: &Expr) -> Result<Expr> {
+        match &literal {
+            Expr::Literal(Value::Text(text)) if self.type_of(other) == Some(FieldType::Time) => {
+                let us = time::parse(text).ok_or_else(|| {
+                    Error::invalid(format!(
+                        "'{text}' is compared with a time, but is none; write '2026-01-31' or '2026-01-31T12:00:00Z'"
+                    ))
+                })?;
+                Ok(Expr::Literal(Value::Time(us)))
+            }
+            _ => Ok(literal),
+        }
+    }
+
+    fn check_aggregate(&self, call: &AggregateCall) -> Result<()> {
+        let numbers = matches!(
+            call.function,
+            AggregateFunction::Sum | AggregateFunction::Avg | AggregateFunction::Quantile(_)
+        );
+        let Some(argument) = call.argument.as_ref().filter(|_| numbers) else { return Ok(()) };
+        match self.type_of(argument) {
+            Some(kind @ (FieldType::String | FieldType::Strings | FieldType::Json)) => {
+                Err(Error::invalid(format!(
+                    "{argument} is of type {kind}, and sums, averages and quantiles are of numbers; cast it, as in cast({argument} as float)"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn condition(&self, expression: Expr, place: &str) -> Result<Expr> {
+        let resolved = self.resolve(expression)?;
+        match self.type_of(&resolved) {
+            Some(kind) if kind != FieldType::Bool => Err(Error::invalid(format!(
+                "{place} needs a condition that is true or false; {resolved} is of type {kind}"
+            ))),
+            _ => Ok(resolved),
+        }
+    }
+
+    /// The type of an expression, where it has one whatever the rows hold.
+    fn type_of(&self, expression: &Expr) -> Option<FieldType> {
+        match expression {
+            Expr::Literal(value) => type_of_value(value),
+            Expr::Column(name) => match name.as_str() {
+                TIME => Some(FieldType::Time),
+                "_seq" => Some(FieldType::Int),
+                "_id" => Some(FieldType::String),
+                _ => {
+                    let declared = self.dataset.declaration.fields.get(name).and_then(|f| f.kind);
+                    self.dataset.fields.kinds(name).map_or(declared, |kinds| kinds.single())
+                }
+            },
+            Expr::Not(_) | Expr::IsNull(_) | Expr::In(..) | Expr::Like { .. } => Some(FieldType::Bool),
+            Expr::Cast(_, to) => Some(*to),
+            Expr::Binary(op, ..) => match op {
+                BinaryOp::Add | BinaryOp::Subtract | BinaryOp::Multiply | BinaryOp::Modulo => None,
+                BinaryOp::Divide => Some(FieldType::Float),
+                BinaryOp::IntegerDivide => Some(FieldType::Int),
+                BinaryOp::Concat => Some(FieldType::String),
+                _ => Some(FieldType::Bool),
+            },
+            Expr::Call(function, arguments) => match function.returns() {
+                Returns::Always(kind) => Some(kind),
+                Returns::First => arguments.first().and_then(|e| self.type_of(e)),
+                Returns::Common => None,
+            },
+            Expr::Aggregate(call) => match call.function {
+                AggregateFunction::Count | AggregateFunction::Uniq => Some(FieldType::Int),
+                AggregateFunction::Avg => Some(FieldType::Float),
+                AggregateFunction::Sum | AggregateFunction::Quantile(_) => None,
+                AggregateFunction::Min | AggregateFunction::Max => {
+                    call.argument.as_ref().and_then(|e| self.type_of(e))
+                }
+            },
+            Expr::Negate(_) | Expr::Case { .. } => None,
+        }
+    }
+}
+
+/// The type of a value; null has none.
+pub fn type_of_value(value: &Value) -> Option<FieldType> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(_) => FieldType::Bool,
+        Value::Int(_) => FieldType::Int,
+        Value::Float(_) => FieldType::Float,
+        Value::Time(_) => FieldType::Time,
+        Value::Text(_) => FieldType::String,
+        Value::List(_) => FieldType::Strings,
+        Value::Json(_) => FieldType::Json,
+    })
+}
