@@ -263,17 +263,7 @@ fn body(incoming: &mut tiny_http::Request, framing: Framing) -> Result<Vec<u8>, 
 }
 
 fn reply(incoming: tiny_http::Request, response: Response) {
-    let fixed = [("Server", "windrow"), ("Cache-Control", "no-store")];
-    let all = fixed.into_iter().chain(response.headers.iter().map(|(name, value)| (*name, &**value)));
-    let headers = all.filter_map(|(name, value)| {
-        let header = Header::from_bytes(name, value).ok();
-        if header.is_none() {
-            tracing::error!("the reply's header {name} is not ASCII and was left out");
-        }
-        header
-    });
-    let (length, headers) = (response.body.len(), headers.collect());
-    let status = StatusCode(response.status);
+    let (length, headers, status) = (response.body.len(), headers(&response), StatusCode(response.status));
     let outgoing = tiny_http::Response::new(status, headers, Cursor::new(response.body), Some(length), None)
         .with_chunked_threshold(usize::MAX);
     if let Err(e) = incoming.respond(outgoing) {
@@ -281,16 +271,29 @@ fn reply(incoming: tiny_http::Request, response: Response) {
     }
 }
 
+/// The headers of every reply, then its own.
+fn headers(response: &Response) -> Vec<Header> {
+    let fixed = [("Server", "windrow"), ("Cache-Control", "no-store")];
+    let all = fixed.into_iter().chain(response.headers.iter().map(|(name, value)| (*name, &**value)));
+    all.filter_map(|(name, value)| {
+        let header = Header::from_bytes(name, value).ok();
+        if header.is_none() {
+            tracing::error!("the reply's header {name} is not ASCII and was left out");
+        }
+        header
+    })
+    .collect()
+}
+
 /// Answers as an upgrade, the one way that gives the parts of a request back instead of dropping them. It writes no
-/// length, so the length rides on the last header.
+/// length, so the length rides on a header of its own making.
 fn reply_and_leak(incoming: tiny_http::Request, response: Response) {
     tracing::warn!("a body of {} bytes was announced and refused", incoming.body_length().unwrap_or(0));
-    let length = response.body.len();
-    let content_type = response.header("Content-Type").unwrap_or(problem::CONTENT_TYPE);
-    let value = format!("{content_type}\r\nContent-Length: {length}\r\nConnection: close");
-    let Ok(header) = Header::from_bytes("Content-Type", value) else { return std::mem::forget(incoming) };
-    let head =
-        tiny_http::Response::new(StatusCode(response.status), vec![header], std::io::empty(), Some(0), None);
+    let mut headers = headers(&response);
+    let framing = format!("none\r\nContent-Length: {}\r\nConnection: close", response.body.len());
+    headers.extend(Header::from_bytes("Accept-Ranges", framing));
+    let status = StatusCode(response.status);
+    let head = tiny_http::Response::new(status, headers, std::io::empty(), Some(0), None);
     let mut stream = incoming.upgrade("close", head);
     if let Err(e) = stream.write_all(&response.body).and_then(|()| stream.flush()) {
         tracing::debug!("a reply did not reach its client: {e}");
