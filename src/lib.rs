@@ -3,6 +3,7 @@
 //! The module list is the map of the house; a room imports only rooms before it (`tests/tidy.rs` holds this).
 
 // the ground: imports none of ours
+pub mod config;
 pub mod error;
 pub mod fields;
 pub mod limits;
@@ -15,3 +16,8 @@ pub mod store;
 pub mod query;
 
 pub mod ingest;
+
+pub mod http;
+
+pub mod app;
+pub mod cli;

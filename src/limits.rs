@@ -36,3 +36,11 @@ pub const WAL_CHECKPOINT_BYTES: u64 = 32 << 20;
 pub const READERS: u32 = 10;
 /// Times a batch is decoded anew because the rules of its dataset changed meanwhile.
 pub const STALE_RETRIES: usize = 8;
+/// Bytes of a refused body that are read away so that its connection can go on; beyond, the connection is given up.
+pub const DISCARDED_BYTES: usize = 1 << 30;
+/// Threads that answer requests. A thread waits while its commit reaches the disk, and a commit serves all that wait.
+pub const HTTP_WORKERS: usize = 64;
+/// Seconds that requests in flight have to end when the server stops.
+pub const STOP_S: u64 = 10;
+/// Connections that the system keeps waiting until they are accepted.
+pub const LISTEN_BACKLOG: i32 = 1_024;

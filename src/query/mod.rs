@@ -7,6 +7,7 @@ pub mod cast;
 pub mod cursor;
 pub mod execute;
 pub mod expression;
+pub mod format;
 pub mod functions;
 pub mod group;
 pub mod intern;

@@ -2,6 +2,7 @@
 //! [`Store`] is the whole of it for a process that may write; [`read`] is for one that only looks.
 
 pub mod catalog;
+pub mod describe;
 pub mod lock;
 pub mod log;
 pub mod migrate;

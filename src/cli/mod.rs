@@ -1,0 +1,207 @@
+//! The command line, one file a verb. [`Arguments`] is what was written, [`Session`] what every verb gets: the
+//! settings in force and how to print. `main` parses, runs and turns the outcome into an exit code.
+
+pub mod config;
+pub mod datasets;
+pub mod serve;
+pub mod sql;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::config::{InForce, Inputs, Settings, load};
+use crate::error::{Error, Result};
+
+/// An embedded analytics engine in one binary on one SQLite file.
+#[derive(Debug, Parser)]
+#[command(name = "windrow", version, arg_required_else_help = true)]
+#[command(after_help = "Example:\n  windrow serve\n  windrow sql 'SELECT count(*) FROM visits'")]
+pub struct Arguments {
+    /// What all verbs take.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags of all verbs.
+#[derive(Debug, Default, Args)]
+pub struct Globals {
+    /// The database file [env: WINDROW_DB] [default: ./windrow.db]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub db: Option<PathBuf>,
+    /// The file with settings [env: WINDROW_CONFIG] [default: ./windrow.toml, where there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON, errors as problem objects too
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The form of the log on stderr: text, json [env: WINDROW_LOG]
+    #[arg(long, global = true, value_name = "FORM")]
+    pub log: Option<String>,
+    /// What is logged: off, error, warn, info, debug, trace [env: WINDROW_LOG_LEVEL]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
+/// Every verb, each with its own file.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Serve the database over HTTP
+    Serve(serve::ServeArguments),
+    /// Answer one SELECT, also beside a running server
+    Sql(sql::SqlArguments),
+    /// Answer one JSON query, also beside a running server
+    Query(sql::QueryArguments),
+    /// List the datasets, or describe one
+    Datasets(datasets::DatasetsArguments),
+    /// Print the settings in force and where each comes from
+    Config(config::ConfigArguments),
+}
+
+impl Verb {
+    /// The flags of the verb that stand for settings, by key.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Serve(arguments) => arguments.settings(),
+            Self::Sql(_) | Self::Query(_) | Self::Datasets(_) | Self::Config(_) => Vec::new(),
+        }
+    }
+
+    fn run(&self, session: &Session) -> Result<()> {
+        match self {
+            Self::Serve(arguments) => serve::run(session, arguments),
+            Self::Sql(arguments) => sql::run(session, arguments),
+            Self::Query(arguments) => sql::run_query(session, arguments),
+            Self::Datasets(arguments) => datasets::run(session, arguments),
+            Self::Config(arguments) => config::run(session, arguments),
+        }
+    }
+}
+
+/// What a verb works with.
+#[derive(Debug)]
+pub struct Session {
+    /// The settings in force.
+    pub settings: Settings,
+    /// Where each of them comes from.
+    pub in_force: Vec<InForce>,
+    /// `--json`.
+    pub json: bool,
+}
+
+impl Session {
+    /// Prints an answer. Whoever reads it may stop early, as `head` does: that is no error.
+    ///
+    /// # Errors
+    /// stdout cannot be written.
+    pub fn print(&self, bytes: &[u8]) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Error::io("cannot print the answer", e))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub enum Failure {
+    /// It was called wrongly: exit code 2.
+    Use(Error),
+    /// It failed: exit code 1.
+    Run(Error),
+}
+
+/// Runs what was asked for.
+///
+/// # Errors
+/// Settings that are none, and what the verb says.
+pub fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
+    let session = session(arguments).map_err(Failure::Use)?;
+    start_log(&session.settings);
+    arguments.verb.run(&session).map_err(Failure::Run)
+}
+
+fn session(arguments: &Arguments) -> Result<Session> {
+    let globals = &arguments.globals;
+    let path = |path: &PathBuf| {
+        let text = path.clone().into_os_string().into_string();
+        text.map_err(|path: OsString| {
+            Error::invalid(format!("the path {} is not UTF-8", Path::new(&path).display()))
+        })
+    };
+    let mut flags = arguments.verb.settings();
+    if let Some(db) = &globals.db {
+        flags.push(("db", path(db)?));
+    }
+    flags.extend(globals.log.iter().map(|log| ("log", log.clone())));
+    flags.extend(globals.log_level.iter().map(|level| ("log_level", level.clone())));
+    let inputs = Inputs {
+        flags: &flags,
+        environment: &|name| std::env::var(name).ok(),
+        file: globals.config.as_deref(),
+        default_file: Path::new("windrow.toml"),
+    };
+    let (settings, in_force) = load(&inputs)?;
+    Ok(Session { settings, in_force, json: globals.json })
+}
+
+/// The log goes to stderr; what was asked for goes to stdout.
+fn start_log(settings: &Settings) {
+    let level: LevelFilter = settings.log_level.parse().unwrap_or(LevelFilter::INFO);
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let builder =
+        tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_ansi(colours);
+    // a second log in one process is refused, and the first one stays
+    let _ = if settings.log == "json" { builder.json().try_init() } else { builder.try_init() };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_made_and_every_verb_has_an_example() {
+        let command = Arguments::command();
+        command.clone().debug_assert();
+        for verb in command.get_subcommands() {
+            let example = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let call = format!("windrow {}", verb.get_name());
+            assert!(
+                example.starts_with("Example") && example.contains(&call),
+                "{}: {example}",
+                verb.get_name()
+            );
+            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn globals_stand_before_or_after_the_verb() {
+        for line in ["windrow --db a.db --json sql X", "windrow sql X --db a.db --json"] {
+            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(arguments.globals.db.as_deref(), Some(Path::new("a.db")));
+            let session = session(&arguments).unwrap();
+            assert!(session.json && session.settings.database == Path::new("a.db"));
+        }
+    }
+
+    #[test]
+    fn flags_of_a_verb_are_settings() {
+        let line = "windrow serve --listen 127.0.0.1:1 --durability normal --log json";
+        let session = session(&Arguments::try_parse_from(line.split(' ')).unwrap()).unwrap();
+        assert_eq!((session.settings.listen.port(), session.settings.durability), (1, "normal"));
+        assert_eq!(session.settings.log, "json");
+        let wrong = Arguments::try_parse_from(["windrow", "serve", "--listen", "nonsense"]).unwrap();
+        assert!(matches!(run(&wrong), Err(Failure::Use(_))));
+    }
+}

@@ -1,0 +1,52 @@
+//! `windrow serve`: the server in the foreground.
+
+use clap::Args;
+
+use crate::app;
+use crate::cli::Session;
+use crate::error::Result;
+
+/// What `serve` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  windrow serve --listen 127.0.0.1:7878\n  windrow --db visits.db serve --no-auth\n\n\
+    Ends cleanly on SIGINT and SIGTERM; a second signal ends it at once."
+)]
+pub struct ServeArguments {
+    /// The address to listen at; port 0 takes a free one [env: WINDROW_LISTEN] [default: 127.0.0.1:7878]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Let every program of this machine in; for loopback addresses only
+    #[arg(long)]
+    no_auth: bool,
+    /// What an acknowledgement waits for: full (the disk), normal (the operating system) [env: WINDROW_DURABILITY]
+    #[arg(long, value_name = "NAME")]
+    durability: Option<String>,
+    /// Threads that answer requests [env: WINDROW_WORKERS]
+    #[arg(long, value_name = "COUNT")]
+    workers: Option<String>,
+    /// Read connections to the file [env: WINDROW_READERS]
+    #[arg(long, value_name = "COUNT")]
+    readers: Option<String>,
+}
+
+impl ServeArguments {
+    /// The flags that stand for settings, by key.
+    pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
+        let flags = [
+            ("listen", &self.listen),
+            ("durability", &self.durability),
+            ("workers", &self.workers),
+            ("readers", &self.readers),
+        ];
+        flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
+    }
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// What keeps it from starting.
+pub fn run(session: &Session, arguments: &ServeArguments) -> Result<()> {
+    app::serve(&session.settings, arguments.no_auth)
+}

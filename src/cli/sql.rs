@@ -1,0 +1,95 @@
+//! `windrow sql` and `windrow query`: one question, answered from the file as of the last commit, also beside a
+//! running server.
+
+use std::io::{IsTerminal, Read};
+
+use clap::Args;
+
+use crate::cli::Session;
+use crate::error::{Error, Result};
+use crate::query::format::{self, Format};
+use crate::query::language::Query;
+use crate::query::{self, parse};
+use crate::store::{self, catalog, open};
+use crate::time;
+
+/// What `sql` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  windrow sql 'SELECT country, count(*) FROM visits GROUP BY country'\n  \
+    windrow sql --format csv 'SELECT * FROM visits' > visits.csv")]
+pub struct SqlArguments {
+    /// One SELECT; - reads it from stdin
+    #[arg(value_name = "SELECT")]
+    text: String,
+    /// table, json, csv or ndjson [default: table on a terminal, json elsewhere]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+}
+
+/// What `query` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  windrow query '{\"from\": \"visits\", \"select\": [\"count()\"], \"by\": [\"country\"]}'\n  \
+    windrow query - < question.json"
+)]
+pub struct QueryArguments {
+    /// A JSON query; - reads it from stdin
+    #[arg(value_name = "QUERY")]
+    text: String,
+    /// table, json, csv or ndjson [default: table on a terminal, json elsewhere]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+}
+
+/// Answers a SELECT.
+///
+/// # Errors
+/// What cannot be parsed, unknown names, a file that cannot be read.
+pub fn run(session: &Session, arguments: &SqlArguments) -> Result<()> {
+    let format = format_of(session, arguments.format.as_deref())?;
+    answer(session, &parse::sql(&text_of(&arguments.text)?, &[])?, format)
+}
+
+/// Answers a JSON query.
+///
+/// # Errors
+/// What cannot be parsed, unknown names, a file that cannot be read.
+pub fn run_query(session: &Session, arguments: &QueryArguments) -> Result<()> {
+    let format = format_of(session, arguments.format.as_deref())?;
+    answer(session, &parse::json(text_of(&arguments.text)?.as_bytes(), time::now())?, format)
+}
+
+fn answer(session: &Session, query: &Query, form: Format) -> Result<()> {
+    let path = &session.settings.database;
+    let snapshot = store::read(path, Some(&query.from))?;
+    if snapshot.datasets.is_empty() {
+        // the other names, without their events, for the message
+        let mut known = snapshot;
+        for dataset in catalog::load(&open::reader(path)?, None)? {
+            known.datasets.insert(dataset.name.clone(), dataset.into());
+        }
+        known.dataset(&query.from)?;
+    } else {
+        return session.print(&format::answer(&query::run(&snapshot, query)?, form)?);
+    }
+    Err(Error::Conflict(format!("dataset \"{}\" was made just now; repeat the question", query.from)))
+}
+
+fn format_of(session: &Session, name: Option<&str>) -> Result<Format> {
+    match name {
+        Some(name) => name.parse(),
+        None if session.json || !std::io::stdout().is_terminal() => Ok(Format::Json),
+        None => Ok(Format::Table),
+    }
+}
+
+fn text_of(argument: &str) -> Result<String> {
+    if argument != "-" {
+        return Ok(argument.to_owned());
+    }
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|e| Error::io("cannot read the question from stdin", e))?;
+    Ok(text)
+}

@@ -1,0 +1,335 @@
+//! Settings: a flag, else the environment, else the TOML file, else the default. One table says what there is;
+//! `windrow config` prints it with what is in force and whence. `cli` loads it once and hands the parts down; the
+//! environment is passed in, so that tests need none.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result, nearest};
+use crate::limits;
+
+/// The settings in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The database file.
+    pub database: PathBuf,
+    /// Where `serve` listens.
+    pub listen: SocketAddr,
+    /// Read connections.
+    pub readers: u32,
+    /// Threads that answer requests.
+    pub workers: usize,
+    /// What a commit waits for: `full` or `normal`.
+    pub durability: &'static str,
+    /// The form of the log: `text` or `json`.
+    pub log: &'static str,
+    /// What is logged: `off`, `error`, `warn`, `info`, `debug`, `trace`.
+    pub log_level: &'static str,
+}
+
+/// One row of the table of settings.
+pub struct Setting {
+    /// Its name in the TOML file; the flag is `--key` with dashes, the variable `WINDROW_KEY`.
+    pub key: &'static str,
+    /// Its value where nothing else is said.
+    pub default: &'static str,
+    /// What it does, in one line.
+    pub doc: &'static str,
+    set: fn(&mut Settings, &str) -> Result<(), String>,
+}
+
+/// Every setting.
+pub const SETTINGS: [Setting; 7] = [
+    Setting {
+        key: "db",
+        default: "windrow.db",
+        doc: "the database file",
+        set: |settings, text| {
+            if text.is_empty() {
+                return Err("a file has a name".into());
+            }
+            settings.database = text.into();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "listen",
+        default: "127.0.0.1:7878",
+        doc: "the address that `serve` listens at; port 0 takes a free one",
+        set: |settings, text| address(text).map(|address| settings.listen = address),
+    },
+    Setting {
+        key: "readers",
+        default: "10",
+        doc: "read connections to the file",
+        set: |settings, text| whole(text, 1, 256).map(|count| settings.readers = count),
+    },
+    Setting {
+        key: "workers",
+        default: "64",
+        doc: "threads that answer requests; each waits while its commit reaches the disk",
+        set: |settings, text| whole(text, 1, 4_096).map(|count| settings.workers = count as usize),
+    },
+    Setting {
+        key: "durability",
+        default: "full",
+        doc: "what an acknowledgement waits for: full (the disk), normal (the operating system)",
+        set: |settings, text| one_of(text, &["full", "normal"]).map(|name| settings.durability = name),
+    },
+    Setting {
+        key: "log",
+        default: "text",
+        doc: "the form of the log on stderr: text, json",
+        set: |settings, text| one_of(text, &["text", "json"]).map(|name| settings.log = name),
+    },
+    Setting {
+        key: "log_level",
+        default: "info",
+        doc: "what is logged: off, error, warn, info, debug, trace",
+        set: |settings, text| {
+            let levels = ["off", "error", "warn", "info", "debug", "trace"];
+            one_of(text, &levels).map(|name| settings.log_level = name)
+        },
+    },
+];
+
+impl Setting {
+    /// The variable of the environment.
+    pub fn variable(&self) -> String {
+        format!("WINDROW_{}", self.key.to_uppercase())
+    }
+
+    /// The flag of the command line.
+    pub fn flag(&self) -> String {
+        format!("--{}", self.key.replace('_', "-"))
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            database: "windrow.db".into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 7878)),
+            readers: limits::READERS,
+            workers: limits::HTTP_WORKERS,
+            durability: "full",
+            log: "text",
+            log_level: "info",
+        }
+    }
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The command line, by this flag.
+    Flag(String),
+    /// The environment, by this variable.
+    Environment(String),
+    /// The TOML file.
+    File(PathBuf),
+    /// Nobody said anything.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => write!(f, "flag {flag}"),
+            Self::Environment(variable) => write!(f, "environment {variable}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// One setting in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    /// Its key.
+    pub key: &'static str,
+    /// Its value as text.
+    pub value: String,
+    /// Where the value comes from.
+    pub source: Source,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+/// What the settings are loaded from.
+pub struct Inputs<'a> {
+    /// Values of flags that were given, by key.
+    pub flags: &'a [(&'static str, String)],
+    /// The environment; an empty value counts as none.
+    pub environment: &'a dyn Fn(&str) -> Option<String>,
+    /// `--config`.
+    pub file: Option<&'a Path>,
+    /// The file that is read when no other is named and this one exists.
+    pub default_file: &'a Path,
+}
+
+/// Loads and checks all settings, and says where each comes from.
+///
+/// # Errors
+/// A value that is none, naming its source; a named file that cannot be read; an unknown key, with the nearest one.
+pub fn load(inputs: &Inputs<'_>) -> Result<(Settings, Vec<InForce>)> {
+    let variable = |name: &str| (inputs.environment)(name).filter(|value| !value.is_empty());
+    let named = inputs.file.map(Path::to_owned).or_else(|| variable("WINDROW_CONFIG").map(PathBuf::from));
+    let path = named.or_else(|| inputs.default_file.exists().then(|| inputs.default_file.to_owned()));
+    let file = match &path {
+        Some(path) => read_file(path)?,
+        None => Vec::new(),
+    };
+    let (mut settings, mut in_force) = (Settings::default(), Vec::new());
+    for setting in &SETTINGS {
+        let flag = inputs.flags.iter().find(|(key, _)| *key == setting.key).map(|(_, value)| value.clone());
+        let in_file = file.iter().find(|(key, _)| *key == setting.key).map(|(_, value)| value.clone());
+        let (value, source) = if let Some(value) = flag {
+            (value, Source::Flag(setting.flag()))
+        } else if let Some(value) = variable(&setting.variable()) {
+            (value, Source::Environment(setting.variable()))
+        } else if let (Some(value), Some(path)) = (in_file, &path) {
+            (value, Source::File(path.clone()))
+        } else {
+            (setting.default.to_owned(), Source::Default)
+        };
+        (setting.set)(&mut settings, &value)
+            .map_err(|reason| Error::invalid(format!("the setting {} ({source}): {reason}", setting.key)))?;
+        in_force.push(InForce { key: setting.key, value, source, doc: setting.doc });
+    }
+    Ok((settings, in_force))
+}
+
+fn read_file(path: &Path) -> Result<Vec<(String, String)>> {
+    let wrong = |what: String| Error::invalid(format!("the settings in {}: {what}", path.display()));
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Error::io(format!("cannot read the settings in {}", path.display()), e))?;
+    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
+        let place = e.span().map_or(0, |span| span.start).min(text.len());
+        let line = text.as_bytes()[..place].iter().filter(|byte| **byte == b'\n').count() + 1;
+        wrong(format!("line {line}: {}", e.message()))
+    })?;
+    let mut values = Vec::new();
+    for (key, value) in table {
+        if !SETTINGS.iter().any(|setting| setting.key == key) {
+            let keys = SETTINGS.iter().map(|setting| setting.key);
+            let hint = nearest(&key, keys.clone());
+            let all = keys.collect::<Vec<_>>().join(", ");
+            return Err(wrong(format!("\"{key}\" is no setting{hint}; settings are {all}")));
+        }
+        let text = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            other => {
+                return Err(wrong(format!("{key} is a text or a whole number, not a {}", other.type_str())));
+            }
+        };
+        values.push((key, text));
+    }
+    Ok(values)
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    numeric.as_deref().unwrap_or(text).parse().map_err(|_| {
+        format!("\"{text}\" is no address; write an IP address and a port, such as 127.0.0.1:7878")
+    })
+}
+
+fn whole(text: &str, least: u32, most: u32) -> Result<u32, String> {
+    let number = text.parse::<u32>().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("\"{text}\" is no whole number from {least} to {most}"))
+}
+
+fn one_of(text: &str, known: &[&'static str]) -> Result<&'static str, String> {
+    known.iter().find(|name| **name == text).copied().ok_or_else(|| {
+        format!("\"{text}\" is none of {}{}", known.join(", "), nearest(text, known.iter().copied()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(
+        flags: &[(&'static str, String)],
+        environment: &[(&str, &str)],
+        file: Option<&str>,
+    ) -> Result<(Settings, Vec<InForce>)> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("windrow.toml");
+        if let Some(text) = file {
+            std::fs::write(&path, text).unwrap();
+        }
+        let environment = |name: &str| {
+            environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        load(&Inputs { flags, environment: &environment, file: None, default_file: &path })
+    }
+
+    fn refusal(outcome: Result<(Settings, Vec<InForce>)>) -> String {
+        outcome.expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn the_table_and_the_defaults_say_the_same() {
+        let (settings, in_force) = with(&[], &[], None).unwrap();
+        assert_eq!(settings, Settings::default());
+        assert_eq!(in_force.len(), SETTINGS.len());
+        for (place, setting) in SETTINGS.iter().enumerate() {
+            assert!(!setting.doc.is_empty() && !setting.doc.ends_with('.'), "{}", setting.key);
+            assert!(SETTINGS[..place].iter().all(|other| other.key != setting.key), "{}", setting.key);
+            assert_eq!(in_force[place].source, Source::Default);
+        }
+    }
+
+    #[test]
+    fn a_flag_stands_before_the_environment_before_the_file_before_the_default() {
+        let file = Some("listen = '127.0.0.1:1'\nreaders = 3\nworkers = 5\n");
+        let environment = [("WINDROW_LISTEN", "127.0.0.1:2"), ("WINDROW_READERS", "4"), ("WINDROW_LOG", "")];
+        let (settings, in_force) = with(&[("listen", "localhost:3".into())], &environment, file).unwrap();
+        assert_eq!((settings.listen.port(), settings.readers, settings.workers), (3, 4, 5));
+        let source = |key| in_force.iter().find(|one| one.key == key).unwrap().source.to_string();
+        assert_eq!(source("listen"), "flag --listen");
+        assert_eq!(source("readers"), "environment WINDROW_READERS");
+        assert!(source("workers").starts_with("file ") && source("workers").ends_with("windrow.toml"));
+        assert_eq!((source("db"), source("log")), ("default".into(), "default".into()));
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let refused = refusal(with(&[], &[], Some("listne = '127.0.0.1:1'")));
+        assert!(refused.contains("listne") && refused.contains("did you mean \"listen\""), "{refused}");
+        assert!(
+            refusal(with(&[], &[], Some("log = { level = 'info' }"))).contains("a text or a whole number")
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_names_where_it_was_said() {
+        let flags = |key, value: &str| with(&[(key, value.to_owned())], &[], None);
+        for value in ["nonsense", "127.0.0.1:70000", "127.0.0.1", ""] {
+            assert!(refusal(flags("listen", value)).contains("flag --listen"), "{value}");
+        }
+        assert!(refusal(flags("readers", "0")).contains("1 to 256"));
+        assert!(refusal(flags("db", "")).contains("--db"));
+        assert!(refusal(with(&[], &[("WINDROW_LOG_LEVEL", "inof")], None)).contains("WINDROW_LOG_LEVEL"));
+        assert!(refusal(with(&[], &[], Some("durability = 'fulll'"))).contains("\"full\""));
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_told_with_its_line() {
+        assert!(refusal(with(&[], &[], Some("readers = 3\nlisten =\n"))).contains("line 2"));
+    }
+
+    #[test]
+    fn a_named_file_has_to_exist_and_the_default_one_not() {
+        let environment = |_: &str| None;
+        let absent = Path::new("/nowhere/windrow.toml");
+        let inputs =
+            Inputs { flags: &[], environment: &environment, file: Some(absent), default_file: absent };
+        assert!(refusal(load(&inputs)).contains("/nowhere/windrow.toml"));
+        load(&Inputs { file: None, ..inputs }).unwrap();
+    }
+}

@@ -1,0 +1,50 @@
+//! Datasets: list, describe, declare, drop.
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::fields::{Declaration, check_dataset_name};
+use crate::http::body;
+use crate::http::message::Response;
+use crate::http::routes::Call;
+use crate::store::Store;
+use crate::store::describe::Description;
+use crate::store::snapshot::Dataset;
+
+/// The reply of a list, here and on the command line.
+#[derive(Debug, Serialize)]
+pub struct List {
+    /// By name.
+    pub datasets: Vec<Description>,
+}
+
+/// `GET /v1/datasets`.
+pub fn list(call: &Call<'_>) -> Result<Response> {
+    let snapshot = call.service.store.snapshot();
+    let all = snapshot.datasets.values().map(|dataset| described(&call.service.store, dataset));
+    Response::json(&List { datasets: all.collect::<Result<_>>()? })
+}
+
+/// `GET /v1/datasets/{dataset}`.
+pub fn describe(call: &Call<'_>) -> Result<Response> {
+    let snapshot = call.service.store.snapshot();
+    Response::json(&described(&call.service.store, snapshot.dataset(call.dataset())?)?)
+}
+
+/// `PUT /v1/datasets/{dataset}`: the body is the declaration, the reply what the dataset is then.
+pub fn declare(call: &Call<'_>) -> Result<Response> {
+    check_dataset_name(call.dataset())?;
+    let declaration = Declaration::from_json(&body::decode(call.request)?)?;
+    call.service.store.declare(call.dataset(), declaration)?;
+    describe(call)
+}
+
+/// `DELETE /v1/datasets/{dataset}`.
+pub fn remove(call: &Call<'_>) -> Result<Response> {
+    call.service.store.drop_dataset(call.dataset())?;
+    Ok(Response::no_content())
+}
+
+fn described(store: &Store, dataset: &Dataset) -> Result<Description> {
+    Ok(Description::of(dataset, store.stored_bytes(dataset.id)?))
+}

@@ -1,0 +1,50 @@
+//! Events in: the body is an object, an array or NDJSON; 200 says what was committed and what was rejected.
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::http::body;
+use crate::http::message::Response;
+use crate::http::problem::Item;
+use crate::http::routes::Call;
+use crate::ingest::accept::{Accepted, Patience, accept, decode_json};
+
+/// The reply: what became of the events.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    accepted: u64,
+    duplicates: u64,
+    rejected: Vec<Item>,
+    /// All rejected ones, where more were than are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected_total: Option<u64>,
+}
+
+/// `POST /v1/datasets/{dataset}/events`: acknowledged is committed and visible to the next query.
+pub fn append(call: &Call<'_>) -> Result<Response> {
+    let body = body::decode(call.request)?;
+    if body.trim_ascii().is_empty() {
+        return Err(Error::invalid(
+            "the body is empty; send an event as a JSON object, several as an array or NDJSON",
+        ));
+    }
+    let outcome =
+        accept(&call.service.store, call.dataset(), Patience::Refuse, |rules| decode_json(&body, rules))?;
+    let Accepted { accepted, duplicates, rejected, rejected_total, .. } = outcome;
+    if accepted == 0 && duplicates == 0 && rejected_total > 0 {
+        let detail = match rejected.first() {
+            Some(first) if rejected_total == 1 => format!("the event was rejected: {}", first.message),
+            _ => {
+                format!("all {rejected_total} events were rejected, nothing was kept; errors has the reasons")
+            }
+        };
+        return Err(Error::Invalid { detail, items: rejected });
+    }
+    let listed = rejected.len() as u64;
+    Response::json(&Outcome {
+        accepted,
+        duplicates,
+        rejected: rejected.iter().map(Item::of).collect(),
+        rejected_total: (rejected_total > listed).then_some(rejected_total),
+    })
+}

@@ -1,0 +1,10 @@
+//! The handlers, a file a thing; each is named in the table of `routes` and knows nothing of sockets.
+
+pub mod datasets;
+pub mod events;
+pub mod health;
+pub mod query;
+pub mod rows;
+
+#[cfg(test)]
+mod tests;

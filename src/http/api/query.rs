@@ -1,0 +1,91 @@
+//! Questions: `POST /v1/query` with a JSON query, `POST /v1/sql` with a SELECT. Both answer as `Accept` says.
+
+use serde_json::Value;
+
+use crate::error::{Error, Result, nearest};
+use crate::http::body;
+use crate::http::message::Response;
+use crate::http::routes::Call;
+use crate::query::language::Query;
+use crate::query::{self, format, parse};
+use crate::time;
+
+const SQL_KEYS: [&str; 3] = ["sql", "params", "cache"];
+
+/// `POST /v1/query`.
+pub fn query(call: &Call<'_>) -> Result<Response> {
+    let body = body::decode(call.request)?;
+    if body.trim_ascii().is_empty() {
+        return Err(Error::invalid(
+            "the body is empty; send a query, such as {\"from\": \"visits\", \"select\": [\"count()\"]}",
+        ));
+    }
+    answer(call, &parse::json(&body, time::now())?)
+}
+
+/// `POST /v1/sql`.
+pub fn sql(call: &Call<'_>) -> Result<Response> {
+    answer(call, &read_sql(&body::decode(call.request)?)?)
+}
+
+fn answer(call: &Call<'_>, query: &Query) -> Result<Response> {
+    let answer = query::run(&call.service.store.snapshot(), query)?;
+    let form = call.request.format();
+    Ok(Response::ok(form.content_type(), format::answer(&answer, form)?))
+}
+
+fn read_sql(body: &[u8]) -> Result<Query> {
+    const SHAPE: &str = "send {\"sql\": \"SELECT …\", \"params\": […]}";
+    if body.trim_ascii().is_empty() {
+        return Err(Error::invalid(format!("the body is empty; {SHAPE}")));
+    }
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|e| Error::invalid(format!("the body is not JSON: {e}; {SHAPE}")))?;
+    let Value::Object(object) = value else {
+        return Err(Error::invalid(format!("the body is no JSON object; {SHAPE}")));
+    };
+    if let Some(other) = object.keys().find(|key| !SQL_KEYS.contains(&key.as_str())) {
+        let hint = nearest(other, SQL_KEYS.into_iter());
+        return Err(Error::invalid(format!("\"{other}\" is no part of a SQL request{hint}; {SHAPE}")));
+    }
+    let Some(Value::String(text)) = object.get("sql") else {
+        return Err(Error::invalid(format!("\"sql\" has to be a text with one SELECT; {SHAPE}")));
+    };
+    let params: &[Value] = match object.get("params") {
+        None | Some(Value::Null) => &[],
+        Some(Value::Array(params)) => params,
+        Some(_) => {
+            return Err(Error::invalid(
+                "\"params\" has to be an array with a value for every ? of the SELECT",
+            ));
+        }
+    };
+    let mut query = parse::sql(text, params)?;
+    match object.get("cache") {
+        None => {}
+        Some(Value::Bool(cache)) => query.cache = *cache,
+        Some(_) => return Err(Error::invalid("\"cache\" is true or false")),
+    }
+    Ok(query)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_is_no_sql_request_is_refused_with_the_shape() {
+        for (body, word) in [
+            ("", "empty"),
+            ("{", "not JSON"),
+            ("[]", "object"),
+            ("{}", "\"sql\""),
+            ("{\"sql\":7}", "\"sql\""),
+            ("{\"sqll\":\"SELECT 1\"}", "did you mean \"sql\""),
+            ("{\"sql\":\"SELECT 1\",\"params\":{}}", "params"),
+        ] {
+            let refused = read_sql(body.as_bytes()).map(|_| ()).expect_err(body).to_string();
+            assert!(refused.contains(word), "{body}: {refused}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! HTTP: `server → routes → api`. `server` turns bytes into a [`message::Request`], `routes` finds the handler in one
+//! table, a handler of `api` answers, and `problem` is the one map from errors to replies. `app` starts it.
+
+pub mod api;
+pub mod body;
+pub mod message;
+pub mod problem;
+pub mod routes;
+pub mod server;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::store::Store;
+
+/// What the handlers work with.
+#[derive(Debug)]
+pub struct Service {
+    /// The open file.
+    pub store: Arc<Store>,
+    ready: AtomicBool,
+}
+
+impl Service {
+    /// A service over an open file, ready from the start.
+    pub fn new(store: Arc<Store>) -> Self {
+        Self { store, ready: AtomicBool::new(true) }
+    }
+
+    /// Whether it takes requests; no longer once it stops.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// From now on `/readyz` says that it stops.
+    pub fn set_stopping(&self) {
+        self.ready.store(false, Ordering::Relaxed);
+    }
+}

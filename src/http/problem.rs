@@ -1,0 +1,185 @@
+//! Errors as replies: the one map from [`Error`] to a status and a problem of RFC 9457. What is wrong inside goes to
+//! the log in full and to the client as one sentence, so that nothing of the machine leaks. The command line prints
+//! the same object with `--json`.
+
+use serde::Serialize;
+
+use crate::error::{Error, ItemError};
+use crate::http::message::Response;
+
+/// The media type of a problem.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// What a client is told of an error inside.
+const INSIDE: &str = "something failed inside the server; its log has the reason. Repeat the request, and report it if it fails again";
+
+/// One sort of problem: status, the last part of its type, title.
+type Sort = (u16, &'static str, &'static str);
+
+const INVALID: Sort = (400, "invalid", "The request is wrong");
+const NOT_FOUND: Sort = (404, "not-found", "There is nothing of that name");
+/// A method that the path does not have.
+pub const METHOD: Sort = (405, "method", "The path does not have this method");
+const CONFLICT: Sort = (409, "conflict", "The state does not allow it");
+const TOO_LARGE: Sort = (413, "too-large", "The request is too large");
+const ENCODING: Sort = (415, "encoding", "The content encoding is not known");
+const INTERNAL: Sort = (500, "internal", "The server failed");
+/// A way to send a body that the server does not have.
+pub const NOT_IMPLEMENTED: Sort = (501, "not-implemented", "The server does not do this");
+const BUSY: Sort = (503, "busy", "Too much is waiting");
+const STORAGE: Sort = (507, "storage", "The file cannot be written");
+
+/// A problem as RFC 9457 has it.
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    /// What sort of problem it is: a name, not a place.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The sort in words.
+    pub title: &'static str,
+    /// The status of the reply.
+    pub status: u16,
+    /// What happened and what to do.
+    pub detail: String,
+    /// The items that are wrong, where one request holds many.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Item>,
+    #[serde(skip)]
+    retry_after_s: Option<u32>,
+}
+
+/// One wrong item.
+#[derive(Debug, Serialize)]
+pub struct Item {
+    /// Its place in the request, from 0.
+    pub index: u64,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem of a sort.
+    pub fn new((status, name, title): Sort, detail: impl Into<String>) -> Self {
+        let kind = format!("urn:windrow:problem:{name}");
+        Self { kind, title, status, detail: detail.into(), errors: Vec::new(), retry_after_s: None }
+    }
+
+    /// The problem of an error, with its whole text: for whoever runs the engine.
+    pub fn of(error: &Error) -> Self {
+        let sort = match error {
+            Error::Invalid { .. } => INVALID,
+            Error::NotFound(_) => NOT_FOUND,
+            Error::Conflict(_) => CONFLICT,
+            Error::TooLarge(_) => TOO_LARGE,
+            Error::UnsupportedEncoding(_) => ENCODING,
+            Error::Busy { .. } => BUSY,
+            Error::StorageUnavailable(_) => STORAGE,
+            Error::Corrupt(_) => INTERNAL,
+            Error::Sqlite { .. } => INTERNAL,
+            Error::Io { .. } => INTERNAL,
+            Error::Internal(_) => INTERNAL,
+        };
+        let mut problem = Self::new(sort, error.to_string());
+        match error {
+            Error::Invalid { items, .. } => problem.errors = items.iter().map(Item::of).collect(),
+            Error::Busy { retry_after_s, .. } => problem.retry_after_s = Some(*retry_after_s),
+            _ => {}
+        }
+        problem
+    }
+
+    /// The problem of an error as a client may see it; the text of an error inside goes to the log.
+    pub fn for_client(error: &Error) -> Self {
+        if error.is_internal() {
+            tracing::error!("a request failed: {error}");
+            return Self::new(INTERNAL, INSIDE);
+        }
+        Self::of(error)
+    }
+
+    /// The reply.
+    pub fn into_response(self) -> Response {
+        // texts and numbers have no way to fail
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = Response { status: self.status, headers: Vec::new(), body };
+        response.headers.push(("Content-Type", CONTENT_TYPE.into()));
+        if let Some(seconds) = self.retry_after_s {
+            response.headers.push(("Retry-After", seconds.to_string().into()));
+        }
+        response
+    }
+}
+
+impl Item {
+    /// As a problem and a partial success list it.
+    pub fn of(item: &ItemError) -> Self {
+        Self { index: item.index, message: item.message.clone() }
+    }
+}
+
+/// The reply to a request that failed.
+pub fn response(error: &Error) -> Response {
+    Problem::for_client(error).into_response()
+}
+
+/// The reply to a request whose handler panicked; the panic itself is in the log.
+pub fn panicked() -> Response {
+    Problem::new(INTERNAL, INSIDE).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every error with its status and whether its text reaches the client.
+    fn cases() -> Vec<(Error, u16, bool)> {
+        let text = || "the secret /place".to_owned();
+        let io = std::io::Error::other("disk");
+        vec![
+            (Error::invalid(text()), 400, true),
+            (Error::NotFound(text()), 404, true),
+            (Error::Conflict(text()), 409, true),
+            (Error::TooLarge(text()), 413, true),
+            (Error::UnsupportedEncoding(text()), 415, true),
+            (Error::Busy { detail: text(), retry_after_s: 7 }, 503, true),
+            (Error::StorageUnavailable(text()), 507, true),
+            (Error::Corrupt(text()), 500, false),
+            (Error::Sqlite { context: text(), source: rusqlite::Error::InvalidQuery }, 500, false),
+            (Error::Io { context: text(), source: io }, 500, false),
+            (Error::Internal(text()), 500, false),
+        ]
+    }
+
+    #[test]
+    fn every_error_has_its_status_and_tells_what_it_may() {
+        for (error, status, told) in cases() {
+            let reply = response(&error);
+            assert_eq!(reply.status, status, "{error:?}");
+            assert_eq!(reply.header("content-type"), Some(CONTENT_TYPE));
+            let json: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+            assert_eq!(json["status"], status);
+            assert!(
+                json["type"].as_str().is_some_and(|kind| kind.starts_with("urn:windrow:problem:")),
+                "{json}"
+            );
+            assert!(json["title"].as_str().is_some_and(|title| !title.is_empty()), "{json}");
+            assert_eq!(json["detail"].as_str().unwrap().contains("the secret /place"), told, "{json}");
+            assert!(
+                Problem::of(&error).detail.contains("the secret /place"),
+                "the command line tells it all"
+            );
+            let retry = reply.header("retry-after");
+            assert_eq!(retry, if status == 503 { Some("7") } else { None });
+        }
+    }
+
+    #[test]
+    fn wrong_items_are_listed() {
+        let item = ItemError { index: 3, message: "no number".into() };
+        let reply = response(&Error::Invalid { detail: "nothing".into(), items: vec![item] });
+        let json: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        assert_eq!(json["errors"], serde_json::json!([{"index": 3, "message": "no number"}]));
+        let none: serde_json::Value = serde_json::from_slice(&panicked().body).unwrap();
+        assert_eq!((none.get("errors"), &none["status"]), (None, &500.into()));
+    }
+}

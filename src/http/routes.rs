@@ -1,0 +1,198 @@
+//! What there is to call: one table of method, path, parameters and handler. `server` hands every request to
+//! [`answer`]; a new route is a row here and a function in `api`.
+
+use crate::error::{Error, Result, nearest};
+use crate::http::Service;
+use crate::http::api::{datasets, events, health, query, rows};
+use crate::http::message::{Method, Request, Response, decode_segment};
+use crate::http::problem::{self, Problem};
+
+/// A request with what its handler needs.
+pub struct Call<'a> {
+    /// The engine.
+    pub service: &'a Service,
+    /// The request.
+    pub request: &'a Request,
+    /// The parts of the path that stand for `{…}` of the pattern, decoded.
+    pub captured: Vec<String>,
+}
+
+impl Call<'_> {
+    /// The first captured part: the dataset, on all paths that have one.
+    pub fn dataset(&self) -> &str {
+        self.captured.first().map_or("", String::as_str)
+    }
+}
+
+/// One row of the table.
+pub struct Route {
+    /// The method; GET answers HEAD too.
+    pub method: Method,
+    /// The path; `{name}` stands for one part of it.
+    pub pattern: &'static str,
+    /// The parameters that it takes; others are refused.
+    pub parameters: &'static [&'static str],
+    /// What it does, in one line.
+    pub doc: &'static str,
+    handler: fn(&Call<'_>) -> Result<Response>,
+}
+
+const fn route(
+    method: Method,
+    pattern: &'static str,
+    handler: fn(&Call<'_>) -> Result<Response>,
+    doc: &'static str,
+) -> Route {
+    Route { method, pattern, parameters: &[], doc, handler }
+}
+
+/// Everything that can be called.
+pub const ROUTES: [Route; 10] = [
+    route(Method::Get, "/healthz", health::healthz, "says that the process lives"),
+    route(Method::Get, "/readyz", health::readyz, "says whether it takes requests; 503 while it does not"),
+    route(Method::Get, "/v1/datasets", datasets::list, "lists the datasets"),
+    route(Method::Get, "/v1/datasets/{dataset}", datasets::describe, "describes a dataset"),
+    route(
+        Method::Put,
+        "/v1/datasets/{dataset}",
+        datasets::declare,
+        "declares a dataset, made when it is new",
+    ),
+    route(Method::Delete, "/v1/datasets/{dataset}", datasets::remove, "drops a dataset with all its events"),
+    route(
+        Method::Post,
+        "/v1/datasets/{dataset}/events",
+        events::append,
+        "appends events: an object, an array, NDJSON",
+    ),
+    Route {
+        method: Method::Get,
+        pattern: "/v1/datasets/{dataset}/rows",
+        parameters: &rows::PARAMETERS,
+        doc: "reads rows page by page, newest first unless order says otherwise",
+        handler: rows::page,
+    },
+    route(Method::Post, "/v1/query", query::query, "answers one JSON query"),
+    route(Method::Post, "/v1/sql", query::sql, "answers one read-only SELECT"),
+];
+
+/// Answers a request: finds its route and runs it.
+pub fn answer(service: &Service, request: &Request) -> Response {
+    let outcome = match find(request) {
+        Found::Route(route) => run(route, service, request),
+        Found::OtherMethods(there) => Ok(other_methods(request, &there)),
+        Found::Nothing => {
+            let hint = nearest(&request.path, ROUTES.iter().map(|route| route.pattern));
+            Err(Error::NotFound(format!("there is no path {}{hint}", request.path)))
+        }
+    };
+    outcome.unwrap_or_else(|error| problem::response(&error))
+}
+
+enum Found {
+    Route(&'static Route),
+    OtherMethods(Vec<&'static Route>),
+    Nothing,
+}
+
+fn find(request: &Request) -> Found {
+    let wanted = if request.method == Method::Head { Method::Get } else { request.method };
+    let there = || ROUTES.iter().filter(|route| matches(route.pattern, &request.path));
+    if let Some(route) = there().find(|route| route.method == wanted) {
+        return Found::Route(route);
+    }
+    let others: Vec<&'static Route> = there().collect();
+    if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) }
+}
+
+fn other_methods(request: &Request, there: &[&Route]) -> Response {
+    let mut names = Vec::new();
+    for route in there {
+        names.push(route.method.name());
+        if route.method == Method::Get {
+            names.push(Method::Head.name());
+        }
+    }
+    let allowed = names.join(", ");
+    let detail = format!("{} does not take {}; it takes {allowed}", request.path, request.method.name());
+    let mut response = Problem::new(problem::METHOD, detail).into_response();
+    response.headers.push(("Allow", allowed.into()));
+    response
+}
+
+fn run(route: &Route, service: &Service, request: &Request) -> Result<Response> {
+    request.allow_parameters(route.parameters)?;
+    let parts = route.pattern.split('/').zip(request.path.split('/'));
+    let captured: Result<Vec<String>> =
+        parts.filter(|(pattern, _)| is_place(pattern)).map(|(_, part)| decode_segment(part)).collect();
+    (route.handler)(&Call { service, request, captured: captured? })
+}
+
+fn is_place(part: &str) -> bool {
+    part.starts_with('{')
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(given)) if wanted == given || is_place(wanted) && !given.is_empty() => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_keeps_its_rules() {
+        for (place, route) in ROUTES.iter().enumerate() {
+            let name = format!("{} {}", route.method.name(), route.pattern);
+            assert!(route.pattern.starts_with('/') && !route.pattern.ends_with('/'), "{name}");
+            assert!(!route.doc.is_empty() && !route.doc.ends_with('.'), "{name} has no doc");
+            assert!(!matches!(route.method, Method::Head | Method::Other), "{name}");
+            let alike =
+                |other: &&Route| other.method == route.method && matches(other.pattern, route.pattern);
+            assert_eq!(ROUTES[..place].iter().filter(alike).count(), 0, "{name} is there twice");
+            for part in route.pattern.split('/').filter(|part| is_place(part)) {
+                assert!(part.ends_with('}') && part.len() > 2, "{name}");
+            }
+        }
+    }
+
+    fn found(method: Method, path: &str) -> Result<&'static str, String> {
+        let request = Request::new(method, path).unwrap();
+        match find(&request) {
+            Found::Route(route) => Ok(route.pattern),
+            Found::OtherMethods(there) => {
+                let response = other_methods(&request, &there);
+                Err(format!("{} {}", response.status, response.header("allow").unwrap_or_default()))
+            }
+            Found::Nothing => Err("404".into()),
+        }
+    }
+
+    #[test]
+    fn a_path_finds_its_route() {
+        assert_eq!(found(Method::Get, "/v1/datasets/visits/rows?limit=3"), Ok("/v1/datasets/{dataset}/rows"));
+        assert_eq!(found(Method::Head, "/healthz"), Ok("/healthz"));
+        assert_eq!(found(Method::Put, "/v1/datasets/visits"), Ok("/v1/datasets/{dataset}"));
+    }
+
+    #[test]
+    fn another_method_is_405_with_those_that_are_there() {
+        assert_eq!(found(Method::Get, "/v1/sql"), Err("405 POST".into()));
+        assert_eq!(found(Method::Post, "/v1/datasets/visits"), Err("405 GET, HEAD, PUT, DELETE".into()));
+        assert_eq!(found(Method::Other, "/v1/datasets/x/events"), Err("405 POST".into()));
+    }
+
+    #[test]
+    fn an_unknown_path_is_no_route() {
+        for path in ["/", "/v1/dataset", "/v1/datasets/", "/v1/datasets//rows", "/v1/datasets/a/rows/"] {
+            assert_eq!(found(Method::Get, path), Err("404".into()), "{path}");
+        }
+    }
+}

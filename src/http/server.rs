@@ -1,0 +1,302 @@
+//! The only file that knows tiny_http: sockets in, [`Request`]s to a handler, [`Response`]s out. `app` starts and
+//! stops it; the handler is `routes::answer`.
+//!
+//! What tiny_http 0.12 does not do is done here: TCP_NODELAY (set on the listener, accepted sockets inherit it),
+//! refusal of framings that it would misread, limits on bodies. Three of its habits shape the code:
+//! - A request that is dropped before its body was read allocates the whole rest of it, also when the client has
+//!   gone. Up to [`limits::DISCARDED_BYTES`] the memory is only claimed, never touched; beyond, the allocation may
+//!   fail, which ends the process. Such a request is answered and then leaked: a thread and two handles are the
+//!   smaller evil.
+//! - It hands pipelined requests of one connection to several workers at once, a POST beside what follows it; their
+//!   replies keep the order. A client that needs the one done before the other waits for the reply, as RFC 9112 asks.
+//! - It never gives a connection up on its own: a client that sends nothing holds a thread. Slow clients are the
+//!   matter of the guard in front of it.
+
+use std::io::{Cursor, Read};
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use socket2::{Domain, Protocol, Socket, Type};
+use tiny_http::{Header, StatusCode};
+
+use crate::error::{Error, Result};
+use crate::http::message::{HEADERS_KEPT, Method, Request, Response};
+use crate::http::problem::{self, Problem};
+use crate::limits;
+
+/// A body's memory at the start, whatever length is announced.
+const BODY_START_BYTES: usize = 256 << 10;
+
+/// A running server.
+pub struct Server {
+    address: SocketAddr,
+    listener: Socket,
+    sockets: Arc<tiny_http::Server>,
+    stopping: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<()>>,
+    /// Ends when the last worker has.
+    working: Receiver<()>,
+    failures: Receiver<Error>,
+}
+
+impl Server {
+    /// Listens, and answers with so many threads.
+    ///
+    /// # Errors
+    /// The address is in use or none of this machine.
+    pub fn start(
+        address: SocketAddr,
+        workers: usize,
+        handler: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let refused =
+            |e| Error::io(format!("cannot listen at {address}; name another address with --listen"), e);
+        let listener = listen(address).map_err(refused)?;
+        let accepting: TcpListener = listener.try_clone().map_err(refused)?.into();
+        let address = accepting.local_addr().map_err(refused)?;
+        let sockets = tiny_http::Server::from_listener(accepting, None)
+            .map_err(|e| Error::Internal(format!("the server does not start: {e}")))?;
+        let (sockets, handler) = (Arc::new(sockets), Arc::new(handler));
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (still_working, working) = unbounded();
+        let (failed, failures) = unbounded();
+        let mut threads = Vec::with_capacity(workers);
+        for number in 0..workers {
+            let worker = Worker {
+                sockets: Arc::clone(&sockets),
+                handler: Arc::clone(&handler),
+                stopping: Arc::clone(&stopping),
+                failed: failed.clone(),
+                _still_working: still_working.clone(),
+            };
+            let thread =
+                std::thread::Builder::new().name(format!("http-{number}")).spawn(move || worker.run());
+            threads.push(thread.map_err(|e| Error::io("cannot start a thread for requests", e))?);
+        }
+        Ok(Self { address, listener, sockets, stopping, workers: threads, working, failures })
+    }
+
+    /// Where it listens, with the port that the system chose.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Says when no more connections can be accepted: the process should end, and be started anew.
+    pub fn failures(&self) -> &Receiver<Error> {
+        &self.failures
+    }
+
+    /// Takes no more connections, answers the requests that are there, and ends; true where all was answered within
+    /// the deadline.
+    pub fn stop(self, deadline: Duration) -> bool {
+        self.stopping.store(true, Ordering::SeqCst);
+        // ends the accept loop where the system wakes it; elsewhere dropping `sockets` does
+        let _ = self.listener.shutdown(Shutdown::Both);
+        for _ in &self.workers {
+            self.sockets.unblock();
+        }
+        let ended = self.working.recv_deadline(Instant::now() + deadline);
+        if matches!(ended, Err(crossbeam_channel::RecvTimeoutError::Timeout)) {
+            return false;
+        }
+        self.workers.into_iter().all(|worker| worker.join().is_ok())
+    }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(limits::LISTEN_BACKLOG)?;
+    Ok(socket)
+}
+
+struct Worker<H> {
+    sockets: Arc<tiny_http::Server>,
+    handler: Arc<H>,
+    stopping: Arc<AtomicBool>,
+    failed: Sender<Error>,
+    _still_working: Sender<()>,
+}
+
+impl<H: Fn(&Request) -> Response> Worker<H> {
+    fn run(self) {
+        loop {
+            match self.sockets.recv() {
+                Ok(incoming) => {
+                    // tiny_http's own asserts must not cost a worker
+                    if catch_unwind(AssertUnwindSafe(|| serve(incoming, &*self.handler))).is_err() {
+                        tracing::error!("a connection ended by a panic");
+                    }
+                }
+                // the queue is in order, so what came before the stop has been answered
+                Err(_) if self.stopping.load(Ordering::SeqCst) => return,
+                Err(e) => {
+                    let _ = self.failed.send(Error::io("no more connections can be accepted", e));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn serve(mut incoming: tiny_http::Request, handler: &impl Fn(&Request) -> Response) {
+    let response = match read(&mut incoming) {
+        Ok(request) => catch_unwind(AssertUnwindSafe(|| handler(&request))).unwrap_or_else(|_| {
+            tracing::error!("the handler of {} {} panicked", request.method.name(), request.path);
+            problem::panicked()
+        }),
+        Err(Refusal::Reply(response)) => response,
+        Err(Refusal::Leak(response)) => return reply_and_leak(incoming, response),
+    };
+    reply(incoming, response);
+}
+
+/// Why there is no request.
+enum Refusal {
+    /// It is answered with this.
+    Reply(Response),
+    /// It is answered with this, and must never be dropped.
+    Leak(Response),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Reply(problem::response(&error))
+    }
+}
+
+/// How the body is framed.
+enum Framing {
+    Length(usize),
+    Chunked,
+}
+
+fn read(incoming: &mut tiny_http::Request) -> Result<Request, Refusal> {
+    let framing = framing(incoming.headers())?;
+    // the body first: a connection whose body is not read cannot go on
+    let body = body(incoming, framing)?;
+    let mut request = Request::new(Method::of(incoming.method().as_str()), incoming.url())?;
+    request.body = body;
+    for header in incoming.headers() {
+        let name = header.field.as_str().as_str();
+        if let Some(kept) = HEADERS_KEPT.iter().find(|kept| kept.eq_ignore_ascii_case(name)) {
+            request.headers.push((kept, header.value.as_str().to_owned()));
+        }
+    }
+    Ok(request)
+}
+
+fn framing(headers: &[Header]) -> Result<Framing, Refusal> {
+    let values = |name| headers.iter().filter(move |h| h.field.equiv(name)).map(|h| h.value.as_str().trim());
+    let mut length = None;
+    for text in values("Content-Length") {
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Error::invalid(format!("Content-Length \"{text}\" is no number of bytes")).into());
+        }
+        // digits that are no usize are too many of them
+        let bytes = text.parse::<usize>().unwrap_or(usize::MAX);
+        if length.replace(bytes).is_some_and(|other| other != bytes) {
+            return Err(Error::invalid("the request has several Content-Lengths; send one").into());
+        }
+    }
+    let mut encodings = values("Transfer-Encoding");
+    let Some(encoding) = encodings.next() else { return Ok(Framing::Length(length.unwrap_or(0))) };
+    if !encoding.eq_ignore_ascii_case("chunked") || encodings.next().is_some() {
+        let detail = "the only Transfer-Encoding that is taken is chunked; compress with Content-Encoding";
+        return Err(Refusal::Reply(Problem::new(problem::NOT_IMPLEMENTED, detail).into_response()));
+    }
+    let upgrades = values("Connection").any(|value| value.to_ascii_lowercase().contains("upgrade"));
+    if length.is_some() || upgrades {
+        let detail = "Transfer-Encoding does not go with Content-Length or an upgrade; send one of them";
+        return Err(Error::invalid(detail).into());
+    }
+    Ok(Framing::Chunked)
+}
+
+fn body(incoming: &mut tiny_http::Request, framing: Framing) -> Result<Vec<u8>, Refusal> {
+    let most = limits::BODY_BYTES;
+    let too_large = || {
+        let detail =
+            format!("the body is larger than {} MiB; send it in parts, or use `windrow import`", most >> 20);
+        problem::response(&Error::TooLarge(detail))
+    };
+    let broken = |e: std::io::Error| Refusal::from(Error::invalid(format!("the body cannot be read: {e}")));
+    match framing {
+        Framing::Length(0) => Ok(Vec::new()),
+        Framing::Length(length) if length > most => {
+            // a length that is no usize was taken as none: there is nothing to drop
+            let dropped = incoming.body_length().unwrap_or(0);
+            Err(if dropped > limits::DISCARDED_BYTES {
+                Refusal::Leak(too_large())
+            } else {
+                Refusal::Reply(too_large())
+            })
+        }
+        Framing::Length(length) => {
+            let mut body = Vec::with_capacity(length.min(BODY_START_BYTES));
+            incoming.as_reader().take(length as u64).read_to_end(&mut body).map_err(broken)?;
+            if body.len() < length {
+                return Err(Error::invalid("the connection ended before the body did").into());
+            }
+            Ok(body)
+        }
+        Framing::Chunked => {
+            let mut body = Vec::new();
+            incoming.as_reader().take(most as u64 + 1).read_to_end(&mut body).map_err(broken)?;
+            if body.len() > most {
+                drop(body);
+                // what is left of the chunks would be taken for the next request
+                let rest = &mut incoming.as_reader().take(limits::DISCARDED_BYTES as u64);
+                std::io::copy(rest, &mut std::io::sink()).map_err(broken)?;
+                return Err(Refusal::Reply(too_large()));
+            }
+            Ok(body)
+        }
+    }
+}
+
+fn reply(incoming: tiny_http::Request, response: Response) {
+    let fixed = [("Server", "windrow"), ("Cache-Control", "no-store")];
+    let all = fixed.into_iter().chain(response.headers.iter().map(|(name, value)| (*name, &**value)));
+    let headers = all.filter_map(|(name, value)| {
+        let header = Header::from_bytes(name, value).ok();
+        if header.is_none() {
+            tracing::error!("the reply's header {name} is not ASCII and was left out");
+        }
+        header
+    });
+    let (length, headers) = (response.body.len(), headers.collect());
+    let status = StatusCode(response.status);
+    let outgoing = tiny_http::Response::new(status, headers, Cursor::new(response.body), Some(length), None)
+        .with_chunked_threshold(usize::MAX);
+    if let Err(e) = incoming.respond(outgoing) {
+        tracing::debug!("a reply did not reach its client: {e}");
+    }
+}
+
+/// Answers as an upgrade, the one way that gives the parts of a request back instead of dropping them. It writes no
+/// length, so the length rides on the last header.
+fn reply_and_leak(incoming: tiny_http::Request, response: Response) {
+    tracing::warn!("a body of {} bytes was announced and refused", incoming.body_length().unwrap_or(0));
+    let length = response.body.len();
+    let content_type = response.header("Content-Type").unwrap_or(problem::CONTENT_TYPE);
+    let value = format!("{content_type}\r\nContent-Length: {length}\r\nConnection: close");
+    let Ok(header) = Header::from_bytes("Content-Type", value) else { return std::mem::forget(incoming) };
+    let head =
+        tiny_http::Response::new(StatusCode(response.status), vec![header], std::io::empty(), Some(0), None);
+    let mut stream = incoming.upgrade("close", head);
+    if let Err(e) = stream.write_all(&response.body).and_then(|()| stream.flush()) {
+        tracing::debug!("a reply did not reach its client: {e}");
+    }
+    std::mem::forget(stream);
+}
+
+#[cfg(test)]
+mod tests;

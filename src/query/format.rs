@@ -1,0 +1,306 @@
+//! Answers and pages as bytes: JSON, CSV, NDJSON, and a table for people. HTTP picks one by `Accept`, the command
+//! line by `--format`; a new form is a row of [`Format::ALL`] and a function here.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use crate::error::{Error, Result, nearest};
+use crate::query::answer::Answer;
+use crate::query::page::Page;
+use crate::time;
+use crate::value::{Value, write_json_string};
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Aligned columns for a terminal.
+    Table,
+    /// The contract's tabular reply.
+    Json,
+    /// A header line, then a line a row.
+    Csv,
+    /// A JSON object a line.
+    Ndjson,
+}
+
+impl Format {
+    /// Every format with its name and its media type.
+    pub const ALL: [(Format, &'static str, &'static str); 4] = [
+        (Self::Table, "table", "text/plain; charset=utf-8"),
+        (Self::Json, "json", "application/json"),
+        (Self::Csv, "csv", "text/csv; charset=utf-8"),
+        (Self::Ndjson, "ndjson", "application/x-ndjson"),
+    ];
+
+    fn row(self) -> (Self, &'static str, &'static str) {
+        Self::ALL.into_iter().find(|(format, ..)| *format == self).unwrap_or(Self::ALL[1])
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// Its media type, as a reply's `Content-Type`.
+    pub fn content_type(self) -> &'static str {
+        self.row().2
+    }
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.iter().find(|(_, known, _)| *known == name).map(|(format, ..)| *format).ok_or_else(|| {
+            let names = Self::ALL.map(|(_, known, _)| known);
+            let hint = nearest(name, names.into_iter());
+            Error::invalid(format!("\"{name}\" is no format{hint}; formats are {}", names.join(", ")))
+        })
+    }
+}
+
+/// An answer in a format.
+///
+/// ```
+/// use windrow::query::answer::{Answer, AnswerColumn, Stats};
+/// use windrow::query::format::{Format, answer};
+/// let count = AnswerColumn { name: "n".into(), kind: "int" };
+/// let tz = jiff::tz::TimeZone::UTC;
+/// let rows = vec![vec![windrow::value::Value::Int(7)]];
+/// let found = Answer { columns: vec![count], rows, next: None, stats: Stats::default(), tz };
+/// assert_eq!(answer(&found, Format::Csv)?, b"n\n7\n");
+/// # Ok::<(), windrow::error::Error>(())
+/// ```
+pub fn answer(answer: &Answer, format: Format) -> Result<Vec<u8>> {
+    match format {
+        Format::Table => Ok(table(answer)),
+        Format::Json => Ok(json(answer)),
+        Format::Csv => csv(answer),
+        Format::Ndjson => Ok(ndjson(answer)),
+    }
+}
+
+/// The tabular reply: `columns`, `rows`, `next`, `stats`.
+pub fn json(answer: &Answer) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256 + answer.rows.len() * answer.columns.len() * 12);
+    out.extend_from_slice(b"{\"columns\":");
+    list(&mut out, &answer.columns, |out, column| {
+        out.extend_from_slice(b"{\"name\":");
+        write_json_string(&column.name, out);
+        out.extend_from_slice(b",\"type\":");
+        write_json_string(column.kind, out);
+        out.push(b'}');
+    });
+    out.extend_from_slice(b",\"rows\":");
+    list(&mut out, &answer.rows, |out, row| list(out, row, |out, value| cell_json(value, &answer.tz, out)));
+    out.extend_from_slice(b",\"next\":");
+    optional(&answer.next, &mut out);
+    let stats = &answer.stats;
+    let text = format!(
+        ",\"stats\":{{\"elapsed_ms\":{:.3},\"rows_scanned\":{},\"segments\":{},\"cache\":\"{}\",\"engine\":\"{}\",\"approximate\":{}}}}}\n",
+        stats.elapsed_ms, stats.rows_scanned, stats.segments, stats.cache, stats.engine, stats.approximate
+    );
+    out.extend_from_slice(text.as_bytes());
+    out
+}
+
+/// A header line with the names, then a line a row; null is nothing.
+///
+/// # Errors
+/// A bug: memory is always writable.
+pub fn csv(answer: &Answer) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(answer.columns.iter().map(|column| &column.name)).map_err(unwritten)?;
+    for row in &answer.rows {
+        writer.write_record(row.iter().map(|value| cell_text(value, &answer.tz))).map_err(unwritten)?;
+    }
+    writer.into_inner().map_err(|e| Error::Internal(format!("CSV: {e}")))
+}
+
+/// An object a row, in the order of the columns.
+pub fn ndjson(answer: &Answer) -> Vec<u8> {
+    let mut out = Vec::new();
+    for row in &answer.rows {
+        let named = answer.columns.iter().map(|column| column.name.as_str()).zip(row);
+        object(named, &answer.tz, &mut out);
+        out.push(b'\n');
+    }
+    out
+}
+
+/// Aligned columns with the number of rows below; numbers stand right.
+pub fn table(answer: &Answer) -> Vec<u8> {
+    let heads: Vec<(&str, bool)> =
+        answer.columns.iter().map(|c| (c.name.as_str(), matches!(c.kind, "int" | "float"))).collect();
+    let cell = |value: &Value| if value.is_null() { "null".into() } else { cell_text(value, &answer.tz) };
+    let rows: Vec<Vec<String>> = answer.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+    text_table(&heads, &rows).into_bytes()
+}
+
+/// A text table: heads with whether their column stands right, then rows, then the number of rows. Control
+/// characters are written as escapes, so that a value cannot steer the terminal.
+pub fn text_table(heads: &[(&str, bool)], rows: &[Vec<String>]) -> String {
+    let safe = |text: &str| -> String {
+        let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        if text.contains(char::is_control) { text.chars().map(escaped).collect() } else { text.to_owned() }
+    };
+    let heads: Vec<(String, bool)> = heads.iter().map(|(head, right)| (safe(head), *right)).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| safe(cell)).collect()).collect();
+    let mut widths: Vec<usize> = heads.iter().map(|(head, _)| head.chars().count()).collect();
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut out = String::new();
+    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut text = String::new();
+        for ((cell, width), (_, right)) in cells.zip(&widths).zip(&heads) {
+            let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
+            let (before, after) = if *right { (pad.as_str(), "") } else { ("", pad.as_str()) };
+            text.extend([before, cell, after, "  "]);
+        }
+        out.push_str(text.trim_end());
+        out.push('\n');
+    };
+    line(&mut heads.iter().map(|(head, _)| head.as_str()));
+    let rules: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+    line(&mut rules.iter().map(String::as_str));
+    for row in &rows {
+        line(&mut row.iter().map(String::as_str));
+    }
+    out.push_str(&match rows.len() {
+        1 => "(1 row)\n".to_owned(),
+        count => format!("({count} rows)\n"),
+    });
+    out
+}
+
+/// The place of a page among pages that have numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct PageNumber {
+    /// From 1.
+    pub page: usize,
+    /// Rows of a page.
+    pub per_page: usize,
+}
+
+impl PageNumber {
+    /// How many pages so many rows make; without rows there is one, which is empty.
+    pub fn pages(self, total: u64) -> u64 {
+        total.div_ceil(self.per_page.max(1) as u64).max(1)
+    }
+}
+
+/// A page as JSON: `rows`, `next`, `prev`, and `total` where it was counted; with `page`, `pages`, `has_next` and
+/// `has_prev` where pages have numbers.
+pub fn page_json(page: &Page, number: Option<PageNumber>) -> Vec<u8> {
+    let mut out = b"{\"rows\":".to_vec();
+    list(&mut out, &page.rows, |out, row| object(named(row), &TimeZone::UTC, out));
+    out.extend_from_slice(b",\"next\":");
+    optional(&page.next, &mut out);
+    out.extend_from_slice(b",\"prev\":");
+    optional(&page.prev, &mut out);
+    if let Some(total) = page.total {
+        out.extend_from_slice(format!(",\"total\":{total}").as_bytes());
+    }
+    if let (Some(number), Some(total)) = (number, page.total) {
+        let pages = number.pages(total);
+        let at = number.page as u64;
+        let (next, previous) = (at < pages, at > 1);
+        let text = format!(",\"pages\":{pages},\"page\":{at},\"has_next\":{next},\"has_prev\":{previous}");
+        out.extend_from_slice(text.as_bytes());
+    }
+    out.extend_from_slice(b"}\n");
+    out
+}
+
+/// A page as CSV: the fields asked for, else all names of its rows in the order of their first appearance.
+///
+/// # Errors
+/// A bug: memory is always writable.
+pub fn page_csv(page: &Page, fields: Option<&[String]>) -> Result<Vec<u8>> {
+    let mut names: Vec<&str> = fields.unwrap_or_default().iter().map(String::as_str).collect();
+    if fields.is_none() {
+        let mut seen = std::collections::HashSet::new();
+        names.extend(page.rows.iter().flatten().map(|(name, _)| &**name).filter(|name| seen.insert(*name)));
+    }
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(&names).map_err(unwritten)?;
+    for row in &page.rows {
+        let cells = names.iter().map(|name| {
+            let value = row.iter().find(|(known, _)| **known == **name).map(|(_, value)| value);
+            value.map_or_else(String::new, |value| cell_text(value, &TimeZone::UTC))
+        });
+        writer.write_record(cells).map_err(unwritten)?;
+    }
+    writer.into_inner().map_err(|e| Error::Internal(format!("CSV: {e}")))
+}
+
+/// A page as NDJSON: an object a row.
+pub fn page_ndjson(page: &Page) -> Vec<u8> {
+    let mut out = Vec::new();
+    for row in &page.rows {
+        object(named(row), &TimeZone::UTC, &mut out);
+        out.push(b'\n');
+    }
+    out
+}
+
+fn named(row: &[(Arc<str>, Value)]) -> impl Iterator<Item = (&str, &Value)> {
+    row.iter().map(|(name, value)| (&**name, value))
+}
+
+fn object<'a>(fields: impl Iterator<Item = (&'a str, &'a Value)>, tz: &TimeZone, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (place, (name, value)) in fields.enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        write_json_string(name, out);
+        out.push(b':');
+        cell_json(value, tz, out);
+    }
+    out.push(b'}');
+}
+
+fn list<T>(out: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
+    out.push(b'[');
+    for (place, item) in items.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
+}
+
+fn optional(text: &Option<String>, out: &mut Vec<u8>) {
+    match text {
+        Some(text) => write_json_string(text, out),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+fn cell_json(value: &Value, tz: &TimeZone, out: &mut Vec<u8>) {
+    match value {
+        Value::Time(us) => write_json_string(&time::format_in(*us, tz), out),
+        other => other.write_json(out),
+    }
+}
+
+fn cell_text(value: &Value, tz: &TimeZone) -> String {
+    match value {
+        Value::Time(us) => time::format_in(*us, tz),
+        other => other.to_text().into_owned(),
+    }
+}
+
+fn unwritten(error: csv::Error) -> Error {
+    Error::Internal(format!("CSV: {error}"))
+}
+
+#[cfg(test)]
+mod tests;
