@@ -36,3 +36,13 @@ pub const WAL_CHECKPOINT_BYTES: u64 = 32 << 20;
 pub const READERS: u32 = 10;
 /// Times a batch is decoded anew because the rules of its dataset changed meanwhile.
 pub const STALE_RETRIES: usize = 8;
+/// Bytes of a JSON file that `windrow import` holds in memory to find its records; NDJSON has no such limit.
+pub const JSON_FILE_BYTES: u64 = 1 << 30;
+/// The largest window of a zstd stream, as a power of two: 128 MiB, what `zstd` itself writes without `--long`.
+pub const ZSTD_WINDOW_LOG: u32 = 27;
+/// Bytes of text that an import decodes at once.
+pub const IMPORT_CHUNK_BYTES: usize = 16 << 20;
+/// Chunks of an import that are decoded at the same time; bounds its memory on machines with many cores.
+pub const IMPORT_DECODERS: usize = 4;
+/// Rows from which an import tells time field and types of columns.
+pub const IMPORT_SAMPLE_ROWS: usize = 10_000;
