@@ -50,7 +50,12 @@ pub struct ImportArguments {
 ///
 /// # Errors
 /// A file that is not there, or a database that cannot be opened: then nothing was imported.
-pub fn run(database: &Path, store: StoreOptions, arguments: &ImportArguments, as_json: bool) -> Result<ExitCode> {
+pub fn run(
+    database: &Path,
+    store: StoreOptions,
+    arguments: &ImportArguments,
+    as_json: bool,
+) -> Result<ExitCode> {
     // before anything is written: a mistyped name shall not leave half of the files imported
     arguments.files.iter().try_for_each(|path| source::check(path))?;
     crate::fields::check_dataset_name(&arguments.dataset)?;
@@ -64,7 +69,8 @@ pub fn run(database: &Path, store: StoreOptions, arguments: &ImportArguments, as
     let mut all_well = true;
     let mut reports = Vec::new();
     for path in &arguments.files {
-        let done = with_progress(path, |progress| import(&store, &arguments.dataset, path, &options, progress));
+        let done =
+            with_progress(path, |progress| import(&store, &arguments.dataset, path, &options, progress));
         let failure = match &done {
             Ok(report) => failure(report),
             Err(e) => Some(e.to_string()),
@@ -167,7 +173,9 @@ fn show_bar(progress: &Progress, ended: &Receiver<()>) {
             bar.set_length(total);
             let template = "{wide_bar} {bytes}/{total_bytes} {msg}, {eta} left";
             // a template that does not parse leaves the plain bar
-            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_style(
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
         }
         bar.set_position(progress.bytes_read.load(Ordering::Relaxed));
         bar.set_message(rows_and_rate(progress, started));
@@ -179,8 +187,10 @@ fn show_bar(progress: &Progress, ended: &Receiver<()>) {
 fn show_lines(path: &Path, progress: &Progress, ended: &Receiver<()>) {
     let started = Instant::now();
     while ended.recv_timeout(LINE_EVERY) == Err(RecvTimeoutError::Timeout) {
-        let (read, total) = (progress.bytes_read.load(Ordering::Relaxed), progress.bytes_total.load(Ordering::Relaxed));
-        let share = if total > 0 { format!(" ({} %)", read.saturating_mul(100) / total) } else { String::new() };
+        let (read, total) =
+            (progress.bytes_read.load(Ordering::Relaxed), progress.bytes_total.load(Ordering::Relaxed));
+        let percent = read.saturating_mul(100).checked_div(total);
+        let share = percent.map_or(String::new(), |percent| format!(" ({percent} %)"));
         eprintln!("{}: {} MiB read{share}, {}", path.display(), read >> 20, rows_and_rate(progress, started));
     }
 }
@@ -197,7 +207,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -219,7 +229,8 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_by_thousands() {
-        let cases = [(0, "0"), (999, "999"), (1_000, "1,000"), (645_161, "645,161"), (1_234_567, "1,234,567")];
+        let cases =
+            [(0, "0"), (999, "999"), (1_000, "1,000"), (645_161, "645,161"), (1_234_567, "1,234,567")];
         cases.iter().for_each(|(number, text)| assert_eq!(grouped(*number), *text));
     }
 

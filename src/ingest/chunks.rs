@@ -60,15 +60,7 @@ enum End {
 impl<R: Read> Chunks<R> {
     /// Chunks of an input that begins with the given line.
     pub fn new(input: R, border: Border) -> Self {
-        Self {
-            input,
-            border,
-            buffer: Vec::new(),
-            line: 1,
-            ended: false,
-            failure: None,
-            rejected: Vec::new(),
-        }
+        Self { input, border, buffer: Vec::new(), line: 1, ended: false, failure: None, rejected: Vec::new() }
     }
 
     /// The line that the next chunk begins with.
@@ -143,10 +135,13 @@ impl<R: Read> Chunks<R> {
     fn reject_first_line(&mut self, tail: End) -> io::Result<()> {
         let line = self.line;
         let message = if tail == End::Quoted {
-            "a quote opens a cell here and is not closed; write a quote inside a cell twice (\"\"), in quotes".into()
+            "a quote opens a cell here and is not closed; write a quote inside a cell twice (\"\"), in quotes"
+                .into()
         } else {
             let mebibytes = limits::RECORD_BYTES >> 20;
-            format!("the line is longer than {mebibytes} MiB, the most that a record may have; it was skipped")
+            format!(
+                "the line is longer than {mebibytes} MiB, the most that a record may have; it was skipped"
+            )
         };
         self.rejected.push(ItemError { index: line, message });
         loop {

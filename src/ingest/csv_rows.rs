@@ -80,7 +80,8 @@ impl Table {
         }
         let (names, notes) = field_names(&header);
         let kinds = vec![CellKind::Unknown; names.len()];
-        let end = reader.position().byte() as usize;
+        // the csv crate leaves the \n of a \r\n for the next record
+        let end = skip_line_ends(bytes, reader.position().byte() as usize);
         Ok(Some((Self { names, kinds, delimiter }, end, notes)))
     }
 
@@ -145,17 +146,20 @@ impl Table {
     /// The kinds under what the dataset knows: a declared type is aimed at, and a field that has held nothing but
     /// text goes on so, whatever the cells of this file look like.
     fn kinds_under(&self, rules: &Rules) -> Vec<CellKind> {
-        let kind_of = |(name, sampled): (&String, &CellKind)| {
-            match rules.declaration.fields.get(name).and_then(|field| field.kind) {
-                Some(FieldType::Int | FieldType::Float) => CellKind::Number,
-                Some(FieldType::Bool) => CellKind::Bool,
-                Some(FieldType::Time) => CellKind::Unknown,
-                Some(FieldType::String | FieldType::Strings | FieldType::Json) => CellKind::Text,
-                None => match rules.known.kinds(name).and_then(|kinds| kinds.single()) {
-                    Some(FieldType::String) => CellKind::Text,
-                    _ => *sampled,
-                },
-            }
+        let kind_of = |(name, sampled): (&String, &CellKind)| match rules
+            .declaration
+            .fields
+            .get(name)
+            .and_then(|field| field.kind)
+        {
+            Some(FieldType::Int | FieldType::Float) => CellKind::Number,
+            Some(FieldType::Bool) => CellKind::Bool,
+            Some(FieldType::Time) => CellKind::Unknown,
+            Some(FieldType::String | FieldType::Strings | FieldType::Json) => CellKind::Text,
+            None => match rules.known.kinds(name).and_then(|kinds| kinds.single()) {
+                Some(FieldType::String) => CellKind::Text,
+                _ => *sampled,
+            },
         };
         self.names.iter().zip(&self.kinds).map(kind_of).collect()
     }
@@ -194,7 +198,9 @@ fn number(cell: &str) -> Option<Cell<'_>> {
     let digits = cell.strip_prefix('-').unwrap_or(cell);
     let bytes = digits.as_bytes();
     let first = *bytes.first()?;
-    if !(first.is_ascii_digit() || first == b'.') || first == b'0' && bytes.get(1).is_some_and(u8::is_ascii_digit) {
+    if !(first.is_ascii_digit() || first == b'.')
+        || first == b'0' && bytes.get(1).is_some_and(u8::is_ascii_digit)
+    {
         return None;
     }
     if bytes.iter().all(u8::is_ascii_digit) {
@@ -218,7 +224,8 @@ fn boolean(cell: &str) -> Option<Cell<'_>> {
 /// Names that are there once each, and what was changed for it.
 fn field_names(header: &StringRecord) -> (Vec<String>, Vec<String>) {
     let mut names: Vec<String> = Vec::with_capacity(header.len());
-    let mut taken: std::collections::HashSet<String> = header.iter().map(|name| name.trim().to_owned()).collect();
+    let mut taken: std::collections::HashSet<String> =
+        header.iter().map(|name| name.trim().to_owned()).collect();
     let mut used = std::collections::HashSet::new();
     let mut notes = Vec::new();
     for (index, cell) in header.iter().enumerate() {
@@ -277,12 +284,40 @@ mod tests {
         for text in ["0", "-1", "42", "9223372036854775807", "-9223372036854775808"] {
             assert!(matches!(number(text), Some(Cell::Int(n)) if n.to_string() == text), "{text}");
         }
-        for (text, value) in [("1.5", 1.5), ("-0.25", -0.25), (".5", 0.5), ("1e3", 1000.0), ("1.0", 1.0), ("2E-2", 0.02)] {
+        for (text, value) in
+            [("1.5", 1.5), ("-0.25", -0.25), (".5", 0.5), ("1e3", 1000.0), ("1.0", 1.0), ("2E-2", 0.02)]
+        {
             assert_eq!(number(text), Some(Cell::Float(value)), "{text}");
         }
         let texts = [
-            "007", "+1", "-0", "00.5", "1.", "", "-", ".", "1e", "e5", "--1", "1-2", "1.2.3", "0x10", "1_000", " 1", "1 ",
-            "1,5", "inf", "nan", "NaN", "-inf", "infinity", "1e400", "9223372036854775808", "2026-01-01", "12:30", "٣",
+            "007",
+            "+1",
+            "-0",
+            "00.5",
+            "1.",
+            "",
+            "-",
+            ".",
+            "1e",
+            "e5",
+            "--1",
+            "1-2",
+            "1.2.3",
+            "0x10",
+            "1_000",
+            " 1",
+            "1 ",
+            "1,5",
+            "inf",
+            "nan",
+            "NaN",
+            "-inf",
+            "infinity",
+            "1e400",
+            "9223372036854775808",
+            "2026-01-01",
+            "12:30",
+            "٣",
         ];
         for text in texts {
             assert_eq!(number(text), None, "{text}");

@@ -42,9 +42,9 @@ pub fn records<'a>(body: &'a [u8], at: Option<&str>) -> Result<(Vec<&'a [u8]>, O
         (Shape::Array, Some(_)) => {
             Err(Error::invalid("the document is an array already, its items are the rows; leave --at out"))
         }
-        _ if body.trim_ascii_start().first() != Some(&b'{') => {
-            Err(Error::invalid("it begins neither as a JSON object nor as an array; say what it is with --format"))
-        }
+        _ if body.trim_ascii_start().first() != Some(&b'{') => Err(Error::invalid(
+            "it begins neither as a JSON object nor as an array; say what it is with --format",
+        )),
         (_, Some(path)) => at_path(body, path),
         (_, None) => unwrapped(body),
     }
@@ -56,7 +56,8 @@ fn at_path<'a>(body: &'a [u8], path: &str) -> Result<(Vec<&'a [u8]>, Option<Stri
     let exact = fields.iter().find(|field| field.name == path);
     let Some(field) = exact else {
         if let Some((first, rest)) = path.split_once('.')
-            && let Some(outer) = fields.iter().find(|field| field.name == first && field.value.starts_with(b"{"))
+            && let Some(outer) =
+                fields.iter().find(|field| field.name == first && field.value.starts_with(b"{"))
         {
             return at_path(outer.value, rest);
         }
@@ -79,7 +80,8 @@ fn unwrapped(body: &[u8]) -> Result<(Vec<&[u8]>, Option<String>)> {
         }
     }
     if candidates.len() > 1 {
-        let names: Vec<String> = candidates.iter().map(|(f, items)| format!("{} ({})", f.name, items.len())).collect();
+        let names: Vec<String> =
+            candidates.iter().map(|(f, items)| format!("{} ({})", f.name, items.len())).collect();
         return Err(Error::invalid(format!(
             "several fields hold an array of objects: {}; name the one to import with --at FIELD",
             names.join(", ")
@@ -88,8 +90,13 @@ fn unwrapped(body: &[u8]) -> Result<(Vec<&[u8]>, Option<String>)> {
     let Some((chosen, items)) = candidates.pop() else {
         return Ok((vec![body], None));
     };
-    let beside: Vec<&str> = fields.iter().map(|f| f.name.as_str()).filter(|name| *name != chosen.name).collect();
-    let left_out = if beside.is_empty() { String::new() } else { format!("; left out beside it: {}", beside.join(", ")) };
+    let beside: Vec<&str> =
+        fields.iter().map(|f| f.name.as_str()).filter(|name| *name != chosen.name).collect();
+    let left_out = if beside.is_empty() {
+        String::new()
+    } else {
+        format!("; left out beside it: {}", beside.join(", "))
+    };
     let note = format!("the rows are the {} objects of the field \"{}\"{left_out}", items.len(), chosen.name);
     Ok((items, Some(note)))
 }
@@ -129,7 +136,10 @@ fn top_fields(body: &[u8]) -> Result<Vec<Field<'_>>> {
             };
         }
     }
-    Err(Error::invalid(format!("the object has no end: the text stops at byte {}; get the whole file", body.len())))
+    Err(Error::invalid(format!(
+        "the object has no end: the text stops at byte {}; get the whole file",
+        body.len()
+    )))
 }
 
 fn field(body: &[u8], begin: usize, colon: Option<usize>, end: usize) -> Result<Option<Field<'_>>> {
@@ -137,8 +147,9 @@ fn field(body: &[u8], begin: usize, colon: Option<usize>, end: usize) -> Result<
         // an empty object, or a comma too many: decoding tells, where the object is a record
         return Ok(None);
     };
-    let name = serde_json::from_slice(body[begin..colon].trim_ascii())
-        .map_err(|e| Error::invalid(format!("the field name at byte {} is no JSON string: {e}", begin + 1)))?;
+    let name = serde_json::from_slice(body[begin..colon].trim_ascii()).map_err(|e| {
+        Error::invalid(format!("the field name at byte {} is no JSON string: {e}", begin + 1))
+    })?;
     Ok(Some(Field { name, value: body[colon + 1..end].trim_ascii() }))
 }
 
@@ -153,10 +164,14 @@ mod tests {
 
     #[test]
     fn one_array_of_objects_is_unwrapped_and_told() {
-        let body = br#"{"title": "a, [b]: {c}", "tags": ["x"], "none": [], "rows": [{"a": [1]}, {"a": 2}], "n": 2}"#;
+        let body =
+            br#"{"title": "a, [b]: {c}", "tags": ["x"], "none": [], "rows": [{"a": [1]}, {"a": 2}], "n": 2}"#;
         let (items, note) = records(body, None).expect("read");
         assert_eq!(items.len(), 2);
-        assert_eq!(note.expect("told"), "the rows are the 2 objects of the field \"rows\"; left out beside it: title, tags, none, n");
+        assert_eq!(
+            note.expect("told"),
+            "the rows are the 2 objects of the field \"rows\"; left out beside it: title, tags, none, n"
+        );
     }
 
     #[test]
@@ -168,7 +183,8 @@ mod tests {
 
     #[test]
     fn several_arrays_are_listed_and_at_chooses() {
-        let body = r#"{"a": [{"x": 1}], "b": [{"x": 2}, {"x": 3}], "c": {"d": [{"x": 4}]}, "e.f": [5], "g": 6}"#;
+        let body =
+            r#"{"a": [{"x": 1}], "b": [{"x": 2}, {"x": 3}], "c": {"d": [{"x": 4}]}, "e.f": [5], "g": 6}"#;
         let told = texts(body, None).expect_err("told").to_string();
         assert!(told.contains("a (1), b (2)") && told.contains("--at"), "{told}");
         assert_eq!(texts(body, Some("a")).expect("chosen"), ["{\"x\": 1}"]);
@@ -180,7 +196,12 @@ mod tests {
 
     #[test]
     fn a_document_cut_off_or_followed_by_more_is_told_with_its_place() {
-        for (body, part) in [("{\"a\": [{\"x\": 1}", "byte 15"), ("{\"a\": 1}\n{\"a\": 2}", "byte 10"), ("[{}", "byte 3"), ("nonsense", "--format")] {
+        for (body, part) in [
+            ("{\"a\": [{\"x\": 1}", "byte 15"),
+            ("{\"a\": 1}\n{\"a\": 2}", "byte 10"),
+            ("[{}", "byte 3"),
+            ("nonsense", "--format"),
+        ] {
             let told = texts(body, None).expect_err(body).to_string();
             assert!(told.contains(part), "{told}");
         }

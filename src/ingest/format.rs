@@ -65,11 +65,15 @@ pub fn tell(source: &Source, wanted: Option<FileFormat>) -> Result<(FileFormat, 
         )))
     };
     match (by_name(name), found) {
+        (named, Content::Nothing) => Ok((named.unwrap_or(FileFormat::Ndjson), None)),
         (Some(FileFormat::Csv | FileFormat::Tsv), Content::Lines) => contradicted("NDJSON", "ndjson"),
-        (Some(FileFormat::Csv | FileFormat::Tsv), Content::Array | Content::Object) => contradicted("JSON", "json"),
+        (Some(FileFormat::Csv | FileFormat::Tsv), Content::Array | Content::Object) => {
+            contradicted("JSON", "json")
+        }
         (Some(FileFormat::Ndjson), Content::Array) => contradicted("a JSON array", "json"),
         (Some(FileFormat::Json), Content::Lines) => {
-            let note = format!("{name} is not what its name says: it holds one JSON object a line, and was read so");
+            let note =
+                format!("{name} is not what its name says: it holds one JSON object a line, and was read so");
             Ok((FileFormat::Ndjson, Some(note)))
         }
         (Some(FileFormat::Json), Content::Text { .. }) => contradicted("text that is no JSON", "csv"),
@@ -102,6 +106,7 @@ fn says_nothing(name: &str) -> bool {
 /// What the first bytes look like.
 #[derive(Debug, PartialEq)]
 enum Content {
+    Nothing,
     Array,
     Object,
     Lines,
@@ -113,6 +118,7 @@ impl Content {
         let head = source.head().trim_ascii_start();
         let after = head.get(1..).unwrap_or_default().trim_ascii_start().first();
         match (head.first(), after) {
+            (None, _) if source.head_is_all() => Self::Nothing,
             (Some(b'['), None | Some(b'{' | b'[' | b']')) => Self::Array,
             (Some(b'{'), None | Some(b'"' | b'}')) => Self::of_object(head, source.head_is_all()),
             _ => {
@@ -163,13 +169,16 @@ mod tests {
         ] {
             assert_eq!(told("standard input", text).expect(text), format, "{text}");
         }
-        let told = told("access.log", "1.2.3.4 - - [17/May/2015:10:05:03 +0000] \"GET /\" 200 1, x").expect_err("no");
+        let told = told("access.log", "1.2.3.4 - - [17/May/2015:10:05:03 +0000] \"GET /\" 200 1, x")
+            .expect_err("no");
         assert!(told.to_string().contains("--format"), "{told}");
     }
 
     #[test]
     fn content_that_contradicts_the_name_is_told() {
-        assert!(told("a.csv", "{\"a\":1}\n{\"a\":2}").expect_err("told").to_string().contains("--format ndjson"));
+        assert!(
+            told("a.csv", "{\"a\":1}\n{\"a\":2}").expect_err("told").to_string().contains("--format ndjson")
+        );
         assert!(told("a.csv", "[{\"a\":1}]").expect_err("told").to_string().contains("--format json"));
         assert!(told("a.ndjson", "[{\"a\":1}]").expect_err("told").to_string().contains("--format json"));
         assert!(told("a.json", "a,b\n1,2").expect_err("told").to_string().contains("--format csv"));

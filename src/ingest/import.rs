@@ -104,7 +104,10 @@ pub fn import(
     let mut notes = source.take_notes();
     notes.extend(note);
     if options.at.is_some() && format != FileFormat::Json {
-        return Err(Error::invalid(format!("--at is for JSON documents, {} is read as {format}", source.name())));
+        return Err(Error::invalid(format!(
+            "--at is for JSON documents, {} is read as {format}",
+            source.name()
+        )));
     }
     let report = Report {
         source: source.name().to_owned(),
@@ -192,8 +195,17 @@ impl Run<'_> {
         let (name, compression) = (source.name().to_owned(), source.compression());
         let mut chunks = Chunks::new(source, border);
         let mut next = move |rows_max| match chunks.next(rows_max) {
-            Ok(chunk) => Ok(chunk.map(|c| Chunk { records: Records::Text(c.bytes), place: c.first_line, rejected: c.rejected })),
-            Err(e) => Err(source::broken(&name, compression, e, &format!("after line {}", chunks.line().saturating_sub(1)))),
+            Ok(chunk) => Ok(chunk.map(|c| Chunk {
+                records: Records::Text(c.bytes),
+                place: c.first_line,
+                rejected: c.rejected,
+            })),
+            Err(e) => Err(source::broken(
+                &name,
+                compression,
+                e,
+                &format!("after line {}", chunks.line().saturating_sub(1)),
+            )),
         };
         let Some(mut first) = next(limits::IMPORT_SAMPLE_ROWS)? else { return Ok(report) };
         let decoder = match delimiter {
@@ -221,7 +233,11 @@ impl Run<'_> {
             };
             let fitting = items[at..].iter().take(rows_max).take_while(fits).count();
             let count = fitting.max(1).min(items.len() - at);
-            let chunk = Chunk { records: Records::Items(items[at..at + count].to_vec()), place: at as u64, rejected: Vec::new() };
+            let chunk = Chunk {
+                records: Records::Items(items[at..at + count].to_vec()),
+                place: at as u64,
+                rejected: Vec::new(),
+            };
             (at, rows_max) = (at + count, limits::TAIL_BLOCK_ROWS);
             Ok((count > 0).then_some(chunk))
         };
@@ -240,7 +256,8 @@ impl Run<'_> {
         report: Report,
     ) -> Result<Report> {
         let turns = Turns::new(report);
-        let decoders = std::thread::available_parallelism().map_or(1, |n| n.get()).min(limits::IMPORT_DECODERS);
+        let decoders =
+            std::thread::available_parallelism().map_or(1, |n| n.get()).min(limits::IMPORT_DECODERS);
         let (sender, receiver) = bounded(1);
         std::thread::scope(|scope| {
             scope.spawn(move || read(&mut next, &sender));
@@ -266,18 +283,26 @@ impl Run<'_> {
             self.declare_time(field, chunk, decoder)?;
         }
         let arrived = std::cell::Cell::new(false);
-        let accepted = accept_in_turn(self.store, self.dataset, Patience::Wait, || Ok(false), |rules| {
-            let decoded = decoder.decode(chunk, rules);
-            arrived.set(decoded.block.time_range() == (rules.arrival_us, rules.arrival_us));
-            Ok(decoded)
-        })?;
+        let accepted = accept_in_turn(
+            self.store,
+            self.dataset,
+            Patience::Wait,
+            || Ok(false),
+            |rules| {
+                let decoded = decoder.decode(chunk, rules);
+                arrived.set(decoded.block.time_range() == (rules.arrival_us, rules.arrival_us));
+                Ok(decoded)
+            },
+        )?;
         let snapshot = self.store.snapshot();
-        let time_field = snapshot.datasets.get(self.dataset).and_then(|dataset| dataset.time_field.as_deref());
+        let time_field =
+            snapshot.datasets.get(self.dataset).and_then(|dataset| dataset.time_field.as_deref());
         let note = match time_field {
             Some(field) if !arrived.get() => Some(format!("the time of an event is its field \"{field}\"")),
-            _ if arrived.get() && accepted.accepted > 0 => {
-                Some("no time field was found: events have the time of their arrival; name one with --time FIELD".into())
-            }
+            _ if arrived.get() && accepted.accepted > 0 => Some(
+                "no time field was found: events have the time of their arrival; name one with --time FIELD"
+                    .into(),
+            ),
             _ => None,
         };
         turns.note(note);
@@ -289,9 +314,13 @@ impl Run<'_> {
         for (number, chunk) in chunks {
             let turn = turns.of(number);
             let done = chunk.and_then(|chunk| {
-                let accepted = accept_in_turn(self.store, self.dataset, Patience::Wait, || turn.wait().map(|()| true), |rules| {
-                    Ok(decoder.decode(&chunk, rules))
-                })?;
+                let accepted = accept_in_turn(
+                    self.store,
+                    self.dataset,
+                    Patience::Wait,
+                    || turn.wait().map(|()| true),
+                    |rules| Ok(decoder.decode(&chunk, rules)),
+                )?;
                 Ok((accepted, chunk.rejected))
             });
             match done {
@@ -330,11 +359,15 @@ impl Run<'_> {
         rules.time_field = Some(field.into());
         let decoded = decoder.decode(chunk, &rules);
         if !decoded.names.iter().any(|name| **name == *field) {
-            let hint = nearest(field, decoded.names.iter().map(|name| &**name).filter(|name| !name.starts_with('_')));
+            let hint = nearest(
+                field,
+                decoded.names.iter().map(|name| &**name).filter(|name| !name.starts_with('_')),
+            );
             return Err(Error::invalid(format!("no row has the field \"{field}\" that --time names{hint}")));
         }
         if decoded.block.rows() == 0 {
-            let why = decoded.rejected.into_iter().next().map_or(String::new(), |e| format!(": {}", e.message));
+            let why =
+                decoded.rejected.into_iter().next().map_or(String::new(), |e| format!(": {}", e.message));
             return Err(Error::invalid(format!("no row can be read with \"{field}\" as its time{why}")));
         }
         let declaration = Declaration { time: Some(field.into()), ..rules.declaration };
@@ -361,7 +394,9 @@ fn read<'a>(next: &mut impl FnMut() -> Result<Option<Chunk<'a>>>, chunks: &Sende
 fn table(chunk: &mut Chunk<'_>, delimiter: u8, report: &mut Report) -> Result<Option<Table>> {
     let Records::Text(text) = &mut chunk.records else { return Ok(None) };
     let told = |e: Error| Error::invalid(format!("{}: {e}", report.source));
-    let Some((mut table, end, notes)) = Table::read_header(text, delimiter).map_err(told)? else { return Ok(None) };
+    let Some((mut table, end, notes)) = Table::read_header(text, delimiter).map_err(told)? else {
+        return Ok(None);
+    };
     chunk.place += crate::ingest::chunks::line_ends(&text[..end]);
     text.drain(..end);
     table.sample(text);

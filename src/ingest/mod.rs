@@ -16,3 +16,5 @@ pub mod turns;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod import_tests;

@@ -43,14 +43,19 @@ pub struct Source {
 }
 
 /// Beginnings of files that are not text, and what each seems to be.
-const FOREIGN: [(&[u8], &str, &str); 17] = [
+const FOREIGN: [(&[u8], &str, &str); 16] = [
     (b"\x89PNG\r\n\x1a\n", "a PNG image", NO_TABLE),
     (b"\xff\xd8\xff", "a JPEG image", NO_TABLE),
     (b"GIF89a", "a GIF image", NO_TABLE),
     (b"%PDF-", "a PDF document", NO_TABLE),
     (b"\x7fELF", "a program", NO_TABLE),
-    (b"SQLite format 3\0", "an SQLite database", "export its table as CSV first, as with `sqlite3 -csv -header`"),
-    (b"PAR1\x15", "a Parquet file", PARQUET),
+    (
+        b"SQLite format 3\0",
+        "an SQLite database",
+        "export its table as CSV first, as with `sqlite3 -csv -header`",
+    ),
+    // with its fifth byte, because a header may begin with PAR1
+    (b"PAR1\x15", "a Parquet file", "Parquet is not read by this version; export it as CSV or NDJSON first"),
     (b"ARROW1\0", "an Arrow file", "convert it to CSV or NDJSON first"),
     (b"Obj\x01", "an Avro file", "convert it to CSV or NDJSON first"),
     (b"PK\x03\x04", "a zip archive (or an Excel file)", "unpack it, or save the sheet as CSV"),
@@ -60,12 +65,10 @@ const FOREIGN: [(&[u8], &str, &str); 17] = [
     (b"\x04\x22\x4d\x18", "an lz4 file", "unpack it first, as with `lz4 -d`, or pipe it in"),
     (GZIP, "a gzip file inside a compressed file", "unpack it once first"),
     (ZSTD, "a zstd file inside a compressed file", "unpack it once first"),
-    (b"PAR1\x00", "a Parquet file", PARQUET),
 ];
 const GZIP: &[u8] = b"\x1f\x8b";
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 const NO_TABLE: &str = "there are no rows in it to import";
-const PARQUET: &str = "Parquet is not read by this version; export it as CSV or NDJSON first";
 
 impl Source {
     /// Opens a file, or standard input where the path is `-`. The bytes that are read, as they are packed, are
@@ -83,7 +86,7 @@ impl Source {
         let file = File::open(path).map_err(context)?;
         let meta = file.metadata().map_err(context)?;
         // a pipe with a name has no size
-        let total = meta.is_file().then(|| meta.len());
+        let total = meta.is_file().then_some(meta.len());
         Self::of(&name, Box::new(file), total, bytes_read)
     }
 
@@ -179,8 +182,12 @@ impl Source {
             let name = &self.name;
             self.notes.push(match self.compression {
                 Compression::Plain => format!("{name} is not what its name says: it is not compressed"),
-                Compression::Gzip => format!("{name} is not what its name says: it is gzip, and was unpacked"),
-                Compression::Zstd => format!("{name} is not what its name says: it is zstd, and was unpacked"),
+                Compression::Gzip => {
+                    format!("{name} is not what its name says: it is gzip, and was unpacked")
+                }
+                Compression::Zstd => {
+                    format!("{name} is not what its name says: it is zstd, and was unpacked")
+                }
             });
         }
     }
