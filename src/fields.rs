@@ -177,6 +177,11 @@ impl Declaration {
         let value: serde_json::Value = serde_json::from_slice(bytes)
             .map_err(|e| Error::invalid(format!("the declaration is not JSON: {e}")))?;
         if !value.is_object() {
+            return Err(Error::invalid(
+                "a declaration is a JSON object, as in {\"fields\": {\"n\": {\"type\": \"int\"}}}",
+            ));
+        }
+        if !value.is_object() {
             return Err(Error::invalid("the declaration has to be a JSON object, such as {\"fields\": {}}"));
         }
         let later = ["dedupe", "sort", "retention", "search", "key", "indexes", "relations"];

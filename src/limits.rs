@@ -44,3 +44,13 @@ pub const HTTP_WORKERS: usize = 64;
 pub const STOP_S: u64 = 10;
 /// Connections that the system keeps waiting until they are accepted.
 pub const LISTEN_BACKLOG: i32 = 1_024;
+/// Bytes of a JSON file that `windrow import` holds in memory to find its records; NDJSON has no such limit.
+pub const JSON_FILE_BYTES: u64 = 1 << 30;
+/// The largest window of a zstd stream, as a power of two: 128 MiB, what `zstd` itself writes without `--long`.
+pub const ZSTD_WINDOW_LOG: u32 = 27;
+/// Bytes of text that an import decodes at once.
+pub const IMPORT_CHUNK_BYTES: usize = 16 << 20;
+/// Chunks of an import that are decoded at the same time; bounds its memory on machines with many cores.
+pub const IMPORT_DECODERS: usize = 4;
+/// Rows from which an import tells time field and types of columns.
+pub const IMPORT_SAMPLE_ROWS: usize = 10_000;

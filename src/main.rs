@@ -13,7 +13,7 @@ const ITEMS_PRINTED: usize = 10;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match cli::run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             let (error, code) = match &failure {
                 Failure::Use(error) => (error, 2),

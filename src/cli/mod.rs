@@ -3,12 +3,14 @@
 
 pub mod config;
 pub mod datasets;
+pub mod import;
 pub mod serve;
 pub mod sql;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
@@ -54,6 +56,8 @@ pub struct Globals {
 pub enum Verb {
     /// Serve the database over HTTP
     Serve(serve::ServeArguments),
+    /// Import files: NDJSON, JSON, CSV, TSV, also packed as .gz or .zst
+    Import(import::ImportArguments),
     /// Answer one SELECT, also beside a running server
     Sql(sql::SqlArguments),
     /// Answer one JSON query, also beside a running server
@@ -69,18 +73,22 @@ impl Verb {
     fn settings(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Serve(arguments) => arguments.settings(),
-            Self::Sql(_) | Self::Query(_) | Self::Datasets(_) | Self::Config(_) => Vec::new(),
+            Self::Import(_) | Self::Sql(_) | Self::Query(_) | Self::Datasets(_) | Self::Config(_) => {
+                Vec::new()
+            }
         }
     }
 
-    fn run(&self, session: &Session) -> Result<()> {
-        match self {
+    fn run(&self, session: &Session) -> Result<ExitCode> {
+        let done = match self {
+            Self::Import(arguments) => return import::run(session, arguments),
             Self::Serve(arguments) => serve::run(session, arguments),
             Self::Sql(arguments) => sql::run(session, arguments),
             Self::Query(arguments) => sql::run_query(session, arguments),
             Self::Datasets(arguments) => datasets::run(session, arguments),
             Self::Config(arguments) => config::run(session, arguments),
-        }
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 
@@ -120,11 +128,11 @@ pub enum Failure {
     Run(Error),
 }
 
-/// Runs what was asked for.
+/// Runs what was asked for; the exit code is 1 where a part of it failed and has been told.
 ///
 /// # Errors
 /// Settings that are none, and what the verb says.
-pub fn run(arguments: &Arguments) -> std::result::Result<(), Failure> {
+pub fn run(arguments: &Arguments) -> std::result::Result<ExitCode, Failure> {
     let session = session(arguments).map_err(Failure::Use)?;
     start_log(&session.settings);
     arguments.verb.run(&session).map_err(Failure::Run)

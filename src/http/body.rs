@@ -1,11 +1,11 @@
 //! Bodies as they were meant: `Content-Encoding` undone, with a limit on the inflated size. Handlers that take a
-//! body call [`decode`].
+//! body call [`decode`]; replies worth it are compressed by [`encode`] on their way out.
 
 use std::borrow::Cow;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 
 use crate::error::{Error, Result, nearest};
-use crate::http::message::Request;
+use crate::http::message::{Request, Response};
 use crate::limits;
 
 /// 128 MiB: what `zstd --long` writes by default; larger windows would let a small body claim gigabytes.
@@ -26,6 +26,40 @@ const ENCODINGS: [(&str, Encoding); 4] = [
     ("x-gzip", Encoding::Gzip),
     ("zstd", Encoding::Zstd),
 ];
+
+/// Replies up to this size go out as they are: compressing them saves less than it costs.
+const COMPRESS_FROM_BYTES: usize = 1 << 10;
+
+/// A reply compressed by zstd or gzip, where the client asks for it and it is large enough.
+pub fn encode(request: &Request, mut response: Response) -> Response {
+    if response.body.len() <= COMPRESS_FROM_BYTES {
+        return response;
+    }
+    response.headers.push(("Vary", "Accept-Encoding".into()));
+    let accepted = |name| accepts(request.header_values("accept-encoding"), name);
+    let compressed = if accepted("zstd") {
+        zstd::bulk::compress(&response.body, 1).ok().map(|body| ("zstd", body))
+    } else if accepted("gzip") {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&response.body).and_then(|()| encoder.finish()).ok().map(|body| ("gzip", body))
+    } else {
+        None
+    };
+    if let Some((name, body)) = compressed {
+        response.headers.push(("Content-Encoding", name.into()));
+        response.body = body;
+    }
+    response
+}
+
+/// Whether `Accept-Encoding` names an encoding without refusing it by `q=0`.
+fn accepts<'a>(values: impl Iterator<Item = &'a str>, name: &str) -> bool {
+    values.flat_map(|value| value.split(',')).any(|part| {
+        let (encoding, parameters) = part.split_once(';').unwrap_or((part, ""));
+        let quality = parameters.trim().strip_prefix("q=").and_then(|q| q.trim().parse::<f32>().ok());
+        encoding.trim().eq_ignore_ascii_case(name) && quality != Some(0.0)
+    })
+}
 
 /// The body of a request without its encoding.
 ///
@@ -100,6 +134,28 @@ fn broken(error: &std::io::Error, name: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_replies_are_compressed_where_the_client_asks_for_it() {
+        let encoded = |accepted: &str, bytes: usize| {
+            let request =
+                Request { headers: vec![("accept-encoding", accepted.to_owned())], ..Request::default() };
+            let response = encode(&request, Response { body: vec![b'a'; bytes], ..Response::default() });
+            response.header("Content-Encoding").map(str::to_owned)
+        };
+        for (accepted, expected) in [
+            ("gzip, deflate, br", Some("gzip")),
+            ("gzip, zstd", Some("zstd")),
+            ("GZIP;q=0.5", Some("gzip")),
+            ("gzip;q=0", None),
+            ("br", None),
+            ("", None),
+        ] {
+            assert_eq!(encoded(accepted, 5_000).as_deref(), expected, "{accepted}");
+        }
+        assert_eq!(encoded("gzip", 1_024), None);
+    }
+
     use std::io::Write;
 
     fn request(encoding: Option<&str>, body: Vec<u8>) -> Request {

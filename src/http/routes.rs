@@ -4,6 +4,7 @@
 use crate::error::{Error, Result, nearest};
 use crate::http::Service;
 use crate::http::api::{datasets, events, health, query, rows};
+use crate::http::body;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
 
@@ -86,7 +87,7 @@ pub fn answer(service: &Service, request: &Request) -> Response {
             Err(Error::NotFound(format!("there is no path {}{hint}", request.path)))
         }
     };
-    outcome.unwrap_or_else(|error| problem::response(&error))
+    body::encode(request, outcome.unwrap_or_else(|error| problem::response(&error)))
 }
 
 enum Found {

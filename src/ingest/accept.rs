@@ -54,9 +54,27 @@ pub fn accept(
     patience: Patience,
     decode: impl Fn(&Rules) -> Result<Decoded>,
 ) -> Result<Accepted> {
+    accept_in_turn(store, dataset, patience, || Ok(false), decode)
+}
+
+/// As [`accept`], for batches that are decoded side by side and committed in an order: `turn` is called between the
+/// two, returns when it is this batch's turn, and says whether others may have gone since it was decoded.
+///
+/// # Errors
+/// As [`accept`], and those of `turn`.
+pub fn accept_in_turn(
+    store: &Store,
+    dataset: &str,
+    patience: Patience,
+    mut turn: impl FnMut() -> Result<bool>,
+    decode: impl Fn(&Rules) -> Result<Decoded>,
+) -> Result<Accepted> {
     check_dataset_name(dataset)?;
     for _ in 0..limits::STALE_RETRIES {
         let (rules, decoded, time_field) = decode_with_time(&store.snapshot(), dataset, &decode)?;
+        if turn()? && brings_news_late(store, &rules, &decoded) {
+            continue;
+        }
         let Decoded { block, names, rejected, rejected_total } = decoded;
         let mut accepted =
             Accepted { accepted: block.rows() as u64, duplicates: 0, rejected, rejected_total, time_field };
@@ -84,6 +102,14 @@ pub fn accept(
         detail: format!("the declaration of \"{dataset}\" keeps changing; repeat the request later"),
         retry_after_s: 1,
     })
+}
+
+/// Whether a batch has fields that its rules did not know, while the dataset has learned fields since: whether one
+/// of them is the time field, or one too many, can only be told anew.
+fn brings_news_late(store: &Store, rules: &Rules, decoded: &Decoded) -> bool {
+    let current = Rules::of(&store.snapshot(), &rules.dataset);
+    let is_news = |name: &Arc<str>| !is_system(name) && rules.known.kinds(name).is_none();
+    current.known.len() != rules.known.len() && decoded.names.iter().any(is_news)
 }
 
 fn decode_with_time(

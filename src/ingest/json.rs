@@ -62,6 +62,9 @@ fn syntax(error: &serde_json::Error) -> String {
             error.column()
         );
     }
+    if what.contains("recursion limit") {
+        return format!("arrays and objects are nested too deep, at column {}", error.column());
+    }
     format!("this is not JSON: {what} at column {}", error.column())
 }
 

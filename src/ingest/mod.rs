@@ -2,10 +2,19 @@
 //! `accept` is the one way in for HTTP, command line and library; decoders differ only in how they find the cells.
 
 pub mod accept;
+pub mod chunks;
+pub mod csv_rows;
+pub mod document;
+pub mod format;
+pub mod import;
 pub mod json;
 pub mod rows;
 pub mod rules;
+pub mod source;
 pub mod split;
+pub mod turns;
 
+#[cfg(test)]
+mod import_tests;
 #[cfg(test)]
 mod tests;

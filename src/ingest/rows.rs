@@ -196,7 +196,9 @@ impl<'r> Rows<'r> {
     /// Defaults, the declared id, and what is required.
     fn complete_row(&mut self) -> Result<(), String> {
         let rules = self.rules;
-        if let (Some(id_field), Some(id)) = (&rules.declaration.id, self.row.id.take()) {
+        if let Some(id_field) = &rules.declaration.id
+            && let Some(id) = self.row.id.take()
+        {
             let field = self.builder.field(id_field);
             self.note_rule(field, id_field);
             if !self.builder.is_set(field) {

@@ -83,7 +83,7 @@ impl<'a> Text<'a> {
     /// Splits a text into tokens and holds it to the limits.
     pub fn read(source: &'a str, what: &'static str) -> Result<Self> {
         if source.len() > TEXT_BYTES {
-            return Err(Error::TooLarge(format!(
+            return Err(Error::invalid(format!(
                 "{what} has {} bytes; {TEXT_BYTES} is the limit, so filter by fewer values at once",
                 source.len()
             )));

@@ -35,10 +35,7 @@ const KEYS: [&str; 14] = [
 /// ```
 pub fn json(body: &[u8], now_us: i64) -> Result<Query> {
     if body.len() > BODY_BYTES {
-        return Err(Error::TooLarge(format!(
-            "the query has {} bytes; {BODY_BYTES} is the limit",
-            body.len()
-        )));
+        return Err(Error::invalid(format!("the query has {} bytes; {BODY_BYTES} is the limit", body.len())));
     }
     let body: Json = serde_json::from_slice(body)
         .map_err(|error| Error::invalid(format!("the query is no JSON: {error}")))?;
@@ -284,7 +281,6 @@ impl<'a> Object<'a> {
     fn texts(&self, key: &str) -> Result<Vec<&'a str>> {
         let items = match self.map.get(key) {
             None | Some(Json::Null) => return Ok(Vec::new()),
-            Some(Json::String(text)) => return Ok(vec![text]),
             Some(Json::Array(items)) => items,
             Some(other) => return Err(wrong_type(&format!("/{key}"), "an array of texts", other)),
         };

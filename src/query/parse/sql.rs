@@ -42,7 +42,7 @@ pub fn sql(text: &str, parameters: &[serde_json::Value]) -> Result<Query> {
     }
     if ended && parser.peek_token_ref().token != Token::EOF {
         let at = parser.peek_token_ref().span.start;
-        return Err(text.error(Some(at), "one statement at a time; send the others on their own"));
+        return Err(text.error(Some(at), "one statement at a time: send each SELECT on its own"));
     }
     parser.expect_token(&Token::EOF).map_err(|e| text.parser_error(e))?;
     let select = plain_select(&tree)?;
@@ -149,10 +149,11 @@ fn check_first_word(text: &Text<'_>) -> Result<()> {
         }
         other => {
             let shown = crate::query::matcher::shorten(&other.to_string());
-            Err(Error::invalid(format!(
+            let what = format!(
                 "only SELECT is allowed, this begins with \"{shown}\"; events are written with POST \
-                 /v1/datasets/{{dataset}}/events, records with PUT"
-            )))
+                 /v1/datasets/{{dataset}}/events"
+            );
+            Err(text.error(Some(first.span.start), &what))
         }
     }
 }

@@ -1,0 +1,241 @@
+//! `windrow import DATASET FILE…`: files in, with progress on the way and what became of each at the end.
+//! Results go to standard output, everything else to standard error.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use crate::app::store_options;
+use crate::cli::Session;
+use crate::error::{Error, Result};
+use crate::ingest::format::FileFormat;
+use crate::ingest::import::{ImportOptions, Progress, Report, import};
+use crate::ingest::source;
+use crate::store::Store;
+
+/// Rejected rows that are shown one by one.
+const REJECTIONS_SHOWN: usize = 20;
+/// Time between two looks at the progress.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Time between two lines of progress where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Import files into a dataset, which is made when it is new.
+#[derive(Debug, clap::Args)]
+pub struct ImportArguments {
+    /// The dataset: a-z first, then a-z, 0-9 and _
+    pub dataset: String,
+    /// NDJSON, JSON, CSV or TSV files, plain, .gz or .zst; - reads standard input
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// ndjson, json, csv or tsv; without it, name and content tell
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<FileFormat>,
+    /// The field that the time of an event is taken from; without it, the first whose name and values say so
+    #[arg(long, value_name = "FIELD")]
+    pub time: Option<String>,
+    /// The field of a JSON document that holds the array of rows
+    #[arg(long, value_name = "FIELD")]
+    pub at: Option<String>,
+    /// The character between two cells of a CSV file, or "tab"; without it, the header tells
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    pub delimiter: Option<u8>,
+}
+
+/// Runs the verb: 0 where every file brought rows and none broke off, else 1.
+///
+/// # Errors
+/// A file that is not there, or a database that cannot be opened: then nothing was imported.
+pub fn run(session: &Session, arguments: &ImportArguments) -> Result<ExitCode> {
+    // before anything is written: a mistyped name shall not leave half of the files imported
+    arguments.files.iter().try_for_each(|path| source::check(path))?;
+    crate::fields::check_dataset_name(&arguments.dataset)?;
+    let settings = &session.settings;
+    let store = Store::open(&settings.database, store_options(settings))?;
+    let options = ImportOptions {
+        format: arguments.format,
+        time: arguments.time.clone(),
+        at: arguments.at.clone(),
+        delimiter: arguments.delimiter,
+    };
+    let mut all_well = true;
+    let mut reports = Vec::new();
+    for path in &arguments.files {
+        let done =
+            with_progress(path, |progress| import(&store, &arguments.dataset, path, &options, progress));
+        let failure = match &done {
+            Ok(report) => failure(report),
+            Err(e) => Some(e.to_string()),
+        };
+        all_well &= failure.is_none();
+        if session.json {
+            reports.push(as_value(path, done.as_ref().ok(), failure));
+        } else {
+            if let Ok(report) = &done {
+                print(&arguments.dataset, report);
+            }
+            if let Some(failure) = failure {
+                eprintln!("error: {failure}");
+            }
+        }
+    }
+    store.close();
+    if session.json {
+        println!("{}", json!({"dataset": arguments.dataset, "files": reports}));
+    }
+    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Why a file counts as failed although it was read: it broke off, or brought nothing.
+fn failure(report: &Report) -> Option<String> {
+    match &report.broken {
+        Some(e) => Some(e.to_string()),
+        None if report.accepted > 0 => None,
+        None if report.rejected_total > 0 => {
+            Some(format!("{}: every row was rejected, nothing was imported", report.source))
+        }
+        None => Some(format!("{}: there is nothing in it", report.source)),
+    }
+}
+
+fn print(dataset: &str, report: &Report) {
+    let rate = report.accepted as f64 / report.elapsed.as_secs_f64().max(1e-9);
+    println!(
+        "{dataset}: {} rows in {:.2} s ({} rows/s), {} rejected",
+        grouped(report.accepted),
+        report.elapsed.as_secs_f64(),
+        grouped(rate as u64),
+        grouped(report.rejected_total)
+    );
+    for note in &report.notes {
+        eprintln!("note: {note}");
+    }
+    let place = if report.format == FileFormat::Json { "item" } else { "line" };
+    for item in report.rejected.iter().take(REJECTIONS_SHOWN) {
+        eprintln!("rejected: {place} {}: {}", item.index, item.message);
+    }
+    let more = report.rejected_total.saturating_sub(REJECTIONS_SHOWN as u64);
+    if more > 0 {
+        eprintln!("rejected: … and {} more", grouped(more));
+    }
+}
+
+fn as_value(path: &Path, report: Option<&Report>, failure: Option<String>) -> serde_json::Value {
+    let Some(report) = report else {
+        return json!({"file": path.display().to_string(), "accepted": 0, "error": failure});
+    };
+    let place = if report.format == FileFormat::Json { "index" } else { "line" };
+    let rejected: Vec<_> =
+        report.rejected.iter().map(|item| json!({place: item.index, "message": item.message})).collect();
+    json!({
+        "file": report.source,
+        "format": report.format.to_string(),
+        "accepted": report.accepted,
+        "rejected_total": report.rejected_total,
+        "rejected": rejected,
+        "notes": report.notes,
+        "bytes": report.bytes,
+        "elapsed_ms": report.elapsed.as_secs_f64() * 1e3,
+        "error": failure,
+    })
+}
+
+/// Runs an import while a thread of its own shows how far it is.
+fn with_progress<T>(path: &Path, work: impl FnOnce(&Progress) -> T) -> T {
+    let progress = Progress::default();
+    std::thread::scope(|scope| {
+        let (done, ended) = bounded::<()>(0);
+        let shown = &progress;
+        scope.spawn(move || match std::io::stderr().is_terminal() {
+            true => show_bar(shown, &ended),
+            false => show_lines(path, shown, &ended),
+        });
+        let result = work(&progress);
+        drop(done);
+        result
+    })
+}
+
+fn show_bar(progress: &Progress, ended: &Receiver<()>) {
+    let bar = ProgressBar::no_length();
+    let started = Instant::now();
+    while ended.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+        let total = progress.bytes_total.load(Ordering::Relaxed);
+        if total > 0 && bar.length().is_none() {
+            bar.set_length(total);
+            let template = "{wide_bar} {bytes}/{total_bytes} {msg}, {eta} left";
+            // a template that does not parse leaves the plain bar
+            bar.set_style(
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
+        }
+        bar.set_position(progress.bytes_read.load(Ordering::Relaxed));
+        bar.set_message(rows_and_rate(progress, started));
+        bar.tick();
+    }
+    bar.finish_and_clear();
+}
+
+fn show_lines(path: &Path, progress: &Progress, ended: &Receiver<()>) {
+    let started = Instant::now();
+    while ended.recv_timeout(LINE_EVERY) == Err(RecvTimeoutError::Timeout) {
+        let (read, total) =
+            (progress.bytes_read.load(Ordering::Relaxed), progress.bytes_total.load(Ordering::Relaxed));
+        let percent = read.saturating_mul(100).checked_div(total);
+        let share = percent.map_or(String::new(), |percent| format!(" ({percent} %)"));
+        eprintln!("{}: {} MiB read{share}, {}", path.display(), read >> 20, rows_and_rate(progress, started));
+    }
+}
+
+fn rows_and_rate(progress: &Progress, started: Instant) -> String {
+    let (rows, rejected) = (progress.rows.load(Ordering::Relaxed), progress.rejected.load(Ordering::Relaxed));
+    let rate = rows as f64 / started.elapsed().as_secs_f64().max(1e-9);
+    let rejected = if rejected > 0 { format!(", {} rejected", grouped(rejected)) } else { String::new() };
+    format!("{} rows ({} rows/s){rejected}", grouped(rows), grouped(rate as u64))
+}
+
+/// A number with a comma at every thousand.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn delimiter(text: &str) -> Result<u8> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
+        _ => Err(Error::invalid("a delimiter is one ASCII character other than a quote, or \"tab\"")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let cases =
+            [(0, "0"), (999, "999"), (1_000, "1,000"), (645_161, "645,161"), (1_234_567, "1,234,567")];
+        cases.iter().for_each(|(number, text)| assert_eq!(grouped(*number), *text));
+    }
+
+    #[test]
+    fn a_delimiter_is_one_character() {
+        assert_eq!(delimiter(";").expect("one"), b';');
+        assert_eq!(delimiter("tab").expect("one"), b'\t');
+        assert!(delimiter("\"").is_err() && delimiter("::").is_err() && delimiter("").is_err());
+    }
+}

@@ -1,0 +1,188 @@
+//! Which decoder a file needs: said by the user, by its name, or by its first bytes, in that order. A name that its
+//! content contradicts is told rather than believed. `import` asks once a file.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result, nearest};
+use crate::ingest::source::Source;
+use crate::ingest::split::Scan;
+
+/// A form of rows in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// One JSON object a line.
+    Ndjson,
+    /// An array of objects, or one object.
+    Json,
+    /// Cells between commas (or what the header uses), a header first.
+    Csv,
+    /// Cells between tabs, a header first.
+    Tsv,
+}
+
+/// Names of `--format` and extensions of files, each with its format; the first of a format is its name.
+const NAMES: [(&str, FileFormat); 7] = [
+    ("ndjson", FileFormat::Ndjson),
+    ("json", FileFormat::Json),
+    ("csv", FileFormat::Csv),
+    ("tsv", FileFormat::Tsv),
+    ("jsonl", FileFormat::Ndjson),
+    ("jsonlines", FileFormat::Ndjson),
+    ("tab", FileFormat::Tsv),
+];
+
+impl fmt::Display for FileFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(NAMES.iter().find(|(_, format)| format == self).map_or("json", |(name, _)| name))
+    }
+}
+
+impl FromStr for FileFormat {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        NAMES.iter().find(|(n, _)| *n == name).map(|(_, format)| *format).ok_or_else(|| {
+            let hint = nearest(name, NAMES.iter().map(|(n, _)| *n));
+            Error::invalid(format!("\"{name}\" is no format{hint}; formats are ndjson, json, csv, tsv"))
+        })
+    }
+}
+
+/// Tells the format of a source and what the user should know of the choice.
+///
+/// # Errors
+/// The content contradicts the name, or neither tells.
+pub fn tell(source: &Source, wanted: Option<FileFormat>) -> Result<(FileFormat, Option<String>)> {
+    if let Some(format) = wanted {
+        return Ok((format, None));
+    }
+    let found = Content::of(source);
+    let name = source.name();
+    let contradicted = |seems: &str, format: &str| {
+        Err(Error::invalid(format!(
+            "{name} is not what its name says: it begins as {seems}; add --format {format} if that is what it is"
+        )))
+    };
+    match (by_name(name), found) {
+        (named, Content::Nothing) => Ok((named.unwrap_or(FileFormat::Ndjson), None)),
+        (Some(FileFormat::Csv | FileFormat::Tsv), Content::Lines) => contradicted("NDJSON", "ndjson"),
+        (Some(FileFormat::Csv | FileFormat::Tsv), Content::Array | Content::Object) => {
+            contradicted("JSON", "json")
+        }
+        (Some(FileFormat::Ndjson), Content::Array) => contradicted("a JSON array", "json"),
+        (Some(FileFormat::Json), Content::Lines) => {
+            let note =
+                format!("{name} is not what its name says: it holds one JSON object a line, and was read so");
+            Ok((FileFormat::Ndjson, Some(note)))
+        }
+        (Some(FileFormat::Json), Content::Text { .. }) => contradicted("text that is no JSON", "csv"),
+        (Some(format), _) => Ok((format, None)),
+        (None, Content::Lines) => Ok((FileFormat::Ndjson, None)),
+        (None, Content::Array | Content::Object) => Ok((FileFormat::Json, None)),
+        (None, Content::Text { has_tab, has_comma }) if says_nothing(name) && (has_tab || has_comma) => {
+            Ok((if has_comma { FileFormat::Csv } else { FileFormat::Tsv }, None))
+        }
+        (None, _) => Err(Error::invalid(format!(
+            "neither the name of {name} nor its first bytes tell its format; say it with --format ndjson, json, csv or tsv"
+        ))),
+    }
+}
+
+/// The format that the extension says, before `.gz` or `.zst`.
+fn by_name(name: &str) -> Option<FileFormat> {
+    let lower = name.to_lowercase();
+    let bare = lower.strip_suffix(".gz").or(lower.strip_suffix(".zst")).unwrap_or(&lower);
+    let (_, extension) = bare.rsplit_once('.')?;
+    NAMES.iter().find(|(n, _)| *n == extension).map(|(_, format)| *format)
+}
+
+/// Whether the name claims no format at all: only then is text taken for a table by its look.
+fn says_nothing(name: &str) -> bool {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    !file.contains('.') || file.ends_with(".txt")
+}
+
+/// What the first bytes look like.
+#[derive(Debug, PartialEq)]
+enum Content {
+    Nothing,
+    Array,
+    Object,
+    Lines,
+    Text { has_tab: bool, has_comma: bool },
+}
+
+impl Content {
+    fn of(source: &Source) -> Self {
+        let head = source.head().trim_ascii_start();
+        let after = head.get(1..).unwrap_or_default().trim_ascii_start().first();
+        match (head.first(), after) {
+            (None, _) if source.head_is_all() => Self::Nothing,
+            (Some(b'['), None | Some(b'{' | b'[' | b']')) => Self::Array,
+            (Some(b'{'), None | Some(b'"' | b'}')) => Self::of_object(head, source.head_is_all()),
+            _ => {
+                let line = head.split(|b| *b == b'\n').next().unwrap_or_default();
+                Self::Text { has_tab: line.contains(&b'\t'), has_comma: line.contains(&b',') }
+            }
+        }
+    }
+
+    /// Lines, where the first object ends on its line and another follows, or nothing can follow.
+    fn of_object(head: &[u8], head_is_all: bool) -> Self {
+        let mut scan = Scan::default();
+        let Some(end) = head.iter().position(|b| scan.step(*b) && scan.depth == 0) else {
+            return Self::Object;
+        };
+        let has_more = !head_is_all || !head[end + 1..].trim_ascii().is_empty();
+        if has_more && !head[..end].contains(&b'\n') { Self::Lines } else { Self::Object }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn told(name: &str, text: &str) -> Result<FileFormat> {
+        let source = Source::of(name, Box::new(Cursor::new(text.to_owned())), None, Default::default())?;
+        tell(&source, None).map(|(format, _)| format)
+    }
+
+    #[test]
+    fn the_name_tells_before_its_compression() {
+        assert_eq!(told("a/B.CSV.gz", "a,b\n1,2").expect("told"), FileFormat::Csv);
+        assert_eq!(told("x.jsonl.zst", "{\"a\":1}").expect("told"), FileFormat::Ndjson);
+        assert_eq!(told("x.tsv", "").expect("told"), FileFormat::Tsv);
+    }
+
+    #[test]
+    fn without_a_telling_name_the_first_bytes_tell() {
+        for (text, format) in [
+            ("{\"a\":1}\n{\"a\":2}\n", FileFormat::Ndjson),
+            ("{\"items\":[{\"a\":1}]}\n", FileFormat::Json),
+            ("{\n \"a\": 1\n}\n", FileFormat::Json),
+            (" [{\"a\":1}]", FileFormat::Json),
+            ("a,b\n1,2\n", FileFormat::Csv),
+            ("a\tb\n1\t2\n", FileFormat::Tsv),
+        ] {
+            assert_eq!(told("standard input", text).expect(text), format, "{text}");
+        }
+        let told = told("access.log", "1.2.3.4 - - [17/May/2015:10:05:03 +0000] \"GET /\" 200 1, x")
+            .expect_err("no");
+        assert!(told.to_string().contains("--format"), "{told}");
+    }
+
+    #[test]
+    fn content_that_contradicts_the_name_is_told() {
+        assert!(
+            told("a.csv", "{\"a\":1}\n{\"a\":2}").expect_err("told").to_string().contains("--format ndjson")
+        );
+        assert!(told("a.csv", "[{\"a\":1}]").expect_err("told").to_string().contains("--format json"));
+        assert!(told("a.ndjson", "[{\"a\":1}]").expect_err("told").to_string().contains("--format json"));
+        assert!(told("a.json", "a,b\n1,2").expect_err("told").to_string().contains("--format csv"));
+        assert_eq!(told("a.json", "{\"a\":1}\n{\"a\":2}").expect("read"), FileFormat::Ndjson);
+        assert_eq!(told("a.csv", "[id],n\n1,2").expect("a header"), FileFormat::Csv);
+    }
+}

@@ -1,0 +1,405 @@
+//! Files in: `windrow import` calls [`import`] once a file, and gets a [`Report`] of what became of it.
+//!
+//! How the data travels, forward only:
+//!
+//! ```text
+//! file → source (unpack, mark and magic) → format → chunks (whole records, their line)          the reader's thread
+//!      → json | csv_rows (cells) → rows (rules of the dataset) → block                          decoders, side by side
+//!      → turns (order of the file) → accept → store/writer (durable, visible)                   one after the other
+//! ```
+//!
+//! The first chunk goes alone: it tells the types of CSV columns and the time field, which all others are decoded
+//! under. Then decoders run side by side, and each commits when all chunks before its own are committed, so events
+//! have the order of the file and what is committed when an import breaks off is a beginning of the file.
+//! Memory is bounded by the chunks under way. A JSON document is no stream: it is loaded whole, its items are
+//! chunked.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::error::{Error, ItemError, Result, nearest};
+use crate::fields::{Declaration, FieldType, Kinds, check_dataset_name};
+use crate::ingest::accept::{Patience, accept_in_turn};
+use crate::ingest::chunks::{Border, Chunks};
+use crate::ingest::csv_rows::{Table, sniff_delimiter};
+use crate::ingest::format::{self, FileFormat};
+use crate::ingest::rows::{Decoded, Rows};
+use crate::ingest::rules::Rules;
+use crate::ingest::source::{self, Source};
+use crate::ingest::turns::Turns;
+use crate::ingest::{document, json, split};
+use crate::limits;
+use crate::store::Store;
+
+/// What the user says of the files.
+#[derive(Debug, Clone, Default)]
+pub struct ImportOptions {
+    /// Their format; else name and content tell.
+    pub format: Option<FileFormat>,
+    /// The time field of the dataset; else it is found.
+    pub time: Option<String>,
+    /// The field of a JSON document that holds the rows.
+    pub at: Option<String>,
+    /// The byte between two cells; else the header tells.
+    pub delimiter: Option<u8>,
+}
+
+/// How far an import is; anyone may look at it meanwhile.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes of the file that were read, as it is packed.
+    pub bytes_read: Arc<AtomicU64>,
+    /// Bytes of the file; 0 where that is not known.
+    pub bytes_total: AtomicU64,
+    /// Rows committed.
+    pub rows: AtomicU64,
+    /// Rows rejected.
+    pub rejected: AtomicU64,
+}
+
+/// What became of a file.
+#[derive(Debug)]
+pub struct Report {
+    /// The file as it was named.
+    pub source: String,
+    /// How it was read.
+    pub format: FileFormat,
+    /// Rows committed.
+    pub accepted: u64,
+    /// Rows rejected.
+    pub rejected_total: u64,
+    /// The first of them, by their line from 1; items of a JSON document count from 0.
+    pub rejected: Vec<ItemError>,
+    /// What the user should know: what was unwrapped or renamed, where the time is taken from.
+    pub notes: Vec<String>,
+    /// Bytes that were read, as the file is packed.
+    pub bytes: u64,
+    /// From opening to the last commit.
+    pub elapsed: Duration,
+    /// Why the import ended before the file did; what is in `accepted` stays.
+    pub broken: Option<Error>,
+}
+
+/// Imports one file, or standard input where the path is `-`.
+///
+/// # Errors
+/// Nothing of it could be imported: a wrong name, a file that cannot be opened or is not what it should be. What
+/// goes wrong after the first commit is in the report.
+pub fn import(
+    store: &Store,
+    dataset: &str,
+    path: &Path,
+    options: &ImportOptions,
+    progress: &Progress,
+) -> Result<Report> {
+    check_dataset_name(dataset)?;
+    let started = Instant::now();
+    let mut source = Source::open(path, Arc::clone(&progress.bytes_read))?;
+    progress.bytes_total.store(source.bytes_total().unwrap_or(0), Ordering::Relaxed);
+    let (format, note) = format::tell(&source, options.format)?;
+    let mut notes = source.take_notes();
+    notes.extend(note);
+    if options.at.is_some() && format != FileFormat::Json {
+        return Err(Error::invalid(format!(
+            "--at is for JSON documents, {} is read as {format}",
+            source.name()
+        )));
+    }
+    let report = Report {
+        source: source.name().to_owned(),
+        format,
+        accepted: 0,
+        rejected_total: 0,
+        rejected: Vec::new(),
+        notes,
+        bytes: 0,
+        elapsed: Duration::ZERO,
+        broken: None,
+    };
+    let run = Run { store, dataset, options, progress };
+    let mut report = match format {
+        FileFormat::Json => run.document(source, report),
+        _ => run.stream(source, report),
+    }?;
+    report.bytes = progress.bytes_read.load(Ordering::Relaxed);
+    report.elapsed = started.elapsed();
+    if let Some(Error::Invalid { detail, .. }) = &mut report.broken {
+        detail.push_str(&format!("; the {} rows before it are imported and stay", report.accepted));
+    }
+    Ok(report)
+}
+
+/// Some records on their way to a decoder.
+struct Chunk<'a> {
+    records: Records<'a>,
+    /// Line of the first record, or index of the first item.
+    place: u64,
+    rejected: Vec<ItemError>,
+}
+
+enum Records<'a> {
+    Text(Vec<u8>),
+    Items(Vec<&'a [u8]>),
+}
+
+/// What finds the cells in a chunk.
+enum Decoder {
+    Json,
+    Table(Table),
+}
+
+impl Decoder {
+    fn decode(&self, chunk: &Chunk<'_>, rules: &Rules) -> Decoded {
+        let mut rows = Rows::new(rules);
+        match (&chunk.records, self) {
+            (Records::Text(text), Self::Table(table)) => return table.decode(text, chunk.place, rules),
+            (Records::Text(text), Self::Json) => {
+                for (number, line) in split::lines(text) {
+                    json::record(line, chunk.place + number - 1, &mut rows);
+                }
+            }
+            (Records::Items(items), _) => {
+                for (place, item) in (chunk.place..).zip(items) {
+                    json::record(item, place, &mut rows);
+                }
+            }
+        }
+        rows.finish()
+    }
+}
+
+/// One chunk, or why there is no further one.
+type Next<'a> = Result<Chunk<'a>>;
+
+/// The import of one file.
+struct Run<'r> {
+    store: &'r Store,
+    dataset: &'r str,
+    options: &'r ImportOptions,
+    progress: &'r Progress,
+}
+
+impl Run<'_> {
+    /// NDJSON and CSV: chunks of text.
+    fn stream(&self, source: Source, mut report: Report) -> Result<Report> {
+        let delimiter = match report.format {
+            FileFormat::Csv => Some(self.options.delimiter.unwrap_or_else(|| sniff_delimiter(source.head()))),
+            FileFormat::Tsv => Some(self.options.delimiter.unwrap_or(b'\t')),
+            _ => None,
+        };
+        let border = delimiter.map_or(Border::Line, |delimiter| Border::Row { delimiter });
+        let (name, compression) = (source.name().to_owned(), source.compression());
+        let mut chunks = Chunks::new(source, border);
+        let mut next = move |rows_max| match chunks.next(rows_max) {
+            Ok(chunk) => Ok(chunk.map(|c| Chunk {
+                records: Records::Text(c.bytes),
+                place: c.first_line,
+                rejected: c.rejected,
+            })),
+            Err(e) => Err(source::broken(
+                &name,
+                compression,
+                e,
+                &format!("after line {}", chunks.line().saturating_sub(1)),
+            )),
+        };
+        let Some(mut first) = next(limits::IMPORT_SAMPLE_ROWS)? else { return Ok(report) };
+        let decoder = match delimiter {
+            None => Decoder::Json,
+            Some(delimiter) => match table(&mut first, delimiter, &mut report)? {
+                Some(table) => Decoder::Table(table),
+                None => return Ok(report),
+            },
+        };
+        self.pipeline(first, move || next(limits::TAIL_BLOCK_ROWS), &decoder, report)
+    }
+
+    /// A JSON document: chunks of items.
+    fn document(&self, mut source: Source, mut report: Report) -> Result<Report> {
+        let body = document::load(&mut source)?;
+        let told = |e: Error| Error::invalid(format!("{}: {e}", source.name()));
+        let (items, note) = document::records(&body, self.options.at.as_deref()).map_err(told)?;
+        report.notes.extend(note);
+        let (mut at, mut rows_max) = (0, limits::IMPORT_SAMPLE_ROWS);
+        let mut next = || {
+            let mut bytes = 0;
+            let fits = |item: &&&[u8]| {
+                bytes += item.len();
+                bytes <= limits::IMPORT_CHUNK_BYTES
+            };
+            let fitting = items[at..].iter().take(rows_max).take_while(fits).count();
+            let count = fitting.max(1).min(items.len() - at);
+            let chunk = Chunk {
+                records: Records::Items(items[at..at + count].to_vec()),
+                place: at as u64,
+                rejected: Vec::new(),
+            };
+            (at, rows_max) = (at + count, limits::TAIL_BLOCK_ROWS);
+            Ok((count > 0).then_some(chunk))
+        };
+        match next()? {
+            Some(first) => self.pipeline(first, next, &Decoder::Json, report),
+            None => Ok(report),
+        }
+    }
+
+    /// From chunks to commits: the reader on a thread of its own, decoders on others and on this one.
+    fn pipeline<'a>(
+        &self,
+        first: Chunk<'a>,
+        mut next: impl FnMut() -> Result<Option<Chunk<'a>>> + Send,
+        decoder: &Decoder,
+        report: Report,
+    ) -> Result<Report> {
+        let turns = Turns::new(report);
+        let decoders =
+            std::thread::available_parallelism().map_or(1, |n| n.get()).min(limits::IMPORT_DECODERS);
+        let (sender, receiver) = bounded(1);
+        std::thread::scope(|scope| {
+            scope.spawn(move || read(&mut next, &sender));
+            let first_done = self.first(&first, decoder, &turns);
+            drop(first);
+            if first_done.is_ok() {
+                for _ in 1..decoders {
+                    let chunks = receiver.clone();
+                    let turns = &turns;
+                    scope.spawn(move || self.decode_all(chunks, decoder, turns));
+                }
+                self.decode_all(receiver, decoder, &turns);
+            }
+            // no receiver is left, which ends the reader
+            first_done
+        })?;
+        Ok(turns.finish())
+    }
+
+    /// The first chunk: alone, because it tells what the others are decoded under.
+    fn first(&self, chunk: &Chunk<'_>, decoder: &Decoder, turns: &Turns) -> Result<()> {
+        if let Some(field) = &self.options.time {
+            self.declare_time(field, chunk, decoder)?;
+        }
+        let arrived = std::cell::Cell::new(false);
+        let accepted = accept_in_turn(
+            self.store,
+            self.dataset,
+            Patience::Wait,
+            || Ok(false),
+            |rules| {
+                let decoded = decoder.decode(chunk, rules);
+                arrived.set(decoded.block.time_range() == (rules.arrival_us, rules.arrival_us));
+                Ok(decoded)
+            },
+        )?;
+        let snapshot = self.store.snapshot();
+        let time_field =
+            snapshot.datasets.get(self.dataset).and_then(|dataset| dataset.time_field.as_deref());
+        let note = match time_field {
+            Some(field) if !arrived.get() => Some(format!("the time of an event is its field \"{field}\"")),
+            _ if arrived.get() && accepted.accepted > 0 => Some(
+                "no time field was found: events have the time of their arrival; name one with --time FIELD"
+                    .into(),
+            ),
+            _ => None,
+        };
+        turns.note(note);
+        self.count(turns.of(0).done(accepted, chunk.rejected.clone()));
+        Ok(())
+    }
+
+    fn decode_all(&self, chunks: Receiver<(u64, Next<'_>)>, decoder: &Decoder, turns: &Turns) {
+        for (number, chunk) in chunks {
+            let turn = turns.of(number);
+            let done = chunk.and_then(|chunk| {
+                let accepted = accept_in_turn(
+                    self.store,
+                    self.dataset,
+                    Patience::Wait,
+                    || turn.wait().map(|()| true),
+                    |rules| Ok(decoder.decode(&chunk, rules)),
+                )?;
+                Ok((accepted, chunk.rejected))
+            });
+            match done {
+                Ok((accepted, rejected)) => self.count(turn.done(accepted, rejected)),
+                Err(e) => return turn.fail(e),
+            }
+        }
+    }
+
+    fn count(&self, (accepted, rejected): (u64, u64)) {
+        self.progress.rows.fetch_add(accepted, Ordering::Relaxed);
+        self.progress.rejected.fetch_add(rejected, Ordering::Relaxed);
+    }
+
+    /// Declares the time field that the user names, once the first rows have shown that they have it.
+    fn declare_time(&self, field: &str, chunk: &Chunk<'_>, decoder: &Decoder) -> Result<()> {
+        let dataset = self.dataset;
+        let mut rules = Rules::of(&self.store.snapshot(), dataset);
+        match &rules.time_field {
+            Some(taken) if **taken == *field => return Ok(()),
+            Some(taken) => {
+                return Err(Error::Conflict(format!(
+                    "the events of \"{dataset}\" take their time from \"{taken}\"; leave --time out, or import into a dataset of another name"
+                )));
+            }
+            None => {}
+        }
+        let times = Kinds::of(FieldType::Time);
+        if let Some(kinds) = rules.known.kinds(field).filter(|kinds| kinds.with(times) != times) {
+            let kinds: Vec<&str> = kinds.iter().map(FieldType::name).collect();
+            return Err(Error::Conflict(format!(
+                "the events of \"{dataset}\" hold \"{field}\" as {} already; import into a dataset of another name to take times from it",
+                kinds.join(" and ")
+            )));
+        }
+        rules.time_field = Some(field.into());
+        let decoded = decoder.decode(chunk, &rules);
+        if !decoded.names.iter().any(|name| **name == *field) {
+            let hint = nearest(
+                field,
+                decoded.names.iter().map(|name| &**name).filter(|name| !name.starts_with('_')),
+            );
+            return Err(Error::invalid(format!("no row has the field \"{field}\" that --time names{hint}")));
+        }
+        if decoded.block.rows() == 0 {
+            let why =
+                decoded.rejected.into_iter().next().map_or(String::new(), |e| format!(": {}", e.message));
+            return Err(Error::invalid(format!("no row can be read with \"{field}\" as its time{why}")));
+        }
+        let declaration = Declaration { time: Some(field.into()), ..rules.declaration };
+        self.store.declare(dataset, declaration)
+    }
+}
+
+/// Sends chunks until there are no more, one cannot be read, or nobody wants them.
+fn read<'a>(next: &mut impl FnMut() -> Result<Option<Chunk<'a>>>, chunks: &Sender<(u64, Next<'a>)>) {
+    for number in 1.. {
+        let chunk = match next() {
+            Ok(Some(chunk)) => Ok(chunk),
+            Ok(None) => return,
+            Err(e) => Err(e),
+        };
+        let is_last = chunk.is_err();
+        if chunks.send((number, chunk)).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+/// Takes the header from the first chunk, and the types of the columns from its rows.
+fn table(chunk: &mut Chunk<'_>, delimiter: u8, report: &mut Report) -> Result<Option<Table>> {
+    let Records::Text(text) = &mut chunk.records else { return Ok(None) };
+    let told = |e: Error| Error::invalid(format!("{}: {e}", report.source));
+    let Some((mut table, end, notes)) = Table::read_header(text, delimiter).map_err(told)? else {
+        return Ok(None);
+    };
+    chunk.place += crate::ingest::chunks::line_ends(&text[..end]);
+    text.drain(..end);
+    table.sample(text);
+    report.notes.extend(notes);
+    Ok(Some(table))
+}
