@@ -60,7 +60,7 @@ pub fn writer(path: &Path, durability: Durability) -> Result<Connection> {
     let context = || format!("cannot open {}", path.display());
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(|e| Error::sqlite(context(), e))?;
-    if is_new {
+    if is_new || is_blank(&connection).map_err(|e| in_file(path, e))? {
         // both have to be there before the first table: later they take a VACUUM
         connection
             .execute_batch(&format!(
@@ -137,6 +137,14 @@ fn make_file(path: &Path) -> Result<bool> {
         },
     )?;
     Ok(true)
+}
+
+/// Whether the file has nothing in it but SQLite's first page: what a kill during its creation leaves.
+fn is_blank(connection: &Connection) -> Result<bool> {
+    let sql = "SELECT application_id = 0 AND NOT EXISTS (SELECT 1 FROM sqlite_schema)
+                 AND (SELECT user_version FROM pragma_user_version) = 0
+                 FROM pragma_application_id";
+    connection.query_row(sql, [], |row| row.get(0)).map_err(|e| Error::sqlite("cannot read the database", e))
 }
 
 /// The bundled SQLite is the one that was tested; a system library would be older.

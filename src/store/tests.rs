@@ -168,3 +168,17 @@ fn a_link_is_the_file_it_leads_to() {
     drop(Store::open(&link, StoreOptions::default()).expect("free again"));
     assert!(!folder.path().join("link.db.lock").exists());
 }
+
+#[test]
+fn a_file_whose_creation_was_cut_off_is_made_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a.db");
+    let sqlite = rusqlite::Connection::open(&file).expect("opens");
+    sqlite
+        .execute_batch("PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; VACUUM")
+        .expect("a first page");
+    drop(sqlite);
+    assert!(file.metadata().expect("is there").len() > 0);
+    let store = Store::open(&file, StoreOptions::default()).expect("opens");
+    append(&store, &[1]);
+}
