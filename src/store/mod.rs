@@ -77,8 +77,6 @@ impl Store {
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self> {
         // by its real name: two names of one file would be two locks and two WALs to watch
         let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        // two names of one file (a link) must meet at one lock
-        let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let lock = Lock::take(path)?;
         let connection = open::writer(path, options.durability)?;
         let secret = secret(&connection)?;
