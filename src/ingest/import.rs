@@ -256,8 +256,9 @@ impl Run<'_> {
         report: Report,
     ) -> Result<Report> {
         let turns = Turns::new(report);
+        // one more than cores: each waits while its chunk is committed
         let decoders =
-            std::thread::available_parallelism().map_or(1, |n| n.get()).min(limits::IMPORT_DECODERS);
+            std::thread::available_parallelism().map_or(1, |n| n.get() + 1).min(limits::IMPORT_DECODERS);
         let (sender, receiver) = bounded(1);
         std::thread::scope(|scope| {
             scope.spawn(move || read(&mut next, &sender));
