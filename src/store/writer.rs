@@ -284,15 +284,12 @@ impl Writer {
     fn merge_tails(&self) {
         let current = self.published.current();
         let mut merged: Option<Snapshot> = None;
-        for (name, dataset) in &current.datasets {
-            let mut list = dataset.tail.clone();
-            tail::merge(&mut list);
-            if list.len() != dataset.tail.len() {
-                let mut dataset = Dataset::clone(dataset);
-                dataset.tail = list;
-                let snapshot = merged.get_or_insert_with(|| Snapshot::clone(&current));
-                snapshot.datasets.insert(Arc::clone(name), Arc::new(dataset));
-            }
+        for (name, dataset) in current.datasets.iter().filter(|(_, dataset)| tail::wants_merge(&dataset.tail))
+        {
+            let mut dataset = Dataset::clone(dataset);
+            tail::merge(&mut dataset.tail);
+            let snapshot = merged.get_or_insert_with(|| Snapshot::clone(&current));
+            snapshot.datasets.insert(Arc::clone(name), Arc::new(dataset));
         }
         if let Some(snapshot) = merged {
             self.published.publish(snapshot);
