@@ -28,6 +28,10 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Import files into a dataset, which is made when it is new.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  windrow import visits visits.csv\n  windrow import events logs/*.ndjson.gz\n  \
+    zcat old.json.gz | windrow import events - --format ndjson"
+)]
 pub struct ImportArguments {
     /// The dataset: a-z first, then a-z, 0-9 and _
     pub dataset: String,

@@ -28,6 +28,7 @@ use crate::ingest::accept::{Patience, accept_in_turn};
 use crate::ingest::chunks::{Border, Chunks, line_start};
 use crate::ingest::csv_rows::{Table, sniff_delimiter};
 use crate::ingest::format::{self, FileFormat};
+use crate::ingest::resume::{mark_name, resume_place};
 use crate::ingest::rows::{Decoded, Rows};
 use crate::ingest::rules::Rules;
 use crate::ingest::source::{self, Source};
@@ -145,41 +146,6 @@ pub fn import(
     report.elapsed = started.elapsed();
     run.end(&mut report)?;
     Ok(report)
-}
-
-/// What a file is known by between imports: its full path. Standard input is known by nothing.
-fn mark_name(path: &Path) -> Option<Arc<str>> {
-    let full = path.canonicalize().ok().filter(|_| path.as_os_str() != "-")?;
-    Some(full.to_string_lossy().into())
-}
-
-/// Where the import begins: 0, or where an earlier one of the same file has ended.
-fn resume_place(
-    store: &Store,
-    dataset: &str,
-    path: &Path,
-    options: &ImportOptions,
-    report: &mut Report,
-) -> Result<u64> {
-    let Some(name) = mark_name(path) else {
-        let refused =
-            "standard input cannot be resumed, because nothing tells it from another; import a file";
-        return if options.resume { Err(Error::invalid(refused)) } else { Ok(0) };
-    };
-    let unit = if report.format == FileFormat::Json { "item" } else { "line" };
-    match store.import_mark(dataset, &name)? {
-        Some(mark) if options.resume => {
-            report.notes.push(format!("going on at {unit} {} of {}", mark.place, report.source));
-            report.up_to_date = mark.ended;
-            Ok(mark.place)
-        }
-        Some(mark) if !mark.ended => Err(Error::Conflict(format!(
-            "an import of {} into \"{dataset}\" ended before {unit} {}; go on there with --resume, or begin anew in a \
-             dataset of another name, or after dropping this one (DELETE /v1/datasets/{dataset})",
-            report.source, mark.place
-        ))),
-        _ => Ok(0),
-    }
 }
 
 /// Some records on their way to a decoder.
@@ -517,3 +483,6 @@ fn table(chunk: &mut Chunk<'_>, delimiter: u8, report: &mut Report) -> Result<Op
     report.notes.extend(notes);
     Ok(Some(table))
 }
+
+#[cfg(test)]
+mod tests;
