@@ -75,7 +75,8 @@ fn examples(text: &str) -> (Vec<Example>, Vec<String>) {
                 pieces.last_mut().unwrap().push_str(line);
             }
         } else {
-            let example = found.last_mut().unwrap_or_else(|| panic!("line {}: output of nothing", number + 1));
+            let example =
+                found.last_mut().unwrap_or_else(|| panic!("line {}: output of nothing", number + 1));
             example.expected.push_str(line);
         }
     }
@@ -140,7 +141,8 @@ fn every_example_prints_what_is_written() {
 
 #[test]
 fn an_output_that_changed_is_seen() {
-    let text = "# X\n\n```console\n$ echo a\n> echo b\na\nb\n$ false\n$ echo $?\n0\n```\n\n```sh\n$ not run\n```\n";
+    let text =
+        "# X\n\n```console\n$ echo a\n> echo b\na\nb\n$ false\n$ echo $?\n0\n```\n\n```sh\n$ not run\n```\n";
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.md");
     std::fs::write(&path, text).unwrap();
@@ -148,8 +150,11 @@ fn an_output_that_changed_is_seen() {
     assert_eq!(count, 3);
     assert_eq!(wrong, ["x.md, line 9: echo $?\nprints\n1\ninstead of\n0\n"]);
     let (found, pieces) = examples(text);
-    let together: String =
-        pieces.iter().zip(found.iter().map(|e| e.expected.as_str()).chain([""])).map(|(p, e)| format!("{p}{e}")).collect();
+    let together: String = pieces
+        .iter()
+        .zip(found.iter().map(|e| e.expected.as_str()).chain([""]))
+        .map(|(p, e)| format!("{p}{e}"))
+        .collect();
     // a piece ends with the command, its output follows
     assert_eq!(together, text);
 }
@@ -199,7 +204,10 @@ fn the_limits_in_the_readme_are_those_of_the_source() {
         ("field name", format!("{} bytes", limits::FIELD_NAME_BYTES)),
         ("fields of a dataset", count(limits::FIELDS)),
         ("rejected rows that are listed", count(limits::REJECTIONS_LISTED)),
-        ("rows of a page", format!("{}, {} unless asked", count(limits::PAGE_ROWS), limits::PAGE_ROWS_DEFAULT)),
+        (
+            "rows of a page",
+            format!("{}, {} unless asked", count(limits::PAGE_ROWS), limits::PAGE_ROWS_DEFAULT),
+        ),
         ("rows of an answer", count(limits::ANSWER_ROWS)),
         ("groups of a query", count(limits::GROUPS)),
         ("requests waiting for the writer", count(limits::WRITER_QUEUE)),

@@ -28,11 +28,9 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Import files into a dataset, which is made when it is new.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  windrow import visits visits.csv more.ndjson.gz\n  \
+#[command(after_help = "Example:\n  windrow import visits visits.csv more.ndjson.gz\n  \
     curl -s https://example.org/visits.ndjson | windrow import visits -\n\n\
-    Exit code: 0 where every file brought rows and none broke off, else 1; wrong use is 2."
-)]
+    Exit code: 0 where every file brought rows and none broke off, else 1; wrong use is 2.")]
 pub struct ImportArguments {
     /// The dataset: a-z first, then a-z, 0-9 and _
     pub dataset: String,

@@ -21,8 +21,10 @@ use crate::error::{Error, Result};
 /// An embedded analytics engine in one binary on one SQLite file.
 #[derive(Debug, Parser)]
 #[command(name = "windrow", version, arg_required_else_help = true)]
-#[command(after_help = "Example:\n  windrow import visits visits.csv\n  windrow sql 'SELECT count(*) FROM visits'\n  windrow serve\n\n\
-    Exit code: 0 done, 1 failed, 2 wrong use.")]
+#[command(
+    after_help = "Example:\n  windrow import visits visits.csv\n  windrow sql 'SELECT count(*) FROM visits'\n  windrow serve\n\n\
+    Exit code: 0 done, 1 failed, 2 wrong use."
+)]
 pub struct Arguments {
     /// What all verbs take.
     #[command(flatten)]
@@ -204,6 +206,15 @@ mod tests {
             assert_eq!(arguments.globals.db.as_deref(), Some(Path::new("a.db")));
             let session = session(&arguments).unwrap();
             assert!(session.json && session.settings.database == Path::new("a.db"));
+        }
+    }
+
+    #[test]
+    fn a_format_that_is_none_is_wrong_use() {
+        for verb in ["sql", "query"] {
+            let wrong = Arguments::try_parse_from(["windrow", verb, "X", "--format", "tabel"]).unwrap_err();
+            assert_eq!(wrong.exit_code(), 2);
+            assert!(wrong.to_string().contains("did you mean \"table\""), "{wrong}");
         }
     }
 

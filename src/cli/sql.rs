@@ -76,8 +76,7 @@ fn answer(session: &Session, query: &Query, form: Format) -> Result<()> {
 }
 
 fn format_of(session: &Session, named: Option<Format>) -> Format {
-    let usual =
-        if session.json || !std::io::stdout().is_terminal() { Format::Json } else { Format::Table };
+    let usual = if session.json || !std::io::stdout().is_terminal() { Format::Json } else { Format::Table };
     named.unwrap_or(usual)
 }
 

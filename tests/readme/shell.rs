@@ -69,7 +69,8 @@ impl Shell {
         self.input.write_all(script.as_bytes()).unwrap();
         let mut printed = String::new();
         loop {
-            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|e| panic!("{text}: {e} after {printed}"));
+            let line =
+                self.lines.recv_timeout(PATIENCE).unwrap_or_else(|e| panic!("{text}: {e} after {printed}"));
             if line.trim_end() == MARK {
                 break;
             }
@@ -85,7 +86,8 @@ impl Shell {
     fn serve(&mut self, text: &str, lines_expected: usize) -> String {
         assert!(self.server.is_none(), "{text}: a server runs already; end it by a line ^C");
         let script = format!("exec {text} --listen 127.0.0.1:0 2>&1");
-        let mut child = command(self.folder.path()).args(["-c", &script]).stdin(Stdio::null()).spawn().unwrap();
+        let mut child =
+            command(self.folder.path()).args(["-c", &script]).stdin(Stdio::null()).spawn().unwrap();
         let lines = lines_of(&mut child);
         let first = lines.recv_timeout(PATIENCE).unwrap_or_else(|e| panic!("{text} prints nothing: {e}"));
         let address = first.trim().strip_prefix("listening on http://").map(str::to_owned);
@@ -106,7 +108,11 @@ impl Shell {
         let pid = rustix::process::Pid::from_child(&server.child);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
         let status = server.child.wait().unwrap();
-        assert!(status.success(), "the server ended with {status}: {:?}", server.lines.try_iter().collect::<Vec<_>>());
+        assert!(
+            status.success(),
+            "the server ended with {status}: {:?}",
+            server.lines.try_iter().collect::<Vec<_>>()
+        );
     }
 
     fn in_words_of_the_documents(&self, printed: String) -> String {
@@ -132,7 +138,8 @@ impl Drop for Shell {
 fn command(folder: &Path) -> Command {
     let binaries = Path::new(env!("CARGO_BIN_EXE_windrow")).parent().unwrap();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths([binaries.to_owned()].into_iter().chain(std::env::split_paths(&path))).unwrap();
+    let path =
+        std::env::join_paths([binaries.to_owned()].into_iter().chain(std::env::split_paths(&path))).unwrap();
     let mut command = Command::new("sh");
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy().to_lowercase();
