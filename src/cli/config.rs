@@ -9,8 +9,10 @@ use crate::query::format::text_table;
 
 /// What `config` takes: nothing of its own.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  windrow config\n  WINDROW_LISTEN=127.0.0.1:80 windrow --json config\n\n\
-    A setting is a flag, else an environment variable, else a line of windrow.toml, else its default.")]
+#[command(
+    after_help = "Example:\n  windrow config\n  WINDROW_LISTEN=127.0.0.1:8080 windrow --json config\n\n\
+    A setting is a flag, else an environment variable, else a line of windrow.toml, else its default."
+)]
 pub struct ConfigArguments {}
 
 /// Prints the table of settings.

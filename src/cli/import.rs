@@ -28,10 +28,9 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Import files into a dataset, which is made when it is new.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  windrow import visits visits.csv\n  windrow import events logs/*.ndjson.gz\n  \
-    zcat old.json.gz | windrow import events - --format ndjson"
-)]
+#[command(after_help = "Example:\n  windrow import visits visits.csv more.ndjson.gz\n  \
+    curl -s https://example.org/visits.ndjson | windrow import visits -\n\n\
+    Exit code: 0 where every file brought rows and none broke off, else 1; wrong use is 2.")]
 pub struct ImportArguments {
     /// The dataset: a-z first, then a-z, 0-9 and _
     pub dataset: String,
@@ -115,8 +114,9 @@ fn failure(report: &Report) -> Option<String> {
 fn print(dataset: &str, report: &Report) {
     let rate = report.accepted as f64 / report.elapsed.as_secs_f64().max(1e-9);
     println!(
-        "{dataset}: {} rows in {:.2} s ({} rows/s), {} rejected",
+        "{dataset}: {} {} in {:.2} s ({} rows/s), {} rejected",
         grouped(report.accepted),
+        if report.accepted == 1 { "row" } else { "rows" },
         report.elapsed.as_secs_f64(),
         grouped(rate as u64),
         grouped(report.rejected_total)

@@ -21,7 +21,10 @@ use crate::error::{Error, Result};
 /// An embedded analytics engine in one binary on one SQLite file.
 #[derive(Debug, Parser)]
 #[command(name = "windrow", version, arg_required_else_help = true)]
-#[command(after_help = "Example:\n  windrow serve\n  windrow sql 'SELECT count(*) FROM visits'")]
+#[command(
+    after_help = "Example:\n  windrow import visits visits.csv\n  windrow sql 'SELECT count(*) FROM visits'\n  windrow serve\n\n\
+    Exit code: 0 done, 1 failed, 2 wrong use."
+)]
 pub struct Arguments {
     /// What all verbs take.
     #[command(flatten)]
@@ -31,23 +34,26 @@ pub struct Arguments {
     pub verb: Verb,
 }
 
+/// Where the help of a verb lists what it does not have of its own.
+const OF_ALL_VERBS: &str = "Options of all verbs";
+
 /// Flags of all verbs.
 #[derive(Debug, Default, Args)]
 pub struct Globals {
     /// The database file [env: WINDROW_DB] [default: ./windrow.db]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, help_heading = OF_ALL_VERBS, global = true, value_name = "FILE")]
     pub db: Option<PathBuf>,
     /// The file with settings [env: WINDROW_CONFIG] [default: ./windrow.toml, where there is one]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, help_heading = OF_ALL_VERBS, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print JSON, errors as problem objects too
-    #[arg(long, global = true)]
+    #[arg(long, help_heading = OF_ALL_VERBS, global = true)]
     pub json: bool,
     /// The form of the log on stderr: text, json [env: WINDROW_LOG]
-    #[arg(long, global = true, value_name = "FORM")]
+    #[arg(long, help_heading = OF_ALL_VERBS, global = true, value_name = "FORM")]
     pub log: Option<String>,
     /// What is logged: off, error, warn, info, debug, trace [env: WINDROW_LOG_LEVEL]
-    #[arg(long, global = true, value_name = "LEVEL")]
+    #[arg(long, help_heading = OF_ALL_VERBS, global = true, value_name = "LEVEL")]
     pub log_level: Option<String>,
 }
 
@@ -200,6 +206,15 @@ mod tests {
             assert_eq!(arguments.globals.db.as_deref(), Some(Path::new("a.db")));
             let session = session(&arguments).unwrap();
             assert!(session.json && session.settings.database == Path::new("a.db"));
+        }
+    }
+
+    #[test]
+    fn a_format_that_is_none_is_wrong_use() {
+        for verb in ["sql", "query"] {
+            let wrong = Arguments::try_parse_from(["windrow", verb, "X", "--format", "tabel"]).unwrap_err();
+            assert_eq!(wrong.exit_code(), 2);
+            assert!(wrong.to_string().contains("did you mean \"table\""), "{wrong}");
         }
     }
 

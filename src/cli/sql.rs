@@ -75,10 +75,9 @@ fn answer(session: &Session, query: &Query, form: Format) -> Result<()> {
     Err(Error::Conflict(format!("dataset \"{}\" was made just now; repeat the question", query.from)))
 }
 
-fn format_of(session: &Session, asked: Option<Format>) -> Format {
-    let otherwise =
-        if session.json || !std::io::stdout().is_terminal() { Format::Json } else { Format::Table };
-    asked.unwrap_or(otherwise)
+fn format_of(session: &Session, named: Option<Format>) -> Format {
+    let usual = if session.json || !std::io::stdout().is_terminal() { Format::Json } else { Format::Table };
+    named.unwrap_or(usual)
 }
 
 fn text_of(argument: &str) -> Result<String> {

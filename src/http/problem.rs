@@ -100,7 +100,8 @@ impl Problem {
     /// The reply.
     pub fn into_response(self) -> Response {
         // texts and numbers have no way to fail
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut body = serde_json::to_vec(&self).unwrap_or_default();
+        body.push(b'\n');
         let mut response = Response { status: self.status, headers: Vec::new(), body };
         response.headers.push(("Content-Type", CONTENT_TYPE.into()));
         if let Some(seconds) = self.retry_after_s {

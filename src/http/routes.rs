@@ -83,7 +83,8 @@ pub fn answer(service: &Service, request: &Request) -> Response {
         Found::Route(route) => run(route, service, request),
         Found::OtherMethods(there) => Ok(other_methods(request, &there)),
         Found::Nothing => {
-            let hint = nearest(&request.path, ROUTES.iter().map(|route| route.pattern));
+            let near = nearest(&request.path, ROUTES.iter().map(|route| route.pattern));
+            let hint = if near.is_empty() { "; GET /v1/datasets lists what there is" } else { &near };
             Err(Error::NotFound(format!("there is no path {}{hint}", request.path)))
         }
     };

@@ -54,8 +54,13 @@ impl Server {
         workers: usize,
         handler: impl Fn(&Request) -> Response + Send + Sync + 'static,
     ) -> Result<Self> {
-        let refused =
-            |e| Error::io(format!("cannot listen at {address}; name another address with --listen"), e);
+        let refused = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::AddrInUse => Error::Conflict(format!(
+                "{address} is in use by another process; stop that one, or name another address, such as --listen {}:0 for any free port",
+                address.ip()
+            )),
+            _ => Error::io(format!("cannot listen at {address} (--listen names another address)"), e),
+        };
         let listener = listen(address).map_err(refused)?;
         let accepting: TcpListener = listener.try_clone().map_err(refused)?.into();
         let address = accepting.local_addr().map_err(refused)?;

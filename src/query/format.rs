@@ -12,6 +12,9 @@ use crate::query::page::Page;
 use crate::time;
 use crate::value::{Value, write_json_string};
 
+/// Characters of a table's cell: a longer text would push every other column off the screen.
+const CELL_CHARACTERS: usize = 80;
+
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -130,13 +133,27 @@ pub fn ndjson(answer: &Answer) -> Vec<u8> {
     out
 }
 
-/// Aligned columns with the number of rows below; numbers stand right.
+/// Aligned columns with the number of rows below; numbers stand right, and long cells are cut, which is told.
 pub fn table(answer: &Answer) -> Vec<u8> {
     let heads: Vec<(&str, bool)> =
         answer.columns.iter().map(|c| (c.name.as_str(), matches!(c.kind, "int" | "float"))).collect();
-    let cell = |value: &Value| if value.is_null() { "null".into() } else { cell_text(value, &answer.tz) };
-    let rows: Vec<Vec<String>> = answer.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
-    text_table(&heads, &rows).into_bytes()
+    let mut is_cut = false;
+    let mut cell = |value: &Value| {
+        let text = if value.is_null() { "null".into() } else { cell_text(value, &answer.tz) };
+        if text.chars().nth(CELL_CHARACTERS).is_none() {
+            return text;
+        }
+        is_cut = true;
+        text.chars().take(CELL_CHARACTERS - 1).chain(['…']).collect()
+    };
+    let rows: Vec<Vec<String>> = answer.rows.iter().map(|row| row.iter().map(&mut cell).collect()).collect();
+    let mut out = text_table(&heads, &rows);
+    if is_cut {
+        out.push_str(&format!(
+            "cells over {CELL_CHARACTERS} characters are cut; --format json, csv or ndjson has them whole\n"
+        ));
+    }
+    out.into_bytes()
 }
 
 /// A text table: heads with whether their column stands right, then rows, then the number of rows. Control

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fields::{Declaration, check_dataset_name};
 use crate::http::body;
 use crate::http::message::Response;
@@ -34,7 +34,13 @@ pub fn describe(call: &Call<'_>) -> Result<Response> {
 /// `PUT /v1/datasets/{dataset}`: the body is the declaration, the reply what the dataset is then.
 pub fn declare(call: &Call<'_>) -> Result<Response> {
     check_dataset_name(call.dataset())?;
-    let declaration = Declaration::from_json(&body::decode(call.request)?)?;
+    let body = body::decode(call.request)?;
+    if body.trim_ascii().is_empty() {
+        return Err(Error::invalid(
+            "the body is empty; send a declaration, such as {\"fields\": {\"n\": {\"type\": \"int\"}}}, or {} for none",
+        ));
+    }
+    let declaration = Declaration::from_json(&body)?;
     call.service.store.declare(call.dataset(), declaration)?;
     describe(call)
 }

@@ -20,6 +20,15 @@ struct Outcome {
     rejected_total: Option<u64>,
 }
 
+/// A hint for NDJSON whose line ends are gone: `curl -d @FILE` takes them away.
+fn lost_line_ends(body: &[u8]) -> &'static str {
+    let one_line = memchr::memchr(b'\n', body).is_none();
+    if one_line && memchr::memmem::find(body, b"}{").is_some() {
+        return "; NDJSON has a line end after every event: with curl, send a file by --data-binary instead of -d";
+    }
+    ""
+}
+
 /// `POST /v1/datasets/{dataset}/events`: acknowledged is committed and visible to the next query.
 pub fn append(call: &Call<'_>) -> Result<Response> {
     let body = body::decode(call.request)?;
@@ -33,7 +42,9 @@ pub fn append(call: &Call<'_>) -> Result<Response> {
     let Accepted { accepted, duplicates, rejected, rejected_total, .. } = outcome;
     if accepted == 0 && duplicates == 0 && rejected_total > 0 {
         let detail = match rejected.first() {
-            Some(first) if rejected_total == 1 => format!("the event was rejected: {}", first.message),
+            Some(first) if rejected_total == 1 => {
+                format!("the event was rejected: {}{}", first.message, lost_line_ends(&body))
+            }
             _ => {
                 format!("all {rejected_total} events were rejected, nothing was kept; errors has the reasons")
             }

@@ -6,7 +6,7 @@ use crate::http::routes::Call;
 
 /// `GET /healthz`.
 pub fn healthz(_call: &Call<'_>) -> Result<Response> {
-    Ok(Response::ok("application/json", b"{\"status\":\"ok\"}".to_vec()))
+    Ok(Response::ok("application/json", b"{\"status\":\"ok\"}\n".to_vec()))
 }
 
 /// `GET /readyz`: the file is open before the first request can come, so only a stop makes it unready.
@@ -17,5 +17,5 @@ pub fn readyz(call: &Call<'_>) -> Result<Response> {
             retry_after_s: 5,
         });
     }
-    Ok(Response::ok("application/json", b"{\"status\":\"ready\"}".to_vec()))
+    Ok(Response::ok("application/json", b"{\"status\":\"ready\"}\n".to_vec()))
 }

@@ -66,6 +66,27 @@ fn where_nothing_can_be_read_nothing_is_kept() {
 }
 
 #[test]
+fn lost_line_ends_and_a_missing_declaration_are_told() {
+    let house = house();
+    let detail =
+        |method, target, body| house.json(400, method, target, body)["detail"].as_str().unwrap().to_owned();
+    let lost = detail(Method::Post, EVENTS, r#"{"n":1}{"n":2}"#);
+    assert!(lost.contains("--data-binary"), "{lost}");
+    for other in [r#"{"n":1"#, "{\"n\":1}{\n", "nonsense"] {
+        let told = detail(Method::Post, EVENTS, other);
+        assert!(!told.contains("--data-binary"), "{told}");
+    }
+    let none = detail(Method::Put, "/v1/datasets/visits", " ");
+    assert!(none.contains("empty") && none.contains("\"fields\""), "{none}");
+}
+
+#[test]
+fn a_path_that_is_like_none_is_sent_to_the_list() {
+    let problem = house().json(404, Method::Get, "/", "");
+    assert!(problem["detail"].as_str().unwrap().contains("GET /v1/datasets"), "{problem}");
+}
+
+#[test]
 fn more_rejections_than_are_listed_are_counted() {
     let house = house();
     let body = format!("{{\"n\":1}}\n{}", "x\n".repeat(crate::limits::REJECTIONS_LISTED + 5));

@@ -143,3 +143,16 @@ fn a_page_as_csv_has_the_union_of_names_or_the_fields_asked_for() {
     assert_eq!(text(page_csv(&Page::default(), Some(&fields)).unwrap()), "c,b\n");
     assert_eq!(text(page_ndjson(&page())).lines().count(), 2);
 }
+
+#[test]
+fn long_cells_of_a_table_are_cut_and_told() {
+    let mut answer = sample();
+    let told = "cells over 80 characters are cut";
+    answer.rows[0][1] = Value::text("ü".repeat(80));
+    assert!(!text(table(&answer)).contains(told));
+    answer.rows[0][1] = Value::text("ü".repeat(81));
+    let cut = text(table(&answer));
+    assert!(cut.contains(&format!("{}…", "ü".repeat(79))) && !cut.contains(&"ü".repeat(80)), "{cut}");
+    assert!(cut.lines().last().unwrap().starts_with(told), "{cut}");
+    assert!(text(csv(&answer).unwrap()).contains(&"ü".repeat(81)), "other forms are whole");
+}
