@@ -1,6 +1,8 @@
 //! A short benchmark of the whole path inside one process: decode, commit, query, page. `.ci/run` runs it with
 //! `--quick`; its figures are for comparing two builds on one machine, in one run.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run has nothing to say")]
+
 use std::time::Instant;
 
 use windrow::ingest::accept::{Patience, accept, decode_json};

@@ -181,9 +181,6 @@ impl Declaration {
                 "a declaration is a JSON object, as in {\"fields\": {\"n\": {\"type\": \"int\"}}}",
             ));
         }
-        if !value.is_object() {
-            return Err(Error::invalid("the declaration has to be a JSON object, such as {\"fields\": {}}"));
-        }
         let later = ["dedupe", "sort", "retention", "search", "key", "indexes", "relations"];
         if let Some(part) = later.iter().find(|part| value.get(**part).is_some_and(|v| !v.is_null())) {
             return Err(Error::invalid(format!(

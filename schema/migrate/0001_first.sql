@@ -32,4 +32,13 @@ CREATE TABLE log (
   block      BLOB NOT NULL
 ) STRICT;
 
+-- How far each file was imported, written in the transaction of its rows: an import that was cut off goes on there.
+CREATE TABLE import (
+  dataset_id INTEGER NOT NULL REFERENCES dataset(id) ON DELETE CASCADE,
+  source     TEXT NOT NULL,                -- the full path of the file
+  place      INTEGER NOT NULL,             -- the first line (JSON documents: item) that is not committed
+  ended      INTEGER NOT NULL,             -- 1: the file was imported to its end
+  PRIMARY KEY (dataset_id, source)
+) STRICT, WITHOUT ROWID;
+
 CREATE UNIQUE INDEX log_by_dataset ON log (dataset_id, first_seq);

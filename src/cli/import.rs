@@ -28,6 +28,10 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// Import files into a dataset, which is made when it is new.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  windrow import visits visits.csv\n  windrow import events logs/*.ndjson.gz\n  \
+    zcat old.json.gz | windrow import events - --format ndjson"
+)]
 pub struct ImportArguments {
     /// The dataset: a-z first, then a-z, 0-9 and _
     pub dataset: String,
@@ -46,6 +50,9 @@ pub struct ImportArguments {
     /// The character between two cells of a CSV file, or "tab"; without it, the header tells
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
     pub delimiter: Option<u8>,
+    /// Go on where an earlier import of the same file has ended; without one, begin at the start
+    #[arg(long)]
+    pub resume: bool,
 }
 
 /// Runs the verb: 0 where every file brought rows and none broke off, else 1.
@@ -63,6 +70,7 @@ pub fn run(session: &Session, arguments: &ImportArguments) -> Result<ExitCode> {
         time: arguments.time.clone(),
         at: arguments.at.clone(),
         delimiter: arguments.delimiter,
+        resume: arguments.resume,
     };
     let mut all_well = true;
     let mut reports = Vec::new();
@@ -96,7 +104,7 @@ pub fn run(session: &Session, arguments: &ImportArguments) -> Result<ExitCode> {
 fn failure(report: &Report) -> Option<String> {
     match &report.broken {
         Some(e) => Some(e.to_string()),
-        None if report.accepted > 0 => None,
+        None if report.accepted > 0 || report.up_to_date => None,
         None if report.rejected_total > 0 => {
             Some(format!("{}: every row was rejected, nothing was imported", report.source))
         }

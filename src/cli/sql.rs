@@ -23,7 +23,7 @@ pub struct SqlArguments {
     text: String,
     /// table, json, csv or ndjson [default: table on a terminal, json elsewhere]
     #[arg(long, value_name = "FORMAT")]
-    format: Option<String>,
+    format: Option<Format>,
 }
 
 /// What `query` takes.
@@ -38,7 +38,7 @@ pub struct QueryArguments {
     text: String,
     /// table, json, csv or ndjson [default: table on a terminal, json elsewhere]
     #[arg(long, value_name = "FORMAT")]
-    format: Option<String>,
+    format: Option<Format>,
 }
 
 /// Answers a SELECT.
@@ -46,7 +46,7 @@ pub struct QueryArguments {
 /// # Errors
 /// What cannot be parsed, unknown names, a file that cannot be read.
 pub fn run(session: &Session, arguments: &SqlArguments) -> Result<()> {
-    let format = format_of(session, arguments.format.as_deref())?;
+    let format = format_of(session, arguments.format);
     answer(session, &parse::sql(&text_of(&arguments.text)?, &[])?, format)
 }
 
@@ -55,7 +55,7 @@ pub fn run(session: &Session, arguments: &SqlArguments) -> Result<()> {
 /// # Errors
 /// What cannot be parsed, unknown names, a file that cannot be read.
 pub fn run_query(session: &Session, arguments: &QueryArguments) -> Result<()> {
-    let format = format_of(session, arguments.format.as_deref())?;
+    let format = format_of(session, arguments.format);
     answer(session, &parse::json(text_of(&arguments.text)?.as_bytes(), time::now())?, format)
 }
 
@@ -75,12 +75,10 @@ fn answer(session: &Session, query: &Query, form: Format) -> Result<()> {
     Err(Error::Conflict(format!("dataset \"{}\" was made just now; repeat the question", query.from)))
 }
 
-fn format_of(session: &Session, name: Option<&str>) -> Result<Format> {
-    match name {
-        Some(name) => name.parse(),
-        None if session.json || !std::io::stdout().is_terminal() => Ok(Format::Json),
-        None => Ok(Format::Table),
-    }
+fn format_of(session: &Session, asked: Option<Format>) -> Format {
+    let otherwise =
+        if session.json || !std::io::stdout().is_terminal() { Format::Json } else { Format::Table };
+    asked.unwrap_or(otherwise)
 }
 
 fn text_of(argument: &str) -> Result<String> {

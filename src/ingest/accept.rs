@@ -12,6 +12,7 @@ use crate::ingest::rules::Rules;
 use crate::ingest::split::{self, Shape};
 use crate::limits;
 use crate::store::Store;
+use crate::store::catalog::ImportMark;
 use crate::store::snapshot::Snapshot;
 use crate::store::writer::{Appended, Batch};
 use crate::time::{self, TimeName};
@@ -54,11 +55,12 @@ pub fn accept(
     patience: Patience,
     decode: impl Fn(&Rules) -> Result<Decoded>,
 ) -> Result<Accepted> {
-    accept_in_turn(store, dataset, patience, || Ok(false), decode)
+    accept_in_turn(store, dataset, patience, None, || Ok(false), decode)
 }
 
 /// As [`accept`], for batches that are decoded side by side and committed in an order: `turn` is called between the
-/// two, returns when it is this batch's turn, and says whether others may have gone since it was decoded.
+/// two, returns when it is this batch's turn, and says whether others may have gone since it was decoded. `import`
+/// is committed with the rows.
 ///
 /// # Errors
 /// As [`accept`], and those of `turn`.
@@ -66,6 +68,7 @@ pub fn accept_in_turn(
     store: &Store,
     dataset: &str,
     patience: Patience,
+    import: Option<ImportMark>,
     mut turn: impl FnMut() -> Result<bool>,
     decode: impl Fn(&Rules) -> Result<Decoded>,
 ) -> Result<Accepted> {
@@ -89,6 +92,7 @@ pub fn accept_in_turn(
             rules_version: rules.version,
             time_field: accepted.time_field.clone(),
             new_fields,
+            import: import.clone(),
         };
         let outcome = match patience {
             Patience::Refuse => store.append(batch)?,

@@ -33,6 +33,14 @@ pub struct Chunk {
     pub rejected: Vec<ItemError>,
 }
 
+impl Chunk {
+    /// The line that follows the last record, which needs no line end at the end of a file.
+    pub fn end_line(&self) -> u64 {
+        let is_open = self.bytes.last().is_some_and(|byte| !matches!(byte, b'\n' | b'\r'));
+        self.first_line + line_ends(&self.bytes) + u64::from(is_open)
+    }
+}
+
 /// Reads chunks one after the other.
 #[derive(Debug)]
 pub struct Chunks<R> {
@@ -208,6 +216,16 @@ pub fn line_ends(bytes: &[u8]) -> u64 {
     let feeds = memchr::memchr_iter(b'\n', bytes).count();
     let lone = memchr::memchr_iter(b'\r', bytes).filter(|at| bytes.get(at + 1) != Some(&b'\n')).count();
     (feeds + lone) as u64
+}
+
+/// Where a line begins, so many line ends after the start; the end of the text where it has fewer.
+pub fn line_start(bytes: &[u8], line_ends: u64) -> usize {
+    let is_end = |at: &usize| bytes[*at] == b'\n' || bytes.get(at + 1) != Some(&b'\n');
+    let mut ends = memchr::memchr2_iter(b'\n', b'\r', bytes).filter(is_end);
+    match line_ends.checked_sub(1) {
+        None => 0,
+        Some(before) => ends.nth(before as usize).map_or(bytes.len(), |at| at + 1),
+    }
 }
 
 #[cfg(test)]

@@ -82,10 +82,12 @@ fn unwrapped(body: &[u8]) -> Result<(Vec<&[u8]>, Option<String>)> {
     if candidates.len() > 1 {
         let names: Vec<String> =
             candidates.iter().map(|(f, items)| format!("{} ({})", f.name, items.len())).collect();
-        return Err(Error::invalid(format!(
-            "several fields hold an array of objects: {}; name the one to import with --at FIELD",
+        let note = format!(
+            "the document is one record, because several of its fields hold an array of objects: {}; import one of \
+             them with --at FIELD",
             names.join(", ")
-        )));
+        );
+        return Ok((vec![body], Some(note)));
     }
     let Some((chosen, items)) = candidates.pop() else {
         return Ok((vec![body], None));
@@ -185,7 +187,9 @@ mod tests {
     fn several_arrays_are_listed_and_at_chooses() {
         let body =
             r#"{"a": [{"x": 1}], "b": [{"x": 2}, {"x": 3}], "c": {"d": [{"x": 4}]}, "e.f": [5], "g": 6}"#;
-        let told = texts(body, None).expect_err("told").to_string();
+        let (items, note) = records(body.as_bytes(), None).expect("one record");
+        let told = note.expect("a note");
+        assert_eq!(items, [body.as_bytes()]);
         assert!(told.contains("a (1), b (2)") && told.contains("--at"), "{told}");
         assert_eq!(texts(body, Some("a")).expect("chosen"), ["{\"x\": 1}"]);
         assert_eq!(texts(body, Some("c.d")).expect("chosen"), ["{\"x\": 4}"]);

@@ -11,7 +11,8 @@
 //! The first chunk goes alone: it tells the types of CSV columns and the time field, which all others are decoded
 //! under. Then decoders run side by side, and each commits when all chunks before its own are committed, so events
 //! have the order of the file and what is committed when an import breaks off is a beginning of the file.
-//! Memory is bounded by the chunks under way. A JSON document is no stream: it is loaded whole, its items are
+//! The transaction of a chunk also notes where the next one begins, so an import that was cut off, at whatever point,
+//! goes on there with nothing lost or doubled. Memory is bounded by the chunks under way. A JSON document is no stream: it is loaded whole, its items are
 //! chunked.
 
 use std::path::Path;
@@ -24,9 +25,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::error::{Error, ItemError, Result, nearest};
 use crate::fields::{Declaration, FieldType, Kinds, check_dataset_name};
 use crate::ingest::accept::{Patience, accept_in_turn};
-use crate::ingest::chunks::{Border, Chunks};
+use crate::ingest::chunks::{Border, Chunks, line_start};
 use crate::ingest::csv_rows::{Table, sniff_delimiter};
 use crate::ingest::format::{self, FileFormat};
+use crate::ingest::resume::{mark_name, resume_place};
 use crate::ingest::rows::{Decoded, Rows};
 use crate::ingest::rules::Rules;
 use crate::ingest::source::{self, Source};
@@ -34,6 +36,7 @@ use crate::ingest::turns::Turns;
 use crate::ingest::{document, json, split};
 use crate::limits;
 use crate::store::Store;
+use crate::store::catalog::ImportMark;
 
 /// What the user says of the files.
 #[derive(Debug, Clone, Default)]
@@ -46,6 +49,8 @@ pub struct ImportOptions {
     pub at: Option<String>,
     /// The byte between two cells; else the header tells.
     pub delimiter: Option<u8>,
+    /// Go on where an earlier import of the same file has ended.
+    pub resume: bool,
 }
 
 /// How far an import is; anyone may look at it meanwhile.
@@ -80,6 +85,8 @@ pub struct Report {
     pub bytes: u64,
     /// From opening to the last commit.
     pub elapsed: Duration,
+    /// Whether there was nothing to do: the file was imported to its end before.
+    pub up_to_date: bool,
     /// Why the import ended before the file did; what is in `accepted` stays.
     pub broken: Option<Error>,
 }
@@ -109,7 +116,7 @@ pub fn import(
             source.name()
         )));
     }
-    let report = Report {
+    let mut report = Report {
         source: source.name().to_owned(),
         format,
         accepted: 0,
@@ -118,18 +125,26 @@ pub fn import(
         notes,
         bytes: 0,
         elapsed: Duration::ZERO,
+        up_to_date: false,
         broken: None,
     };
-    let run = Run { store, dataset, options, progress };
+    let resume = resume_place(store, dataset, path, options, &mut report)?;
+    let run = Run {
+        store,
+        dataset,
+        options,
+        progress,
+        mark: mark_name(path),
+        resume,
+        reached: AtomicU64::new(resume),
+    };
     let mut report = match format {
         FileFormat::Json => run.document(source, report),
         _ => run.stream(source, report),
     }?;
     report.bytes = progress.bytes_read.load(Ordering::Relaxed);
     report.elapsed = started.elapsed();
-    if let Some(Error::Invalid { detail, .. }) = &mut report.broken {
-        detail.push_str(&format!("; the {} rows before it are imported and stay", report.accepted));
-    }
+    run.end(&mut report)?;
     Ok(report)
 }
 
@@ -138,7 +153,22 @@ struct Chunk<'a> {
     records: Records<'a>,
     /// Line of the first record, or index of the first item.
     place: u64,
+    /// Line or item that follows the last record.
+    end: u64,
     rejected: Vec<ItemError>,
+}
+
+impl Chunk<'_> {
+    /// Leaves out what comes before a line or item.
+    fn skip_to(&mut self, place: u64) {
+        let Some(count) = place.checked_sub(self.place).filter(|count| *count > 0) else { return };
+        match &mut self.records {
+            Records::Text(text) => drop(text.drain(..line_start(text, count))),
+            Records::Items(items) => drop(items.drain(..items.len().min(count as usize))),
+        }
+        self.place = place;
+        self.rejected.retain(|item| item.index >= place);
+    }
 }
 
 enum Records<'a> {
@@ -181,6 +211,12 @@ struct Run<'r> {
     dataset: &'r str,
     options: &'r ImportOptions,
     progress: &'r Progress,
+    /// What the file is known by between imports.
+    mark: Option<Arc<str>>,
+    /// Where this import begins.
+    resume: u64,
+    /// Where the chunks so far have ended.
+    reached: AtomicU64,
 }
 
 impl Run<'_> {
@@ -196,8 +232,9 @@ impl Run<'_> {
         let mut chunks = Chunks::new(source, border);
         let mut next = move |rows_max| match chunks.next(rows_max) {
             Ok(chunk) => Ok(chunk.map(|c| Chunk {
-                records: Records::Text(c.bytes),
                 place: c.first_line,
+                end: c.end_line(),
+                records: Records::Text(c.bytes),
                 rejected: c.rejected,
             })),
             Err(e) => Err(source::broken(
@@ -236,6 +273,7 @@ impl Run<'_> {
             let chunk = Chunk {
                 records: Records::Items(items[at..at + count].to_vec()),
                 place: at as u64,
+                end: (at + count) as u64,
                 rejected: Vec::new(),
             };
             (at, rows_max) = (at + count, limits::TAIL_BLOCK_ROWS);
@@ -250,7 +288,7 @@ impl Run<'_> {
     /// From chunks to commits: the reader on a thread of its own, decoders on others and on this one.
     fn pipeline<'a>(
         &self,
-        first: Chunk<'a>,
+        mut first: Chunk<'a>,
         mut next: impl FnMut() -> Result<Option<Chunk<'a>>> + Send,
         decoder: &Decoder,
         report: Report,
@@ -260,6 +298,13 @@ impl Run<'_> {
         let decoders =
             std::thread::available_parallelism().map_or(1, |n| n.get() + 1).min(limits::IMPORT_DECODERS);
         let (sender, receiver) = bounded(1);
+        first.skip_to(self.resume);
+        let resume = self.resume;
+        let mut next = move || {
+            let mut chunk = next()?;
+            chunk.iter_mut().for_each(|chunk| chunk.skip_to(resume));
+            Ok(chunk)
+        };
         std::thread::scope(|scope| {
             scope.spawn(move || read(&mut next, &sender));
             let first_done = self.first(&first, decoder, &turns);
@@ -288,6 +333,7 @@ impl Run<'_> {
             self.store,
             self.dataset,
             Patience::Wait,
+            self.mark_at(chunk.end),
             || Ok(false),
             |rules| {
                 let decoded = decoder.decode(chunk, rules);
@@ -307,6 +353,7 @@ impl Run<'_> {
             _ => None,
         };
         turns.note(note);
+        self.reached.fetch_max(chunk.end, Ordering::Relaxed);
         self.count(turns.of(0).done(accepted, chunk.rejected.clone()));
         Ok(())
     }
@@ -319,9 +366,11 @@ impl Run<'_> {
                     self.store,
                     self.dataset,
                     Patience::Wait,
+                    self.mark_at(chunk.end),
                     || turn.wait().map(|()| true),
                     |rules| Ok(decoder.decode(&chunk, rules)),
                 )?;
+                self.reached.fetch_max(chunk.end, Ordering::Relaxed);
                 Ok((accepted, chunk.rejected))
             });
             match done {
@@ -329,6 +378,36 @@ impl Run<'_> {
                 Err(e) => return turn.fail(e),
             }
         }
+    }
+
+    fn mark_at(&self, place: u64) -> Option<ImportMark> {
+        self.mark.as_ref().map(|source| ImportMark { source: Arc::clone(source), place, ended: false })
+    }
+
+    /// Notes that the file was read to its end, or tells how to go on where it was not.
+    fn end(&self, report: &mut Report) -> Result<()> {
+        match &mut report.broken {
+            Some(Error::Invalid { detail, .. } | Error::StorageUnavailable(detail)) => {
+                detail.push_str(&format!(
+                    "; the {} rows before it are imported and stay, go on after them with --resume",
+                    report.accepted
+                ));
+            }
+            Some(_) => {}
+            None => {
+                let place = self.reached.load(Ordering::Relaxed);
+                let mark = self.mark_at(place).map(|mark| ImportMark { ended: true, ..mark });
+                if let Some(mark) = mark.filter(|_| self.store.snapshot().datasets.contains_key(self.dataset))
+                {
+                    self.store.mark_import(self.dataset, mark)?;
+                }
+            }
+        }
+        report.up_to_date &= report.accepted == 0 && report.rejected_total == 0 && report.broken.is_none();
+        if report.up_to_date {
+            report.notes.push("nothing was added to it since it was imported".into());
+        }
+        Ok(())
     }
 
     fn count(&self, (accepted, rejected): (u64, u64)) {
@@ -404,3 +483,6 @@ fn table(chunk: &mut Chunk<'_>, delimiter: u8, report: &mut Report) -> Result<Op
     report.notes.extend(notes);
     Ok(Some(table))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,13 +8,12 @@ pub mod document;
 pub mod format;
 pub mod import;
 pub mod json;
+pub mod resume;
 pub mod rows;
 pub mod rules;
 pub mod source;
 pub mod split;
 pub mod turns;
 
-#[cfg(test)]
-mod import_tests;
 #[cfg(test)]
 mod tests;

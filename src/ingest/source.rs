@@ -204,7 +204,7 @@ pub fn check(path: &Path) -> Result<()> {
     let name = path.display();
     match path.metadata() {
         Ok(meta) if meta.is_dir() => {
-            Err(Error::invalid(format!("{name} is a folder; name the files in it, as with {name}/*")))
+            Err(Error::invalid(format!("{name} is a directory; name the files in it, as with {name}/*")))
         }
         Ok(_) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {

@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn nulls_stand_last_both_ways_unless_asked_first() {
         let order = |descending, nulls_first| {
-            let mut values = vec![Value::Null, Value::Int(1), Value::Int(2)];
+            let mut values = [Value::Null, Value::Int(1), Value::Int(2)];
             values.sort_by(|a, b| compare_key(a, b, Direction { descending, nulls_first }));
             values.iter().map(|v| v.to_text().into_owned()).collect::<Vec<_>>()
         };

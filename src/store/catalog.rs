@@ -117,6 +117,46 @@ pub fn delete(transaction: &Transaction<'_>, id: i64) -> Result<()> {
         .map_err(|e| Error::sqlite("cannot drop the dataset", e))
 }
 
+/// How far a file was imported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportMark {
+    /// The full path of the file.
+    pub source: Arc<str>,
+    /// The first line, or item of a JSON document, that is not committed.
+    pub place: u64,
+    /// Whether that is the end of the file.
+    pub ended: bool,
+}
+
+/// Writes how far a file was imported.
+pub fn put_import(transaction: &Transaction<'_>, dataset_id: i64, mark: &ImportMark) -> Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO import (dataset_id, source, place, ended) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (dataset_id, source) DO UPDATE SET place = excluded.place, ended = excluded.ended",
+        )
+        .and_then(|mut statement| {
+            statement.execute(params![dataset_id, &*mark.source, mark.place as i64, mark.ended])
+        })
+        .map(|_| ())
+        .map_err(|e| Error::sqlite("cannot note how far the import is", e))
+}
+
+/// Reads how far a file was imported into a dataset; `None` where it never was.
+pub fn import(connection: &Connection, dataset: &str, source: &str) -> Result<Option<ImportMark>> {
+    connection
+        .query_row(
+            "SELECT place, ended FROM import JOIN dataset ON dataset.id = dataset_id WHERE name = ?1 AND source = ?2",
+            [dataset, source],
+            |row| {
+                let place: i64 = row.get(0)?;
+                Ok(ImportMark { source: source.into(), place: place as u64, ended: row.get(1)? })
+            },
+        )
+        .optional()
+        .map_err(|e| Error::sqlite("cannot read how far the import was", e))
+}
+
 /// A value of the table `meta`.
 pub fn meta(connection: &Connection, key: &str) -> Result<Option<Vec<u8>>> {
     connection

@@ -22,6 +22,7 @@ use rusqlite::Connection;
 use crate::error::{Error, Result};
 use crate::fields::Declaration;
 use crate::limits;
+use crate::store::catalog::ImportMark;
 use crate::store::lock::Lock;
 use crate::store::open::{Durability, Readers};
 use crate::store::snapshot::Snapshot;
@@ -157,6 +158,23 @@ impl Store {
         self.ask(|reply| Command::Drop(name.into(), reply))
     }
 
+    /// How far a file was imported into a dataset; `None` where it never was.
+    ///
+    /// # Errors
+    /// `Busy` where all read connections are in use.
+    pub fn import_mark(&self, dataset: &str, source: &str) -> Result<Option<ImportMark>> {
+        let reader = self.reader()?;
+        catalog::import(&reader, dataset, source)
+    }
+
+    /// Notes how far a file was imported, apart from any rows.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn mark_import(&self, dataset: &str, mark: ImportMark) -> Result<()> {
+        self.ask(|reply| Command::MarkImport(dataset.into(), mark, reply))
+    }
+
     /// Brings everything from the WAL into the file and empties the WAL.
     ///
     /// # Errors
@@ -198,16 +216,19 @@ impl Store {
         self.lock.write_holder(address)
     }
 
+    fn reader(&self) -> Result<r2d2::PooledConnection<r2d2_sqlite::SqliteConnectionManager>> {
+        self.readers.get().map_err(|e| Error::Busy {
+            detail: format!("all read connections are in use: {e}"),
+            retry_after_s: 1,
+        })
+    }
+
     /// Bytes that the log of a dataset takes in the file.
     ///
     /// # Errors
     /// `Busy` where all read connections are in use.
     pub fn stored_bytes(&self, dataset_id: i64) -> Result<u64> {
-        let connection = self.readers.get().map_err(|e| Error::Busy {
-            detail: format!("all read connections are in use: {e}"),
-            retry_after_s: 1,
-        })?;
-        connection
+        self.reader()?
             .query_row(
                 "SELECT coalesce(sum(length(block)), 0) FROM log WHERE dataset_id = ?1",
                 [dataset_id],

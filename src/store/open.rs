@@ -1,5 +1,5 @@
 //! Opens connections. Pragmas are per connection in SQLite, so every connection of this crate is made here and set
-//! up by [`WRITER_PRAGMAS`] or [`READER_PRAGMAS`]; the reasons for each value are in ARCHITECTURE.md.
+//! up by `WRITER_PRAGMAS` or `READER_PRAGMAS`; the reasons for each value are in ARCHITECTURE.md.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;

@@ -10,7 +10,12 @@ use crate::store::snapshot::TailBlock;
 /// Blocks of one size that are merged into one of the next size.
 const FAN_IN: usize = 8;
 
-/// Merges what has become worth merging at the end of the list. Cheap when there is nothing to do.
+/// Whether [`merge`] has something to do.
+pub fn wants_merge(tail: &[TailBlock]) -> bool {
+    merge_start(tail).is_some()
+}
+
+/// Merges what has become worth merging at the end of the list.
 pub fn merge(tail: &mut Vec<TailBlock>) {
     while let Some(start) = merge_start(tail) {
         let joined = join(&tail[start..]);

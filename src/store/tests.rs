@@ -29,6 +29,7 @@ fn batch(dataset: &str, version: u64, numbers: &[i64]) -> Batch {
         rules_version: version,
         time_field: None,
         new_fields: vec!["n".into()],
+        import: None,
     }
 }
 

@@ -16,6 +16,7 @@ use crate::columnar::{Block, concat};
 use crate::error::{Error, Result};
 use crate::fields::{Declaration, is_system};
 use crate::limits;
+use crate::store::catalog::ImportMark;
 use crate::store::snapshot::{Dataset, Snapshot, TailBlock};
 use crate::store::{Published, catalog, log, open, tail};
 use crate::time;
@@ -33,6 +34,8 @@ pub struct Batch {
     pub time_field: Option<Arc<str>>,
     /// Fields that the dataset did not have, in the order they appeared.
     pub new_fields: Vec<Arc<str>>,
+    /// How far the file that the rows are from is imported with them.
+    pub import: Option<ImportMark>,
 }
 
 /// What became of a batch.
@@ -52,6 +55,7 @@ pub(super) enum Command {
     Append(Batch, Reply<Appended>),
     Declare(Arc<str>, Box<Declaration>, Reply<()>),
     Drop(Arc<str>, Reply<()>),
+    MarkImport(Arc<str>, ImportMark, Reply<()>),
     Checkpoint(Reply<()>),
     Stop,
 }
@@ -99,6 +103,10 @@ impl Writer {
                 }
                 Command::Drop(name, reply) => {
                     let done = self.change(|writer| writer.drop_dataset(&name));
+                    let _ = reply.send(done);
+                }
+                Command::MarkImport(name, mark, reply) => {
+                    let done = self.change(|writer| writer.mark_import(&name, &mark));
                     let _ = reply.send(done);
                 }
                 Command::Checkpoint(reply) => {
@@ -265,19 +273,23 @@ impl Writer {
         Ok(())
     }
 
+    fn mark_import(&mut self, name: &str, mark: &ImportMark) -> Result<()> {
+        let id = self.published.current().dataset(name)?.id;
+        let transaction = Self::begin(&mut self.connection)?;
+        catalog::put_import(&transaction, id, mark)?;
+        Self::commit(transaction)
+    }
+
     /// After the acknowledgement, so that nobody waits for it.
     fn merge_tails(&self) {
         let current = self.published.current();
         let mut merged: Option<Snapshot> = None;
-        for (name, dataset) in &current.datasets {
-            let mut list = dataset.tail.clone();
-            tail::merge(&mut list);
-            if list.len() != dataset.tail.len() {
-                let mut dataset = Dataset::clone(dataset);
-                dataset.tail = list;
-                let snapshot = merged.get_or_insert_with(|| Snapshot::clone(&current));
-                snapshot.datasets.insert(Arc::clone(name), Arc::new(dataset));
-            }
+        for (name, dataset) in current.datasets.iter().filter(|(_, dataset)| tail::wants_merge(&dataset.tail))
+        {
+            let mut dataset = Dataset::clone(dataset);
+            tail::merge(&mut dataset.tail);
+            let snapshot = merged.get_or_insert_with(|| Snapshot::clone(&current));
+            snapshot.datasets.insert(Arc::clone(name), Arc::new(dataset));
         }
         if let Some(snapshot) = merged {
             self.published.publish(snapshot);
@@ -312,6 +324,7 @@ struct Changed {
     is_new: bool,
     blocks: Vec<Block>,
     new_fields: Vec<Arc<str>>,
+    imports: Vec<ImportMark>,
 }
 
 impl Changed {
@@ -323,6 +336,7 @@ impl Changed {
                 is_new: false,
                 blocks: Vec::new(),
                 new_fields: Vec::new(),
+                imports: Vec::new(),
             });
         }
         let mut dataset = Dataset {
@@ -337,7 +351,7 @@ impl Changed {
             created_us: time::now(),
         };
         catalog::insert(transaction, &mut dataset)?;
-        Ok(Self { dataset, is_new: true, blocks: Vec::new(), new_fields: Vec::new() })
+        Ok(Self { dataset, is_new: true, blocks: Vec::new(), new_fields: Vec::new(), imports: Vec::new() })
     }
 
     fn add(&mut self, batch: Batch) -> Appended {
@@ -353,6 +367,7 @@ impl Changed {
         let first_seq = dataset.next_seq + waiting as i64;
         self.blocks.push(batch.block);
         self.new_fields.extend(batch.new_fields);
+        self.imports.extend(batch.import);
         Appended::Committed { first_seq }
     }
 
@@ -367,6 +382,9 @@ impl Changed {
         };
         for name in note_fields(dataset, &self.new_fields, &block) {
             catalog::put_field(transaction, dataset, &name)?;
+        }
+        for mark in &self.imports {
+            catalog::put_import(transaction, dataset.id, mark)?;
         }
         log::append(transaction, dataset.id, dataset.next_seq, &block)?;
         let first_seq = dataset.next_seq;

@@ -114,7 +114,7 @@ fn an_object_is_unwrapped_only_where_it_has_one_array_of_objects() {
     run(dir.path(), &["import", "none", "none.json"]).exits(0);
     assert_eq!(sql(dir.path(), "SELECT sum(n) FROM none").cell(), 7);
     run(dir.path(), &["import", "chosen", "two.json", "--at", "second"]).exits(0);
-    assert_eq!(sql(dir.path(), "SELECT sum(m) FROM chosen").cell(), 2);
+    assert_eq!(sql(dir.path(), "SELECT sum(m) FROM chosen").cell(), 3);
     let wrong = run(dir.path(), &["import", "wrong", "two.json", "--at", "third"]).exits(1);
     assert_says(&wrong.stderr, &["third"]);
 }

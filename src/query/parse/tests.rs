@@ -242,7 +242,7 @@ fn hostile_texts_end_soon_and_cleanly() {
         assert!(start.elapsed() < Duration::from_secs(5), "{shown}… took {:?}", start.elapsed());
     }
     assert!(expression(&(many("a or ", 1_500) + "a")).is_ok());
-    assert!(matches!(expression(&many("a", 10_000_000)), Err(crate::error::Error::TooLarge(_))));
+    assert!(refusal(&many("a", 10_000_000)).contains("262144 is the limit"));
     assert!(refusal(&(many("(", 1000) + "1" + &many(")", 1000))).contains("nests deeper"));
     assert!(refusal(&(many("1+", 100_000) + "1")).contains("in one chain"));
     assert!(refusal(&(many("1+", 2_000) + "1")).contains("nest deeper than 128"));

@@ -241,7 +241,7 @@ fn files_that_are_not_there_or_have_nothing_are_told() {
     let told = place.import(&place.folder.path().join("none.csv")).expect_err("told");
     assert!(matches!(told, Error::NotFound(_)) && told.to_string().contains("none.csv"), "{told}");
     let told = place.import(place.folder.path()).expect_err("told").to_string();
-    assert!(told.contains("is a folder"), "{told}");
+    assert!(told.contains("is a directory"), "{told}");
     for (name, content) in [
         ("a.csv", ""),
         ("a.ndjson", "\n \n"),
@@ -397,8 +397,10 @@ fn at_names_the_rows_of_a_document() {
     let options = |at: &str| ImportOptions { at: Some(at.into()), ..ImportOptions::default() };
     let path = place.file("a.json", br#"{"a": [{"n": 1}], "b": [{"n": 2}, 3, {"n": 4}]}"#);
     let two = place.file("two.json", br#"{"a": [{"n": 1}], "b": [{"n": 2}, {"n": 3}]}"#);
-    let told = place.import(&two).expect_err("which").to_string();
-    assert!(told.contains("two.json") && told.contains("a (1), b (2)") && told.contains("--at"), "{told}");
+    let report = place.import(&two).expect("imports");
+    let told = report.notes.join("\n");
+    assert_eq!(report.accepted, 1);
+    assert!(told.contains("a (1), b (2)") && told.contains("--at"), "{told}");
     let report = place.import_with(&path, options("b")).expect("imports");
     assert_eq!((report.accepted, places(&report), report.format), (2, vec![1], FileFormat::Json));
     let lines = place.file("a.ndjson", b"{\"n\": 1}\n");
@@ -459,4 +461,55 @@ proptest! {
             }
         }
     }
+}
+
+fn resumed() -> ImportOptions {
+    ImportOptions { resume: true, ..ImportOptions::default() }
+}
+
+#[test]
+fn an_import_that_was_cut_off_goes_on_where_it_was_whatever_the_format() {
+    let rows = 30_000;
+    let csv = |n: usize| format!("{n},\"two\nlines {n}\"\n");
+    let ndjson = |n: usize| format!("{{\"n\":{n}}}\n");
+    for (name, head, row) in
+        [("a.csv", "n,text\n", &csv as &dyn Fn(usize) -> String), ("a.ndjson", "", &ndjson)]
+    {
+        let whole: String = head.to_owned() + &(0..rows).map(row).collect::<String>();
+        let packed = gzip(whole.as_bytes());
+        let place = Place::new();
+        let path = place.file(name, &packed[..packed.len() * 2 / 3]);
+        let broken = place.import(&path).expect("begins");
+        assert!(
+            broken.broken.is_some() && broken.accepted > 0 && broken.accepted < rows as u64,
+            "{broken:?}"
+        );
+        let path = place.file(name, &packed);
+        let refused = place.import(&path).expect_err("is not begun anew").to_string();
+        assert!(refused.contains("--resume") && refused.contains("another name"), "{refused}");
+        let rest = place.import_with(&path, resumed()).expect("goes on");
+        assert_eq!(broken.accepted + rest.accepted, rows as u64, "{rest:?}");
+        let expected: Vec<String> = (0..rows).map(|n| n.to_string()).collect();
+        assert_eq!(place.column("n"), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_file_that_has_grown_brings_its_new_rows_and_nothing_twice() {
+    let place = Place::new();
+    // without a line end after the last record
+    let path = place.file("a.ndjson", b"{\"n\":1}\n{\"n\":2}");
+    assert_eq!(place.import(&path).expect("imports").accepted, 2);
+    let again = place.import_with(&path, resumed()).expect("finds nothing");
+    assert_eq!((again.accepted, again.up_to_date), (0, true));
+    let path = place.file("a.ndjson", b"{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
+    let more = place.import_with(&path, resumed()).expect("goes on");
+    assert_eq!((more.accepted, more.up_to_date), (1, false));
+    assert_eq!(place.column("n"), ["1", "2", "3"]);
+    // without --resume a file that was imported whole is a new one
+    assert_eq!(place.import(&path).expect("imports").accepted, 3);
+    let path = place.file("b.json", br#"[{"n":1},{"n":2}]"#);
+    assert_eq!(place.import(&path).expect("imports").accepted, 2);
+    let path = place.file("b.json", br#"[{"n":1},{"n":2},{"n":4}]"#);
+    assert_eq!(place.import_with(&path, resumed()).expect("goes on").accepted, 1);
 }

@@ -1,0 +1,48 @@
+//! Where an import begins: at the start of its file, or where an earlier import of the same file has ended. `import`
+//! asks before it reads the first record.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::ingest::format::FileFormat;
+use crate::ingest::import::{ImportOptions, Report};
+use crate::store::Store;
+
+/// What a file is known by between imports: its full path. Standard input is known by nothing.
+pub fn mark_name(path: &Path) -> Option<Arc<str>> {
+    let full = path.canonicalize().ok().filter(|_| path.as_os_str() != "-")?;
+    Some(full.to_string_lossy().into())
+}
+
+/// Where the import begins: 0, or where an earlier one of the same file has ended.
+///
+/// # Errors
+/// `Conflict` where an earlier one broke off and this one neither resumes it nor goes elsewhere.
+pub fn resume_place(
+    store: &Store,
+    dataset: &str,
+    path: &Path,
+    options: &ImportOptions,
+    report: &mut Report,
+) -> Result<u64> {
+    let Some(name) = mark_name(path) else {
+        let refused =
+            "standard input cannot be resumed, because nothing tells it from another; import a file";
+        return if options.resume { Err(Error::invalid(refused)) } else { Ok(0) };
+    };
+    let unit = if report.format == FileFormat::Json { "item" } else { "line" };
+    match store.import_mark(dataset, &name)? {
+        Some(mark) if options.resume => {
+            report.notes.push(format!("going on at {unit} {} of {}", mark.place, report.source));
+            report.up_to_date = mark.ended;
+            Ok(mark.place)
+        }
+        Some(mark) if !mark.ended => Err(Error::Conflict(format!(
+            "an import of {} into \"{dataset}\" ended before {unit} {}; go on there with --resume, or begin anew in a \
+             dataset of another name, or after dropping this one (DELETE /v1/datasets/{dataset})",
+            report.source, mark.place
+        ))),
+        _ => Ok(0),
+    }
+}
