@@ -197,6 +197,21 @@ impl Declaration {
     }
 
     fn check(&self) -> Result<(), Error> {
+        // the engine gives these their values itself: a second one in a row would spoil the row's block
+        let taken = |name: &String| {
+            Error::invalid(format!(
+                "\"{name}\" is the engine's own column and has no declaration; declare the field of the events that it comes from with \"id\" or \"time\""
+            ))
+        };
+        if let Some(name) = self.fields.keys().find(|name| is_system(name)) {
+            return Err(taken(name));
+        }
+        if let Some(name) = self.id.iter().find(|name| is_system(name)) {
+            return Err(taken(name));
+        }
+        if let Some(name) = self.time.iter().find(|name| is_system(name)) {
+            return Err(taken(name));
+        }
         for (name, field) in &self.fields {
             if name.is_empty() || name.len() > crate::limits::FIELD_NAME_BYTES {
                 return Err(Error::invalid(format!(
@@ -295,4 +310,23 @@ pub fn check_dataset_name(name: &str) -> Result<(), Error> {
     Err(Error::invalid(format!(
         "\"{name}\" is no dataset name; it begins with a-z, goes on with a-z, 0-9 and _, and has at most 63 characters"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engines_own_columns_cannot_be_declared() {
+        for json in [
+            r#"{"id": "_time"}"#,
+            r#"{"id": "_seq"}"#,
+            r#"{"time": "_seq"}"#,
+            r#"{"fields": {"_time": {"default": "2020-01-01"}}}"#,
+            r#"{"fields": {"_id": {"required": true}}}"#,
+        ] {
+            let told = Declaration::from_json(json.as_bytes()).expect_err(json).to_string();
+            assert!(told.contains("the engine's own"), "{json}: {told}");
+        }
+    }
 }

@@ -138,6 +138,7 @@ impl<'r> Rows<'r> {
         if self.rules.declaration.strict
             && rule.declared.is_none()
             && !self.rules.declaration.fields.contains_key(name)
+            && self.rules.declaration.id.as_deref() != Some(name)
         {
             return Err(format!("the field \"{name}\" is not declared, and the dataset is strict"));
         }
@@ -202,7 +203,7 @@ impl<'r> Rows<'r> {
             let field = self.builder.field(id_field);
             self.note_rule(field, id_field);
             if !self.builder.is_set(field) {
-                self.builder.set(field, Cell::Text(&id));
+                self.set(field, id_field, Cell::Text(&id))?;
             }
         }
         for (name, declared) in &rules.declaration.fields {

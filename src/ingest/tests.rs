@@ -179,3 +179,19 @@ fn a_hundred_thousand_names_end_in_rejections_and_not_in_columns() {
         decoded.rejected[0]
     );
 }
+
+#[test]
+fn the_declared_id_is_a_field_like_others() {
+    let declared =
+        |json: &str| Rules { declaration: Declaration::from_json(json.as_bytes()).unwrap(), ..rules() };
+    // naming it as the id declares it, also where the dataset is strict
+    let strict = declared(r#"{"id": "user", "strict": true}"#);
+    let decoded = decode_json(br#"[{"user": 5}, {"other": 1}]"#, &strict).unwrap();
+    assert_eq!((decoded.block.rows(), decoded.rejected_total), (1, 1), "{:?}", decoded.rejected);
+    // an export brings it as _id alone: it becomes of the declared type again
+    let typed = declared(r#"{"id": "user", "fields": {"user": {"type": "int"}}}"#);
+    let decoded = decode_json(br#"[{"_id": "7"}, {"user": 8, "_id": "9"}]"#, &typed).unwrap();
+    let users: Vec<String> =
+        (0..2).map(|at| format!("{:?}", decoded.block.column("user").unwrap().get(at))).collect();
+    assert_eq!(users, ["Int(7)", "Int(8)"]);
+}

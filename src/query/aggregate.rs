@@ -24,7 +24,14 @@ pub enum State {
     /// Exact distinct: pairs of group and value number.
     Distinct(Interner, HashSet<(u32, u32), FixedState>),
     /// Exact quantile: all numbers of each group.
-    Numbers(Vec<Vec<f64>>, f64),
+    Numbers(Vec<Numbers>, f64),
+}
+
+/// All numbers of a group; integers apart from floats, so that those beyond 2^53 stay exact.
+#[derive(Debug, Clone, Default)]
+pub struct Numbers {
+    integers: Vec<i64>,
+    floats: Vec<f64>,
 }
 
 /// Sum of a group; integers apart from floats, so that integers stay exact.
@@ -55,7 +62,7 @@ impl State {
             Self::Count(counts) => counts.resize(groups, 0),
             Self::Sum(sums) => sums.resize(groups, Sum::default()),
             Self::Extreme(values, _) => values.resize(groups, Value::Null),
-            Self::Numbers(numbers, _) => numbers.resize(groups, Vec::new()),
+            Self::Numbers(numbers, _) => numbers.resize(groups, Numbers::default()),
             Self::Distinct(..) => {}
         }
     }
@@ -82,7 +89,7 @@ impl State {
             }
             (Self::Numbers(numbers, _), Some(column)) => {
                 for (row, group) in groups.iter().enumerate() {
-                    numbers[*group as usize].extend(column.get(row).as_f64());
+                    numbers[*group as usize].push(&column.get(row));
                 }
             }
             (_, None) => {}
@@ -111,7 +118,9 @@ impl State {
             }
             (Self::Numbers(numbers, _), Self::Numbers(more, _)) => {
                 for (list, group) in more.into_iter().zip(map) {
-                    numbers[*group as usize].extend(list);
+                    let numbers = &mut numbers[*group as usize];
+                    numbers.integers.extend(list.integers);
+                    numbers.floats.extend(list.floats);
                 }
             }
             // both are of one aggregate
@@ -136,7 +145,7 @@ impl State {
                 seen.iter().for_each(|(group, _)| counts[*group as usize] += 1);
                 Ok(counts.into_iter().map(Value::Int).collect())
             }
-            Self::Numbers(numbers, q) => Ok(numbers.into_iter().map(|list| quantile(list, q)).collect()),
+            Self::Numbers(numbers, q) => Ok(numbers.into_iter().map(|list| list.quantile(q)).collect()),
         }
     }
 }
@@ -249,13 +258,80 @@ fn update_extremes(best: &mut [Value], wins: Ordering, groups: &[u32], column: &
     }
 }
 
-/// The ⌈q·n⌉-th smallest, an integer where it is one.
-fn quantile(mut numbers: Vec<f64>, q: f64) -> Value {
-    if numbers.is_empty() {
-        return Value::Null;
+impl Numbers {
+    fn push(&mut self, value: &Value) {
+        match value {
+            Value::Int(n) | Value::Time(n) => self.integers.push(*n),
+            Value::Bool(b) => self.integers.push(i64::from(*b)),
+            Value::Float(f) => self.floats.push(*f),
+            _ => {}
+        }
     }
-    let rank = (q * numbers.len() as f64).ceil() as usize;
-    let at = rank.clamp(1, numbers.len()) - 1;
-    let (_, found, _) = numbers.select_nth_unstable_by(at, f64::total_cmp);
-    crate::value::whole(*found).map_or(Value::Float(*found), Value::Int)
+
+    /// The ⌈q·n⌉-th smallest, as it came.
+    fn quantile(mut self, q: f64) -> Value {
+        let count = self.integers.len() + self.floats.len();
+        if count == 0 {
+            return Value::Null;
+        }
+        let at = rank(q, count) - 1;
+        if self.floats.is_empty() {
+            return Value::Int(*self.integers.select_nth_unstable(at).1);
+        }
+        if self.integers.is_empty() {
+            return Value::Float(*self.floats.select_nth_unstable_by(at, f64::total_cmp).1);
+        }
+        let mut all: Vec<Value> = self.integers.into_iter().map(Value::Int).collect();
+        all.extend(self.floats.into_iter().map(Value::Float));
+        let (_, found, _) = all.select_nth_unstable_by(at, Value::compare);
+        found.clone()
+    }
+}
+
+/// ⌈q·n⌉, from 1 to n, of the decimal that `q` was written as: 0.07 of 100 is 7, though as floats their product lies
+/// above it.
+fn rank(q: f64, count: usize) -> usize {
+    let product = q * count as f64;
+    let nearest = product.round();
+    let is_whole = (product - nearest).abs() <= nearest * f64::EPSILON;
+    let rank = if is_whole { nearest } else { product.ceil() };
+    (rank as usize).clamp(1, count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columnar::builder::column_of;
+
+    fn quantile(values: impl IntoIterator<Item = Value>, q: f64) -> Value {
+        let column = column_of(values);
+        let mut state = State::new(AggregateFunction::Quantile(q));
+        state.grow(1);
+        state.update(&vec![0; column.rows], Some(&column));
+        state.finish(AggregateFunction::Quantile(q), 1).expect("a number").remove(0)
+    }
+
+    #[test]
+    fn a_quantile_is_one_of_the_numbers_to_the_last_digit() {
+        let wide = 9_007_199_254_740_993;
+        let found = quantile([Value::Int(wide), Value::Int(wide + 2), Value::Int(i64::MAX)], 0.5);
+        assert_eq!(format!("{found:?}"), format!("Int({})", wide + 2));
+        let mixed = [Value::Int(wide), Value::Float(9_007_199_254_740_992.0), Value::Float(0.5), Value::Null];
+        assert_eq!(quantile(mixed.clone(), 1.0), Value::Int(wide));
+        assert_eq!(quantile(mixed, 0.5), Value::Float(9_007_199_254_740_992.0));
+        assert_eq!(quantile([Value::Null, Value::text("7")], 0.5), Value::Null);
+    }
+
+    #[test]
+    fn ranks_are_those_of_the_decimal_as_written() {
+        for count in 1..=1_000usize {
+            for percent in 0..=100usize {
+                let wanted = (percent * count).div_ceil(100).clamp(1, count);
+                let q: f64 = format!("{}.{:02}", percent / 100, percent % 100).parse().expect("a number");
+                assert_eq!(rank(q, count), wanted, "{percent}% of {count}");
+            }
+        }
+        assert_eq!(rank(0.5, 1_000_001), 500_001);
+        assert_eq!(rank(0.999, 1_000_000), 999_000);
+    }
 }
