@@ -106,7 +106,7 @@ impl Error {
     }
 }
 
-/// The names nearest to a mistyped one, as the end of an error message: ` (did you mean "a" or "b"?)`, or nothing.
+/// The names nearest to a mistyped one, as the end of an error message: `; did you mean "a" or "b"?`, or nothing.
 ///
 /// ```
 /// let hint = windrow::error::nearest("contry", ["country", "path"].into_iter());
@@ -125,4 +125,22 @@ pub fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String
         [one] => format!("; did you mean {one}?"),
         [first @ .., last] => format!("; did you mean {} or {last}?", first.join(", ")),
     }
+}
+
+/// As [`nearest`]; where nothing is near, the first names that there are.
+///
+/// ```
+/// let hint = windrow::error::nearest_or_first("weight", ["country", "path"].into_iter());
+/// assert_eq!(hint, r#"; there are "country", "path""#);
+/// ```
+pub fn nearest_or_first<'a>(wanted: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    const SHOWN: usize = 8;
+    let near = nearest(wanted, known.clone());
+    let first: Vec<String> = known.clone().take(SHOWN).map(|name| format!("\"{name}\"")).collect();
+    if !near.is_empty() || first.is_empty() {
+        return near;
+    }
+    let more = known.count() - first.len();
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("; there are {}{rest}", first.join(", "))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::columnar::TIME;
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result, nearest_or_first};
 use crate::fields::{FieldType, is_system};
 use crate::query::expression::{AggregateCall, AggregateFunction, BinaryOp, Expr};
 use crate::query::functions::Returns;
@@ -193,7 +193,7 @@ impl Names<'_> {
             return Ok(name.into());
         }
         let known: Vec<Arc<str>> = self.all().collect();
-        let hint = nearest(name, known.iter().map(|n| &**n));
+        let hint = nearest_or_first(name, known.iter().map(|n| &**n));
         Err(Error::invalid(format!("the dataset \"{}\" has no field \"{name}\"{hint}", self.dataset.name)))
     }
 

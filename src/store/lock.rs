@@ -23,7 +23,9 @@ impl Lock {
     /// `Conflict` naming the process that holds it, and its address where it serves one.
     pub fn take(database: &Path) -> Result<Self> {
         let path = path_of(database);
-        let context = || format!("cannot open the lock file {}", path.display());
+        let context = || {
+            format!("cannot open the lock file {} (its folder has to exist and be writable)", path.display())
+        };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -118,7 +118,7 @@ pub fn reader(path: &Path) -> Result<Connection> {
     connection
         .busy_timeout(BUSY_TIMEOUT)
         .and_then(|()| connection.execute_batch(READER_PRAGMAS))
-        .map_err(|e| Error::sqlite(context(), e))?;
+        .map_err(|e| in_file(path, Error::sqlite(context(), e)))?;
     migrate::check(&connection).map_err(|e| in_file(path, e))?;
     Ok(connection)
 }

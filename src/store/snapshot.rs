@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::columnar::Block;
-use crate::error::{Error, Result, nearest};
+use crate::error::{Error, Result, nearest_or_first};
 use crate::fields::{Declaration, FieldSet};
 
 /// All datasets as of one commit.
@@ -54,7 +54,7 @@ impl Snapshot {
     /// `NotFound` with the nearest names.
     pub fn dataset(&self, name: &str) -> Result<&Arc<Dataset>> {
         self.datasets.get(name).ok_or_else(|| {
-            let hint = nearest(name, self.datasets.keys().map(|n| &**n));
+            let hint = nearest_or_first(name, self.datasets.keys().map(|n| &**n));
             Error::NotFound(format!("there is no dataset \"{name}\"{hint}"))
         })
     }
