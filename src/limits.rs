@@ -12,6 +12,9 @@ pub const NESTING: usize = 64;
 pub const FIELD_NAME_BYTES: usize = 256;
 /// Distinct fields of a dataset. A program that puts values into names reaches it quickly, and should be told.
 pub const FIELDS: usize = 4_096;
+/// Cells of a batch, rows times fields: each takes up to 8 bytes while it is decoded, also where it is empty. JSON with
+/// a value in every cell reaches its limit of bytes first; what reaches this one has rows that share no fields.
+pub const BATCH_CELLS: usize = 1 << 26;
 /// Rejected rows that a reply lists one by one; the rest is counted.
 pub const REJECTIONS_LISTED: usize = 1_000;
 /// Rows of a page.

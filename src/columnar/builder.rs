@@ -48,6 +48,8 @@ impl FieldId {
 #[derive(Debug, Default)]
 pub struct BlockBuilder {
     rows: usize,
+    /// Typed columns of all fields.
+    parts: usize,
     fields: Vec<FieldBuilder>,
     index: HashMap<Arc<str>, u32, FixedState>,
     /// Parts that the current row has set and fields that it has named, to take them back.
@@ -87,6 +89,11 @@ impl BlockBuilder {
     /// Rows finished so far.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Cells that the rows finished so far and one more take, empty ones included.
+    pub fn cells(&self) -> usize {
+        (self.rows + 1).saturating_mul(self.parts)
     }
 
     /// The field of a name, made when it is new.
@@ -150,6 +157,7 @@ impl BlockBuilder {
         let at = match builder.parts.iter().position(|part| part.data.takes(cell)) {
             Some(at) => at,
             None => {
+                self.parts += 1;
                 builder.parts.push(Part { validity: Bitmap::default(), data: PartData::for_cell(cell) });
                 builder.parts.len() - 1
             }

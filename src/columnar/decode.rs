@@ -6,16 +6,13 @@ use std::sync::Arc;
 use crate::columnar::bitmap::Bitmap;
 use crate::columnar::column::{Column, Data};
 use crate::columnar::encode::{
-    FLAG_LZ4, HEADER_BYTES, KIND_BOOL, KIND_FLOAT, KIND_INT, KIND_JSON, KIND_MIXED, KIND_SAME, KIND_STRING,
-    KIND_STRINGS, KIND_TIME, MAGIC, VERSION, checksum,
+    BODY_BYTES_MAX, FLAG_LZ4, HEADER_BYTES, KIND_BOOL, KIND_FLOAT, KIND_INT, KIND_JSON, KIND_MIXED,
+    KIND_SAME, KIND_STRING, KIND_STRINGS, KIND_TIME, MAGIC, VERSION, checksum,
 };
 use crate::columnar::narrow::{Ints, Narrow};
 use crate::columnar::text::{Dictionary, Texts};
 use crate::columnar::{Block, TIME};
 use crate::error::{Error, Result};
-
-/// More than any writer makes, less than what would exhaust memory on a damaged size.
-const BODY_BYTES_MAX: usize = 1 << 30;
 
 pub(super) fn block(bytes: &[u8]) -> Result<Block> {
     if bytes.len() < HEADER_BYTES || &bytes[..3] != MAGIC {

@@ -25,6 +25,8 @@ pub(super) const KIND_JSON: u8 = 7;
 pub(super) const KIND_MIXED: u8 = 8;
 pub(super) const KIND_SAME: u8 = 9;
 
+/// Bytes of a body when inflated: more than any batch has, less than what would exhaust memory on a damaged size.
+pub(super) const BODY_BYTES_MAX: usize = 1 << 30;
 /// Below this the body is stored as it is: lz4 has nothing to find in a single event.
 const COMPRESS_FROM_BYTES: usize = 512;
 
@@ -43,8 +45,11 @@ pub(super) fn block(block: &Block) -> Result<Vec<u8>> {
             None => typed(column, &mut body),
         }
     }
-    let size = u32::try_from(body.len())
-        .map_err(|_| Error::TooLarge("a batch of more than 4 GiB; send it in smaller pieces".into()))?;
+    // what is stored has to be readable
+    let size = u32::try_from(body.len()).ok().filter(|size| *size as usize <= BODY_BYTES_MAX);
+    let size = size.ok_or_else(|| {
+        Error::TooLarge("a batch of more than 1 GiB in columns; send it in smaller pieces".into())
+    })?;
     let compressed = (body.len() >= COMPRESS_FROM_BYTES).then(|| lz4_flex::block::compress(&body));
     // decoding costs time at every start, so compression has to earn it
     let (flags, stored) = match compressed {

@@ -101,7 +101,7 @@ impl Block {
     /// The stored form.
     ///
     /// # Errors
-    /// A block above 4 GiB.
+    /// A block above 1 GiB.
     pub fn encode(&self) -> Result<Vec<u8>> {
         encode::block(self)
     }

@@ -70,7 +70,7 @@ impl Request {
     /// A parameter that cannot be decoded or is there twice.
     pub fn new(method: Method, target: &str) -> Result<Self> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let path = match path.split_once("://") {
+        let path = match path.split_once("://").filter(|_| !path.starts_with('/')) {
             Some((_, rest)) => rest.find('/').map_or("/", |at| &rest[at..]),
             None => path,
         };
@@ -261,6 +261,7 @@ mod tests {
         let absolute = Request::new(Method::Get, "http://host:80/v1/y?n=1").unwrap();
         assert_eq!((absolute.path.as_str(), absolute.parameter("n")), ("/v1/y", Some("1")));
         assert_eq!(Request::new(Method::Get, "http://host").unwrap().path, "/");
+        assert_eq!(Request::new(Method::Get, "/v1/x://y/healthz").unwrap().path, "/v1/x://y/healthz");
     }
 
     #[test]

@@ -197,6 +197,12 @@ impl<'r> Rows<'r> {
     /// Defaults, the declared id, and what is required.
     fn complete_row(&mut self) -> Result<(), String> {
         let rules = self.rules;
+        if self.builder.cells() > limits::BATCH_CELLS {
+            return Err(format!(
+                "the batch would have more than {} cells, rows times fields, most of them empty; send it in smaller pieces",
+                limits::BATCH_CELLS
+            ));
+        }
         if let Some(id_field) = &rules.declaration.id
             && let Some(id) = self.row.id.take()
         {

@@ -82,6 +82,11 @@ pub fn array_items(bytes: &[u8]) -> Result<Vec<&[u8]>> {
         if structural && *byte == b',' && scan.depth == 1 {
             items.push(&bytes[begin..at]);
             begin = at + 1;
+        } else if structural && scan.depth == 0 && *byte != b']' {
+            return Err(Error::invalid(format!(
+                "the array is closed by a brace at byte {}, not by ]",
+                at + 1
+            )));
         } else if structural && scan.depth == 0 {
             let last = &bytes[begin..at];
             if !items.is_empty() || !last.trim_ascii().is_empty() {
@@ -148,6 +153,12 @@ mod tests {
         assert_eq!(texts, [r#"{"a":"],"}"#, r#"{"b":[1,{"c":"\""}]}"#, "NaN"]);
         assert!(array_items(b"[]").expect("none").is_empty());
         assert!(array_items(b"[ ]").expect("none").is_empty());
+    }
+
+    #[test]
+    fn an_array_ends_with_its_own_bracket() {
+        let told = array_items(b"[{\"a\":1}}").expect_err("no array").to_string();
+        assert!(told.contains("byte 9"), "{told}");
     }
 
     #[test]

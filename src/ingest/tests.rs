@@ -195,3 +195,13 @@ fn the_declared_id_is_a_field_like_others() {
         (0..2).map(|at| format!("{:?}", decoded.block.column("user").unwrap().get(at))).collect();
     assert_eq!(users, ["Int(7)", "Int(8)"]);
 }
+
+#[test]
+fn rows_that_share_no_fields_end_in_rejections_and_not_in_all_memory() {
+    let body: String = (0..60_000).map(|n| format!("{{\"f{}\":1}}\n", n % 2_000)).collect();
+    let decoded = decode(&body);
+    let kept = decoded.block.rows();
+    assert!((30_000..40_000).contains(&kept), "{kept} rows");
+    assert_eq!(kept as u64 + decoded.rejected_total, 60_000);
+    assert!(decoded.rejected[0].message.contains("smaller pieces"), "{}", decoded.rejected[0].message);
+}

@@ -187,7 +187,7 @@ impl Scan<'_> {
                 if !order.is_empty() {
                     keep_first(&mut rows, wanted, |a, b| compare_keys(&a.0, &b.0, &directions));
                 }
-                if !self.plan.distinct && rows.len().min(wanted) > limits::ANSWER_ROWS + self.plan.offset {
+                if !self.plan.distinct && rows.len().min(wanted) > limits::ANSWER_ROWS.saturating_add(self.plan.offset) {
                     return Err(Error::TooLarge(format!(
                         "the answer has more than {} rows; narrow it with where or limit, or page through /rows",
                         limits::ANSWER_ROWS
@@ -246,14 +246,16 @@ impl Found {
         }
         for (state, call) in self.states.iter_mut().zip(aggregates) {
             state.grow(self.groups.count());
-            let argument = call.argument.as_ref().map(|e| vector::evaluate(e, view, context)).transpose()?;
+            let argument_of =
+                |view: &View| call.argument.as_ref().map(|e| vector::evaluate(e, view, context)).transpose();
             match &call.filter {
-                None => state.update(&groups, argument.as_deref()),
+                None => state.update(&groups, argument_of(view)?.as_deref()),
                 Some(filter) => {
                     let rows: Vec<u32> =
                         vector::filter(filter, view, context)?.ones().map(|r| r as u32).collect();
                     let kept: Vec<u32> = rows.iter().map(|row| groups[*row as usize]).collect();
-                    state.update(&kept, argument.map(|column| column.take(&rows)).as_ref());
+                    // of the rows that count only: a fault in the others is none
+                    state.update(&kept, argument_of(&view.take(&rows))?.as_deref());
                 }
             }
         }

@@ -240,6 +240,14 @@ pub fn page_json(page: &Page, number: Option<PageNumber>) -> Vec<u8> {
 /// A bug: memory is always writable.
 pub fn page_csv(page: &Page, fields: Option<&[String]>) -> Result<Vec<u8>> {
     let mut names: Vec<&str> = fields.unwrap_or_default().iter().map(String::as_str).collect();
+    if let Some(row) = page.rows.first() {
+        // a field asked for in letters of another case is called as in the dataset
+        let known = |name: &str| row.iter().any(|(known, _)| **known == *name);
+        for name in names.iter_mut().filter(|name| !known(name)) {
+            let alike = row.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+            *name = alike.map_or(*name, |(known, _)| known);
+        }
+    }
     if fields.is_none() {
         let mut seen = std::collections::HashSet::new();
         names.extend(page.rows.iter().flatten().map(|(name, _)| &**name).filter(|name| seen.insert(*name)));

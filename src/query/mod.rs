@@ -74,4 +74,6 @@ fn columns(plan: &Plan, rows: &[Vec<Value>]) -> Vec<AnswerColumn> {
 }
 
 #[cfg(test)]
+mod edge_tests;
+#[cfg(test)]
 mod tests;

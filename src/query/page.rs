@@ -76,7 +76,8 @@ pub fn page(snapshot: &Snapshot, secret: &[u8; 32], request: &PageRequest) -> Re
         // one more than the page tells whether there is another page
         wanted: skipped.saturating_add(limit).saturating_add(1),
     };
-    let mut found = seek.run()?;
+    // a page beyond the end has nothing to look for
+    let mut found = if skipped as u64 >= dataset.rows() && skipped > 0 { Vec::new() } else { seek.run()? };
     found.drain(..skipped.min(found.len()));
     let has_more = found.len() > limit;
     found.truncate(limit);
@@ -141,7 +142,15 @@ fn checked_cursor(text: &str, secret: &[u8; 32], request: &PageRequest) -> Resul
 }
 
 fn canonical(names: &[String], dataset: &Dataset) -> Result<Vec<Arc<str>>> {
-    names.iter().map(|name| plan::field_name(name, dataset)).collect()
+    let mut known: Vec<Arc<str>> = Vec::with_capacity(names.len());
+    for name in names {
+        let field = plan::field_name(name, dataset)?;
+        if known.contains(&field) {
+            return Err(Error::invalid(format!("fields names \"{field}\" twice; a row has each field once")));
+        }
+        known.push(field);
+    }
+    Ok(known)
 }
 
 /// `-a,b` as names and whether each is descending; without an order the newest come first.

@@ -152,12 +152,12 @@ fn group(keys: Vec<Expr>, select: Vec<Expr>, having: Option<Expr>, order: Vec<Or
 
 /// Replaces keys and aggregates by their places in the finished group.
 fn to_slots(expression: Expr, keys: &[Expr], aggregates: &mut Vec<AggregateCall>) -> Result<Expr> {
-    if let Some(at) = keys.iter().position(|key| *key == expression) {
+    if let Some(at) = keys.iter().position(|key| is_same(key, &expression)) {
         return Ok(Expr::Column(at.to_string()));
     }
     match expression {
         Expr::Aggregate(call) => {
-            let at = aggregates.iter().position(|known| *known == *call).unwrap_or_else(|| {
+            let at = aggregates.iter().position(|known| is_same(known, &*call)).unwrap_or_else(|| {
                 aggregates.push(*call);
                 aggregates.len() - 1
             });
@@ -168,6 +168,12 @@ fn to_slots(expression: Expr, keys: &[Expr], aggregates: &mut Vec<AggregateCall>
         ))),
         other => other.map_children(&mut |child| to_slots(child, keys, aggregates)),
     }
+}
+
+/// Whether two expressions are written the same, types of constants included: 1, 1.0 and TRUE are equal as values,
+/// but not as parts of a text.
+fn is_same<T: PartialEq + std::fmt::Debug>(a: &T, b: &T) -> bool {
+    a == b && format!("{a:?}") == format!("{b:?}")
 }
 
 struct Names<'a> {
@@ -201,6 +207,8 @@ impl Names<'_> {
     fn resolve(&self, expression: Expr) -> Result<Expr> {
         expression.rewrite(&mut |part| match part {
             Expr::Column(name) => self.canonical(&name).map(|name| Expr::Column(name.to_string())),
+            // these take text for what it is
+            Expr::Binary(BinaryOp::Concat | BinaryOp::Regexp | BinaryOp::And | BinaryOp::Or, ..) => Ok(part),
             Expr::Binary(op, left, right) => {
                 let (left, right) = (self.as_time_of(*left, &right)?, *right);
                 let right = self.as_time_of(right, &left)?;
@@ -276,7 +284,8 @@ impl Names<'_> {
             Expr::Binary(op, ..) => match op {
                 BinaryOp::Add | BinaryOp::Subtract | BinaryOp::Multiply | BinaryOp::Modulo => None,
                 BinaryOp::Divide => Some(FieldType::Float),
-                BinaryOp::IntegerDivide => Some(FieldType::Int),
+                // of floats it is a float
+                BinaryOp::IntegerDivide => None,
                 BinaryOp::Concat => Some(FieldType::String),
                 _ => Some(FieldType::Bool),
             },

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use crate::columnar::bitmap::Bitmap;
 use crate::columnar::column::{Column, Data};
 use crate::error::Result;
+use crate::fields::FieldType;
 use crate::query::expression::{BinaryOp, Expr};
 use crate::query::functions::Context;
 use crate::query::plan::add_columns;
@@ -93,7 +94,7 @@ impl<'a> Seek<'a> {
     fn condition(&self) -> Option<Expr> {
         let place = self.after.and_then(|(keys, _)| {
             let ((name, descending), value) = (self.keys.first()?, keys.first()?);
-            if value.is_null() {
+            if value.is_null() || self.compares_otherwise(name) {
                 return None;
             }
             let op = if descending ^ self.backward { BinaryOp::LtEq } else { BinaryOp::GtEq };
@@ -111,6 +112,13 @@ impl<'a> Seek<'a> {
             }
             (place, filter) => place.or(filter),
         }
+    }
+
+    /// Whether conditions and order may see a field differently: beside a time a text is read as a time in
+    /// conditions, while the order has all times before all texts.
+    fn compares_otherwise(&self, name: &str) -> bool {
+        let kinds = self.dataset.fields.kinds(name).unwrap_or_default();
+        kinds.has(FieldType::Time) && kinds.has(FieldType::String)
     }
 
     fn in_block(&self, source: &'a TailBlock, condition: Option<&Expr>) -> Result<Vec<Found<'a>>> {
@@ -155,10 +163,12 @@ impl<'a> Seek<'a> {
             let place = (i128::from(number) << 64) | i128::from(seq);
             if descending { -place } else { place }
         };
-        let after = self.after.and_then(|(keys, seq)| match keys.first() {
-            Some(Value::Int(n) | Value::Time(n)) => Some(place(*n, seq)),
-            _ => None,
-        });
+        let after = match self.after.map(|(keys, seq)| (keys.first(), seq)) {
+            None => None,
+            Some((Some(Value::Int(n) | Value::Time(n)), seq)) => Some(place(*n, seq)),
+            // a key of another type, as of a mixed field, may tie with whole numbers
+            Some(_) => return all(),
+        };
         let mut places: Vec<(i128, u32)> = bits
             .ones()
             .map(|row| (place(ints.get(row), first_seq + row as i64), row as u32))

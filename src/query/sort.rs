@@ -34,13 +34,18 @@ pub fn compare_keys(a: &[Value], b: &[Value], directions: &[Direction]) -> Order
         .unwrap_or(Ordering::Equal)
 }
 
-/// Keeps the first `count` of a list in order; the rest goes. Cheaper than sorting all where few are wanted.
+/// Keeps the first `count` of a list in order; the rest goes. Cheaper than sorting all where few are wanted. Equal
+/// ones stay in the order they came, so that pages by OFFSET neither repeat nor lose any.
 pub fn keep_first<T>(list: &mut Vec<T>, count: usize, compare: impl Fn(&T, &T) -> Ordering) {
     if count == 0 {
         list.clear();
     } else if list.len() > count {
-        list.select_nth_unstable_by(count - 1, &compare);
-        list.truncate(count);
+        let mut placed: Vec<(usize, T)> = std::mem::take(list).into_iter().enumerate().collect();
+        placed.select_nth_unstable_by(count - 1, |a, b| compare(&a.1, &b.1).then(a.0.cmp(&b.0)));
+        placed.truncate(count);
+        placed.sort_unstable_by(|a, b| compare(&a.1, &b.1).then(a.0.cmp(&b.0)));
+        list.extend(placed.into_iter().map(|(_, item)| item));
+        return;
     }
     list.sort_by(compare);
 }

@@ -69,7 +69,10 @@ fn truth(condition: &Expr, view: &View, context: &Context) -> Result<(Bitmap, Bi
             if decided.all() {
                 return Ok((true_1, false_1));
             }
-            let (true_2, false_2) = truth(right, view, context)?;
+            // a fault in a row that the left side has decided is none: row by row the right side is not asked there
+            let Ok((true_2, false_2)) = truth(right, view, context) else {
+                return by_row(condition, view, context).map(|column| split_truth(&column));
+            };
             if *op == BinaryOp::And {
                 true_1.and(&true_2);
                 false_1.or(&false_2);
@@ -134,8 +137,9 @@ fn by_dictionary(expression: &Expr, view: &View, context: &Context) -> Result<Op
         };
         scalar::evaluate(expression, &|_| cell.clone(), context)
     };
-    let mut results = texts.dictionary.iter().map(|text| of_entry(Some(text))).collect::<Result<Vec<_>>>()?;
-    results.push(of_entry(None)?);
+    let entries = texts.dictionary.iter().map(Some).chain([None]);
+    // a fault in an entry that no row holds is none: the reference tells
+    let Ok(results) = entries.map(of_entry).collect::<Result<Vec<_>>>() else { return Ok(None) };
     Ok(Some(spread(&column_of(results), texts, &column)))
 }
 

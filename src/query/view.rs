@@ -31,6 +31,13 @@ impl View {
         Self { rows: rows.map_or(source.block.rows(), <[u32]>::len), columns: columns.collect() }
     }
 
+    /// Some of these rows, in that order.
+    pub fn take(&self, rows: &[u32]) -> Self {
+        let columns =
+            self.columns.iter().map(|(name, column)| (Arc::clone(name), Arc::new(column.take(rows))));
+        Self { rows: rows.len(), columns: columns.collect() }
+    }
+
     /// The column of a name; without any value where there is none.
     pub fn column(&self, name: &str) -> Arc<Column> {
         let found = self.columns.iter().find(|(n, _)| &**n == name);

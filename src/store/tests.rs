@@ -183,3 +183,22 @@ fn a_file_whose_creation_was_cut_off_is_made_anew() {
     let store = Store::open(&file, StoreOptions::default()).expect("opens");
     append(&store, &[1]);
 }
+
+#[test]
+fn a_batch_decoded_for_a_dropped_dataset_is_stale_for_its_successor() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&folder.path().join("a.db"), StoreOptions::default()).expect("opens");
+    append(&store, &[1]);
+    let version = store.snapshot().datasets["events"].rules_version;
+    for declared_anew in [false, true] {
+        store.drop_dataset("events").expect("drops");
+        if declared_anew {
+            store
+                .declare("events", Declaration { strict: true, ..Declaration::default() })
+                .expect("declares");
+        } else {
+            append(&store, &[2]);
+        }
+        assert_eq!(store.append(batch("events", version, &[3])).expect("appends"), Appended::Stale);
+    }
+}

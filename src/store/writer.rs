@@ -253,7 +253,7 @@ impl Writer {
             dataset.time_field = Some(wanted.as_str().into());
         }
         dataset.declaration = declaration;
-        dataset.rules_version += 1;
+        dataset.rules_version += if changed.is_new { first_version(dataset) } else { 1 };
         catalog::update(&transaction, dataset)?;
         Self::commit(transaction)?;
         let mut snapshot = Snapshot::clone(&current);
@@ -373,8 +373,9 @@ impl Changed {
 
     fn write(&mut self, transaction: &Transaction<'_>) -> Result<()> {
         let dataset = &mut self.dataset;
-        // a dataset that exists has a version of its own: a batch decoded before it did is decoded anew
-        dataset.rules_version = dataset.rules_version.max(1);
+        if self.is_new {
+            dataset.rules_version += first_version(dataset);
+        }
         let block = match self.blocks.len() {
             0 => return catalog::update(transaction, dataset),
             1 => self.blocks.remove(0),
@@ -392,6 +393,12 @@ impl Changed {
         dataset.tail.push(TailBlock { first_seq, block: Arc::new(block) });
         catalog::update(transaction, dataset)
     }
+}
+
+/// The version of a new dataset's rules, unlike that of any earlier dataset of its name: a batch that was decoded
+/// before it was there, or under the rules of one that was dropped meanwhile, is decoded anew.
+fn first_version(dataset: &Dataset) -> u64 {
+    dataset.created_us.unsigned_abs().max(1)
 }
 
 /// Adds what a block tells of the dataset's fields; gives the names whose rows have to be written. New fields come
