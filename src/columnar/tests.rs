@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::columnar::builder::column_of;
-use crate::columnar::column::Column;
+use crate::columnar::column::{Column, Data};
 use crate::columnar::{Block, TIME, concat};
 use crate::value::Value;
 
@@ -137,4 +137,20 @@ fn golden() -> Block {
             vec![Value::Bool(true), Value::Json("[1,{}]".into()), Value::Time(0)],
         ],
     )
+}
+
+#[test]
+fn a_block_that_lies_about_its_bounds_or_entries_is_refused() {
+    use crate::columnar::narrow::{Ints, Narrow};
+    use crate::columnar::text::Dictionary;
+    let with = |offset| {
+        let ints = Ints::from_parts(10, 15, Narrow::U8(vec![0, offset]));
+        let n = Column { rows: 2, validity: None, data: Data::Int(ints) };
+        let columns = vec![(TIME.into(), Arc::new(Column::times(&[1, 2]))), ("n".into(), Arc::new(n))];
+        Block::decode(&Block::new(2, columns).encode().expect("encodes"))
+    };
+    assert!(with(5).is_ok());
+    assert!(with(6).is_err_and(|e| e.to_string().contains("outside its bounds")));
+    assert!(Dictionary::from_parts("ab".into(), vec![1, 2]).is_some());
+    assert!(Dictionary::from_parts("aa".into(), vec![1, 2]).is_none());
 }

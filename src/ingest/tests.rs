@@ -205,3 +205,23 @@ fn rows_that_share_no_fields_end_in_rejections_and_not_in_all_memory() {
     assert_eq!(kept as u64 + decoded.rejected_total, 60_000);
     assert!(decoded.rejected[0].message.contains("smaller pieces"), "{}", decoded.rejected[0].message);
 }
+
+#[test]
+fn what_comes_as_time_of_the_event_goes_before_the_time_field() {
+    let rules = Rules { time_field: Some("ts".into()), ..rules() };
+    let decoded = decode_json(br#"{"ts": "2026-01-01", "_time": "2026-02-02"}"#, &rules).unwrap();
+    assert_eq!(decoded.block.time_range().0, crate::time::parse("2026-02-02").unwrap());
+}
+
+#[test]
+fn a_field_is_one_of_times_where_more_than_half_of_it_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("a.db"), StoreOptions::default()).unwrap();
+    for (dataset, body, taken) in [
+        ("half", r#"[{"ts": "2026-01-01"}, {"ts": "soon"}]"#, None),
+        ("more", r#"[{"ts": "2026-01-01"}, {"ts": "soon"}, {"ts": 1700000000}]"#, Some("ts")),
+    ] {
+        accept(&store, dataset, Patience::Refuse, |rules| decode_json(body.as_bytes(), rules)).unwrap();
+        assert_eq!(store.snapshot().datasets[dataset].time_field.as_deref(), taken, "{dataset}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::with_narrow;
@@ -229,6 +229,8 @@ fn keep_extreme(best: &mut Value, value: Value, wins: Ordering) {
 /// sorted, so codes compare as their texts do.
 fn update_extremes(best: &mut [Value], wins: Ordering, groups: &[u32], column: &Column) {
     const NONE: u32 = u32::MAX;
+    // of values that are equal, as 1 and 1.0 are, the one of the first row counts, however blocks are cut
+    let mut of_parts: HashMap<usize, (u32, Value), FixedState> = HashMap::default();
     for part in column.parts() {
         let mut winners = vec![NONE; best.len()];
         let mut offer = |row: usize, beats: &dyn Fn(usize, usize) -> Ordering| {
@@ -253,8 +255,20 @@ fn update_extremes(best: &mut [Value], wins: Ordering, groups: &[u32], column: &
             _ => valid.for_each(|row| offer(row, &|a, b| part.get(a).compare(&part.get(b)))),
         }
         for (group, row) in winners.iter().enumerate().filter(|(_, row)| **row != NONE) {
-            keep_extreme(&mut best[group], part.get(*row as usize), wins);
+            let value = part.get(*row as usize);
+            if column.parts().len() == 1 {
+                keep_extreme(&mut best[group], value, wins);
+                continue;
+            }
+            let first = of_parts.entry(group).or_insert_with(|| (*row, value.clone()));
+            let ordering = value.compare(&first.1);
+            if ordering == wins || ordering.is_eq() && *row < first.0 {
+                *first = (*row, value);
+            }
         }
+    }
+    for (group, (_, value)) in of_parts {
+        keep_extreme(&mut best[group], value, wins);
     }
 }
 
@@ -320,6 +334,20 @@ mod tests {
         assert_eq!(quantile(mixed.clone(), 1.0), Value::Int(wide));
         assert_eq!(quantile(mixed, 0.5), Value::Float(9_007_199_254_740_992.0));
         assert_eq!(quantile([Value::Null, Value::text("7")], 0.5), Value::Null);
+    }
+
+    #[test]
+    fn of_equal_values_the_first_is_the_extreme() {
+        let (wide, rounded) = (Value::Int(i64::MAX - 1_023), Value::Float(9_223_372_036_854_774_784.0));
+        for values in [[wide.clone(), rounded.clone(), Value::Int(5)], [rounded, wide, Value::Int(5)]] {
+            let column = column_of(values.clone());
+            assert_eq!(column.parts().len(), 2);
+            let mut state = State::new(AggregateFunction::Max);
+            state.grow(1);
+            state.update(&[0; 3], Some(&column));
+            let found = state.finish(AggregateFunction::Max, 1).expect("a value");
+            assert_eq!(format!("{:?}", found[0]), format!("{:?}", values[0]));
+        }
     }
 
     #[test]
