@@ -160,6 +160,11 @@ fn order_keys(text: Option<&str>, dataset: &Dataset) -> Result<Vec<(Arc<str>, bo
     };
     let key = |part: &str| {
         let part = part.trim();
+        if part.trim_start_matches(['-', '+']).is_empty() {
+            return Err(Error::invalid(format!(
+                "\"{text}\" is no order: a field is missing, as in order=-a,b"
+            )));
+        }
         let (name, descending) = part.strip_prefix('-').map_or((part, false), |name| (name, true));
         Ok((plan::field_name(name.trim_start_matches('+'), dataset)?, descending))
     };

@@ -297,7 +297,11 @@ impl Names<'_> {
             Expr::Aggregate(call) => match call.function {
                 AggregateFunction::Count | AggregateFunction::Uniq => Some(FieldType::Int),
                 AggregateFunction::Avg => Some(FieldType::Float),
-                AggregateFunction::Sum | AggregateFunction::Quantile(_) => None,
+                AggregateFunction::Sum | AggregateFunction::Quantile(_) => call
+                    .argument
+                    .as_ref()
+                    .and_then(|e| self.type_of(e))
+                    .filter(|kind| matches!(kind, FieldType::Int | FieldType::Float)),
                 AggregateFunction::Min | AggregateFunction::Max => {
                     call.argument.as_ref().and_then(|e| self.type_of(e))
                 }

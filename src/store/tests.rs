@@ -202,3 +202,14 @@ fn a_batch_decoded_for_a_dropped_dataset_is_stale_for_its_successor() {
         assert_eq!(store.append(batch("events", version, &[3])).expect("appends"), Appended::Stale);
     }
 }
+
+#[test]
+fn a_time_field_that_another_batch_has_stored_as_text_meanwhile_is_stale() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&folder.path().join("a.db"), StoreOptions::default()).expect("opens");
+    append(&store, &[1]);
+    let version = store.snapshot().datasets["events"].rules_version;
+    let late = Batch { time_field: Some("n".into()), ..batch("events", version, &[2]) };
+    assert_eq!(store.append(late).expect("answers"), Appended::Stale);
+    assert_eq!(store.snapshot().datasets["events"].time_field, None);
+}

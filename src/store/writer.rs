@@ -3,6 +3,7 @@
 //! visible to the next query.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -162,10 +163,12 @@ impl Writer {
         next
     }
 
-    /// Runs one change of the file; after a failure, only once a trial write has succeeded.
+    /// Runs one change of the file; after a failure, only once a trial write has succeeded. A panic is a failure: the
+    /// transaction is rolled back as it unwinds, and nothing was published.
     fn change<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.clear_failure()?;
-        let done = change(self);
+        let done = catch_unwind(AssertUnwindSafe(|| change(self)))
+            .unwrap_or_else(|_| Err(Error::Internal("a write panicked".into())));
         if let Err(e) = &done
             && (e.is_internal() || matches!(e, Error::StorageUnavailable(_)))
         {
@@ -356,7 +359,21 @@ impl Changed {
 
     fn add(&mut self, batch: Batch) -> Appended {
         let dataset = &mut self.dataset;
-        if batch.rules_version != dataset.rules_version {
+        // what the batch found to be new may have come meanwhile by another one
+        let is_new =
+            |name: &Arc<str>| dataset.fields.kinds(name).is_none() && !self.new_fields.contains(name);
+        let fresh: Vec<Arc<str>> = batch
+            .new_fields
+            .iter()
+            .filter(|name| !is_system(name) && batch.block.column(name).is_some() && is_new(name))
+            .cloned()
+            .collect();
+        let fields = dataset.fields.len() + self.new_fields.len() + fresh.len();
+        let is_late = batch.time_field.as_ref().is_some_and(|name| !is_new(name));
+        if batch.rules_version != dataset.rules_version
+            || is_late
+            || !fresh.is_empty() && fields > limits::FIELDS
+        {
             return Appended::Stale;
         }
         if let Some(field) = batch.time_field {
@@ -366,7 +383,7 @@ impl Changed {
         let waiting: usize = self.blocks.iter().map(Block::rows).sum();
         let first_seq = dataset.next_seq + waiting as i64;
         self.blocks.push(batch.block);
-        self.new_fields.extend(batch.new_fields);
+        self.new_fields.extend(fresh);
         self.imports.extend(batch.import);
         Appended::Committed { first_seq }
     }
@@ -423,5 +440,37 @@ fn refusal(error: &Error) -> Error {
         Error::StorageUnavailable(detail) => Error::StorageUnavailable(detail.clone()),
         Error::TooLarge(detail) => Error::TooLarge(detail.clone()),
         other => Error::StorageUnavailable(format!("the write failed, nothing of it was kept: {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::open::Durability;
+
+    #[test]
+    fn a_write_that_panics_is_a_failed_write_and_the_writer_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let mut writer = Writer {
+            connection: open::writer(&path, Durability::Full).expect("opens"),
+            published: Arc::default(),
+            queued_bytes: Arc::default(),
+            wal: folder.path().join("a.db-wal"),
+            failed: None,
+        };
+        let panicked = writer.change(|writer| {
+            let transaction = Writer::begin(&mut writer.connection)?;
+            catalog::set_meta(&transaction, "half", b"done")?;
+            if catalog::meta(&transaction, "half")?.is_some() {
+                panic!("as a bug would")
+            }
+            Ok(())
+        });
+        assert!(matches!(panicked, Err(Error::Internal(_))));
+        assert!(matches!(writer.change(|_| Ok(())), Err(Error::StorageUnavailable(_))), "refused at first");
+        std::thread::sleep(TRIAL_EVERY);
+        writer.change(|_| Ok(())).expect("goes on after a trial write");
+        assert_eq!(catalog::meta(&writer.connection, "half").expect("reads"), None, "rolled back");
     }
 }
