@@ -4,6 +4,7 @@
 pub mod api;
 pub mod body;
 pub mod message;
+pub mod nudge;
 pub mod problem;
 pub mod routes;
 pub mod server;

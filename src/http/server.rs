@@ -9,6 +9,7 @@
 //!   smaller evil.
 //! - It hands pipelined requests of one connection to several workers at once, a POST beside what follows it; their
 //!   replies keep the order. A client that needs the one done before the other waits for the reply, as RFC 9112 asks.
+//! - Of many connections that come at once it forgets some until others close: see `nudge`.
 //! - It never gives a connection up on its own: a client that sends nothing holds a thread. Slow clients are the
 //!   matter of the guard in front of it.
 
@@ -26,6 +27,7 @@ use tiny_http::{Header, StatusCode};
 
 use crate::error::{Error, Result};
 use crate::http::message::{HEADERS_KEPT, Method, Request, Response};
+use crate::http::nudge;
 use crate::http::problem::{self, Problem};
 use crate::limits;
 
@@ -83,6 +85,8 @@ impl Server {
                 std::thread::Builder::new().name(format!("http-{number}")).spawn(move || worker.run());
             threads.push(thread.map_err(|e| Error::io("cannot start a thread for requests", e))?);
         }
+        nudge::start(address, Arc::clone(&stopping))
+            .map_err(|e| Error::io("cannot start the thread that looks after connections", e))?;
         Ok(Self { address, listener, sockets, stopping, workers: threads, working, failures })
     }
 

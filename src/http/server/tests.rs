@@ -188,3 +188,20 @@ fn a_stop_waits_no_longer_than_its_deadline() {
     assert!(!server.stop(Duration::from_millis(100)));
     assert!(started.elapsed() < Duration::from_secs(1));
 }
+
+#[test]
+fn connections_that_come_at_once_are_all_served_while_all_stay_open() {
+    let server = start(echo);
+    let mut clients: Vec<TcpStream> =
+        (0..100).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    for client in &mut clients {
+        client.write_all(b"GET /here HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut start = [0; 12];
+        let read = client.read_exact(&mut start);
+        assert!(read.is_ok() && &start == b"HTTP/1.1 200", "connection {number}: {read:?}");
+    }
+    assert!(server.stop(Duration::from_secs(10)));
+}
