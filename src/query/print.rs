@@ -193,11 +193,21 @@ impl Display for Within<'_> {
 }
 
 fn infix(f: &mut Formatter<'_>, a: &Expr, symbol: &str, b: &Expr, left: u8, right: u8) -> fmt::Result {
-    // the parser takes REGEXP NULL for one word
-    if symbol.ends_with("REGEXP") && matches!(b, Expr::Literal(Value::Null)) {
-        return write!(f, "{} {symbol} (NULL)", within(a, left));
+    // the parser takes REGEXP NULL for one word, whatever follows it
+    if symbol.ends_with("REGEXP") && begins_with_null(b) {
+        return write!(f, "{} {symbol} ({b})", within(a, left));
     }
     write!(f, "{} {symbol} {}", within(a, left), within(b, right))
+}
+
+/// Whether the text of an expression begins with NULL.
+fn begins_with_null(expression: &Expr) -> bool {
+    match expression {
+        Expr::Literal(Value::Null) => true,
+        Expr::Binary(_, a, _) | Expr::IsNull(a) | Expr::In(a, _) | Expr::Not(a) => begins_with_null(a),
+        Expr::Like { operand, .. } => begins_with_null(operand),
+        _ => false,
+    }
 }
 
 fn in_list(f: &mut Formatter<'_>, operand: &Expr, not: &str, list: &[Expr]) -> fmt::Result {
@@ -437,6 +447,17 @@ mod tests {
                 [Err(a), Err(b)] => prop_assert_eq!(a.to_string(), b.to_string()),
                 [a, b] => prop_assert!(false, "{:?} and {:?}", a, b),
             }
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_begins_with_null_reads_back() {
+        let null = || Box::new(Expr::Literal(Value::Null));
+        let field = Box::new(Expr::Column("a".into()));
+        for op in [BinaryOp::Add, BinaryOp::Subtract, BinaryOp::Eq, BinaryOp::Concat] {
+            let pattern = Expr::Binary(op, null(), Box::new(Expr::Literal(Value::Int(5))));
+            let made = Expr::Binary(BinaryOp::Regexp, field.clone(), Box::new(pattern));
+            assert_eq!(expression(&made.to_string()).expect("reads"), made, "{made}");
         }
     }
 
