@@ -114,7 +114,8 @@ pub fn reader(path: &Path) -> Result<Connection> {
     }
     let context = || format!("cannot read {}", path.display());
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|e| Error::sqlite(context(), e))?;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|e| in_file(path, Error::sqlite(context(), e)))?;
     connection
         .busy_timeout(BUSY_TIMEOUT)
         .and_then(|()| connection.execute_batch(READER_PRAGMAS))
@@ -166,6 +167,14 @@ fn in_file(path: &Path, error: Error) -> Error {
             if source.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) =>
         {
             Error::Conflict(format!("{} is not a database; name another file with --db", path.display()))
+        }
+        Error::Sqlite { source, .. }
+            if source.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) =>
+        {
+            Error::StorageUnavailable(format!(
+                "cannot open {} ({source}); readers keep a file beside it too, so copy it to a folder that can be written",
+                path.display()
+            ))
         }
         other => other,
     }
