@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::columnar::bitmap::Bitmap;
 use crate::columnar::narrow::Ints;
-use crate::columnar::text::Texts;
+use crate::columnar::text::{Dictionary, Texts};
 use crate::fields::{FieldType, Kinds};
 use crate::value::Value;
 
@@ -176,14 +176,23 @@ impl Column {
 
     /// Bytes in memory, roughly.
     pub fn bytes(&self) -> usize {
+        self.measured(&|dictionary| dictionary.bytes())
+    }
+
+    /// Bytes in memory without dictionaries, which many columns may share.
+    pub fn bytes_without_dictionaries(&self) -> usize {
+        self.measured(&|_| 0)
+    }
+
+    fn measured(&self, of: &dyn Fn(&Dictionary) -> usize) -> usize {
         let data = match &self.data {
             Data::Null => 0,
             Data::Int(ints) | Data::Time(ints) => ints.offsets().bytes(),
             Data::Float { values, whole } => values.len() * 8 + whole.as_ref().map_or(0, |w| w.len() / 8),
             Data::Bool(bits) => bits.len() / 8,
-            Data::Text(texts) | Data::Json(texts) => texts.codes.bytes() + texts.dictionary.bytes(),
-            Data::List { ends, items } => ends.len() * 4 + items.codes.bytes() + items.dictionary.bytes(),
-            Data::Mixed(parts) => parts.iter().map(Column::bytes).sum(),
+            Data::Text(texts) | Data::Json(texts) => texts.codes.bytes() + of(&texts.dictionary),
+            Data::List { ends, items } => ends.len() * 4 + items.codes.bytes() + of(&items.dictionary),
+            Data::Mixed(parts) => parts.iter().map(|part| part.measured(of)).sum(),
         };
         data + self.validity.as_ref().map_or(0, |v| v.len() / 8) + std::mem::size_of::<Self>()
     }

@@ -38,6 +38,7 @@ pub mod concat;
 mod decode;
 mod encode;
 pub mod narrow;
+pub mod segment;
 pub mod text;
 
 use std::sync::Arc;

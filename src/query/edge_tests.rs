@@ -39,6 +39,7 @@ fn snapshot(blocks: &[&[(&str, Vec<Value>)]]) -> Snapshot {
         rules_version: 1,
         fields: Arc::new(fields),
         next_seq,
+        segments: Vec::new(),
         tail,
         created_us: 0,
     };

@@ -80,6 +80,7 @@ fn dataset(blocks: &[Vec<Row>]) -> Arc<Dataset> {
         rules_version: 1,
         fields: Arc::new(fields),
         next_seq,
+        segments: Vec::new(),
         tail,
         created_us: 0,
     })

@@ -31,6 +31,7 @@ pub fn load(connection: &Connection, only: Option<&str>) -> Result<Vec<Dataset>>
                 rules_version: 1,
                 fields: Arc::default(),
                 next_seq: row.get(4)?,
+                segments: Vec::new(),
                 tail: Vec::new(),
                 created_us: row.get(5)?,
             };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::columnar::Block;
 use crate::error::{Error, Result, nearest_or_first};
 use crate::fields::{Declaration, FieldSet};
+use crate::store::segment::Segment;
 
 /// All datasets as of one commit.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +33,8 @@ pub struct Dataset {
     pub fields: Arc<FieldSet>,
     /// The sequence number that the next event gets.
     pub next_seq: i64,
+    /// Sealed events, in order of their first `_seq`.
+    pub segments: Vec<Arc<Segment>>,
     /// Events that are not yet in segments, in order of `_seq`.
     pub tail: Vec<TailBlock>,
     /// When it was made, µs.
@@ -63,17 +66,19 @@ impl Snapshot {
 impl Dataset {
     /// Number of events.
     pub fn rows(&self) -> u64 {
-        self.tail.iter().map(|t| t.block.rows() as u64).sum()
+        let sealed: usize = self.segments.iter().map(|segment| segment.rows()).sum();
+        sealed as u64 + self.tail.iter().map(|t| t.block.rows() as u64).sum::<u64>()
     }
 
     /// Earliest and latest `_time`, µs; `None` without events.
     pub fn time_range(&self) -> Option<(i64, i64)> {
-        let ranges = self.tail.iter().map(|t| t.block.time_range());
+        let sealed = self.segments.iter().map(|segment| segment.times);
+        let ranges = sealed.chain(self.tail.iter().map(|t| t.block.time_range()));
         ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
-    /// Bytes in memory, roughly.
-    pub fn bytes(&self) -> usize {
+    /// Bytes in memory that its tail takes, roughly.
+    pub fn tail_bytes(&self) -> usize {
         self.tail.iter().map(|t| t.block.bytes()).sum()
     }
 }

@@ -350,6 +350,7 @@ impl Changed {
             rules_version: 0,
             fields: Arc::default(),
             next_seq: 1,
+            segments: Vec::new(),
             tail: Vec::new(),
             created_us: time::now(),
         };

@@ -1,0 +1,175 @@
+//! A segment: sealed events, ordered by `_time` and `_seq`, one BLOB a column. What is in memory is its head; columns
+//! are read through the buffer pool, block by block.
+
+use std::sync::Arc;
+
+use crate::columnar::column::Column;
+use crate::columnar::segment::{BLOCK_ROWS, ColumnIndex, HeadColumn, SegmentHead};
+use crate::columnar::{Block, TIME, segment as format};
+use crate::error::{Error, Result};
+use crate::store::part::{Zone, zone_of_span};
+use crate::store::pool::{BufferPool, ColumnKey, MemoryBytes};
+
+/// The column of sequence numbers, as offsets from the segment's first; left out where they rise one by one.
+pub const SEQ: &str = "_seq";
+
+/// Sealed events of one dataset.
+#[derive(Debug)]
+pub struct Segment {
+    /// Its row in the table `segment`; never used twice.
+    pub id: i64,
+    /// `_seq` lies from here,
+    pub first_seq: i64,
+    /// to here, both included; there may be gaps.
+    pub last_seq: i64,
+    /// Earliest and latest `_time`, µs.
+    pub times: (i64, i64),
+    /// Bytes in the file.
+    pub bytes: u64,
+    /// Its columns.
+    pub head: SegmentHead,
+    /// Where they are read.
+    pub pool: Arc<BufferPool>,
+}
+
+/// The bytes of a segment before it has a place in the file.
+#[derive(Debug)]
+pub struct EncodedSegment {
+    /// Its columns.
+    pub head: SegmentHead,
+    /// The bytes of each; `None` where a column is the same as an earlier one.
+    pub columns: Vec<Option<Vec<u8>>>,
+    /// Earliest and latest `_time`, µs.
+    pub times: (i64, i64),
+}
+
+impl EncodedSegment {
+    /// Bytes in the file.
+    pub fn bytes(&self) -> u64 {
+        self.columns.iter().flatten().map(|column| column.len() as u64).sum()
+    }
+}
+
+impl Segment {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.head.rows
+    }
+
+    /// Number of blocks.
+    pub fn blocks(&self) -> usize {
+        self.head.rows.div_ceil(BLOCK_ROWS)
+    }
+
+    /// Whether rows stand in order of `_seq` without gaps.
+    pub fn is_in_order(&self) -> bool {
+        self.head.position(SEQ).is_none()
+    }
+
+    /// The fields that a row may have a value in.
+    pub fn fields(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.head.columns.iter().map(|column| &column.name).filter(|name| &***name != SEQ)
+    }
+
+    /// What is known of a field without reading anything.
+    pub fn zone(&self, name: &str) -> Zone {
+        let Some(at) = self.head.position(name) else { return Zone::Empty };
+        let column = &self.head.columns[at];
+        zone_of_span(column.kinds.single(), column.span, column.has_nulls)
+    }
+
+    /// What is known of a field in one block.
+    ///
+    /// # Errors
+    /// `Corrupt`, and what reading the file may bring.
+    pub fn block_zone(&self, name: &str, block: usize) -> Result<Zone> {
+        let Some((key, column)) = self.find(name)? else { return Ok(Zone::Empty) };
+        let index = self.index(key, column)?;
+        let zone = index.zone(block).copied().unwrap_or_default();
+        let rows = (self.rows() - block * BLOCK_ROWS).min(BLOCK_ROWS);
+        if zone.nulls as usize >= rows {
+            return Ok(Zone::Empty);
+        }
+        Ok(zone_of_span(column.kinds.single(), zone.span, zone.nulls > 0))
+    }
+
+    /// A column of one block; `None`: no row has a value.
+    ///
+    /// # Errors
+    /// `Corrupt`, and what reading the file may bring.
+    pub fn column(&self, name: &str, block: usize) -> Result<Option<Arc<Column>>> {
+        let Some((key, column)) = self.find(name)? else { return Ok(None) };
+        self.pool.block(key, block).map(Some).map_err(|e| self.named(e, &column.name, Some(block)))
+    }
+
+    /// The stored column that a name stands for.
+    fn find(&self, name: &str) -> Result<Option<(ColumnKey, &HeadColumn)>> {
+        let Some(mut at) = self.head.position(name) else { return Ok(None) };
+        if let Some(same) = self.head.columns[at].same_as {
+            at = same as usize;
+        }
+        let column = self.head.columns.get(at).ok_or_else(|| {
+            Error::Corrupt(format!("segment {}: column \"{name}\" refers to none", self.id))
+        })?;
+        Ok(Some((ColumnKey::new(self.id, at), column)))
+    }
+
+    fn index(&self, key: ColumnKey, column: &HeadColumn) -> Result<Arc<ColumnIndex>> {
+        self.pool.index(key).map_err(|e| self.named(e, &column.name, None))
+    }
+
+    /// An error with the place it is about.
+    fn named(&self, error: Error, column: &str, block: Option<usize>) -> Error {
+        match error {
+            Error::Corrupt(what) => {
+                let block = block.map(|at| format!(", block {at}")).unwrap_or_default();
+                Error::Corrupt(format!(
+                    "segment {} (events {} to {}), column \"{column}\"{block}: {what}",
+                    self.id, self.first_seq, self.last_seq
+                ))
+            }
+            other => other,
+        }
+    }
+
+    /// A segment of rows in memory, as tests of queries need it: stored and read as in a file. Rows are as they come;
+    /// `_seq` counts from `first_seq`.
+    ///
+    /// # Errors
+    /// As encoding.
+    pub fn in_memory(id: i64, first_seq: i64, block: &Block) -> Result<Self> {
+        let encoded = encode(block)?;
+        let bytes = encoded.bytes();
+        let EncodedSegment { head, columns, times } = encoded;
+        let pool = Arc::new(BufferPool::new(Box::new(MemoryBytes::new(id, columns)), 64 << 20));
+        let last_seq = first_seq + head.rows as i64 - 1;
+        Ok(Self { id, first_seq, last_seq, times, bytes, head, pool })
+    }
+}
+
+/// Encodes the columns of rows that stand in order.
+///
+/// # Errors
+/// A column beyond the limits of the format.
+pub fn encode(block: &Block) -> Result<EncodedSegment> {
+    use rayon::prelude::*;
+    let columns: Vec<(&Arc<str>, &Arc<Column>)> = block.columns().collect();
+    let same_as = |at: usize| {
+        let (_, column) = columns[at];
+        let is_time = column.kinds().single() == Some(crate::fields::FieldType::Time);
+        is_time.then(|| columns[..at].iter().position(|(_, earlier)| *earlier == column)).flatten()
+    };
+    let encoded: Vec<(HeadColumn, Option<Vec<u8>>)> = (0..columns.len())
+        .into_par_iter()
+        .map(|at| {
+            let (name, column) = columns[at];
+            let same = same_as(at).map(|same| same as u32);
+            let head = HeadColumn::of(Arc::clone(name), column, same);
+            let bytes = if same.is_some() { None } else { Some(format::encode(column)?) };
+            Ok((head, bytes))
+        })
+        .collect::<Result<_>>()?;
+    let (columns, bytes): (Vec<HeadColumn>, Vec<Option<Vec<u8>>>) = encoded.into_iter().unzip();
+    let times = block.column(TIME).map_or((0, 0), |_| block.time_range());
+    Ok(EncodedSegment { head: SegmentHead { rows: block.rows(), columns }, columns: bytes, times })
+}
