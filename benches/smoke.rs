@@ -5,7 +5,8 @@
 
 use std::time::Instant;
 
-use windrow::ingest::accept::{Patience, accept, decode_json};
+use windrow::ingest::accept::{accept, decode_json};
+use windrow::ingest::destination::Patient;
 use windrow::ingest::rules::Rules;
 use windrow::query::page::{PageRequest, page};
 use windrow::query::{parse, run};
@@ -74,7 +75,8 @@ fn main() {
     });
     timed("accept and commit, one client", work, "events", || {
         for body in &bodies {
-            accept(&store, "events", Patience::Wait, |rules| decode_json(body, rules)).expect("accepts");
+            accept(&Patient { store: &store, dataset: "events" }, |rules| decode_json(body, rules))
+                .expect("accepts");
         }
     });
     let snapshot = store.snapshot();

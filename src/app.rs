@@ -15,7 +15,8 @@ use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::http::server::Server;
 use crate::http::{Service, routes};
-use crate::ingest::accept::{Accepted, Patience, accept, decode_json};
+use crate::ingest::accept::{Accepted, accept, decode_json};
+use crate::ingest::destination::Patient;
 use crate::limits;
 use crate::query::answer::Answer;
 use crate::query::page::{self, Page, PageRequest};
@@ -63,7 +64,7 @@ impl Engine {
     /// A dataset name that is none, a body that cannot be read at all, and the store's. Single events that cannot
     /// be read are no error: they are listed as rejected.
     pub fn ingest_json(&self, dataset: &str, bytes: &[u8]) -> Result<Accepted> {
-        accept(&self.store, dataset, Patience::Wait, |rules| decode_json(bytes, rules))
+        accept(&Patient { store: &self.store, dataset }, |rules| decode_json(bytes, rules))
     }
 
     /// Answers one SELECT.
@@ -99,7 +100,7 @@ impl Engine {
 /// What the settings say of the store.
 pub fn store_options(settings: &Settings) -> StoreOptions {
     let durability = if settings.durability == "normal" { Durability::Normal } else { Durability::Full };
-    StoreOptions { durability, readers: settings.readers }
+    StoreOptions { durability, readers: settings.readers, buffer_pool_bytes: settings.memory_mb << 20 }
 }
 
 /// Serves the database until SIGINT or SIGTERM: `listening on http://…` is the first line on stdout. A second signal

@@ -20,6 +20,8 @@ pub struct Settings {
     pub readers: u32,
     /// Threads that answer requests.
     pub workers: usize,
+    /// MiB of decoded columns that are kept in memory.
+    pub memory_mb: usize,
     /// What a commit waits for: `full` or `normal`.
     pub durability: &'static str,
     /// The form of the log: `text` or `json`.
@@ -40,7 +42,7 @@ pub struct Setting {
 }
 
 /// Every setting.
-pub const SETTINGS: [Setting; 7] = [
+pub const SETTINGS: [Setting; 8] = [
     Setting {
         key: "db",
         default: "windrow.db",
@@ -70,6 +72,12 @@ pub const SETTINGS: [Setting; 7] = [
         default: "64",
         doc: "threads that answer requests; each waits while its commit reaches the disk",
         set: |settings, text| whole(text, 1, 4_096).map(|count| settings.workers = count as usize),
+    },
+    Setting {
+        key: "memory_mb",
+        default: "256",
+        doc: "MiB of decoded columns that are kept in memory for the next query",
+        set: |settings, text| whole(text, 1, 1 << 20).map(|count| settings.memory_mb = count as usize),
     },
     Setting {
         key: "durability",
@@ -113,6 +121,7 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 7878)),
             readers: limits::READERS,
             workers: limits::HTTP_WORKERS,
+            memory_mb: limits::BUFFER_POOL_BYTES >> 20,
             durability: "full",
             log: "text",
             log_level: "info",

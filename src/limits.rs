@@ -33,6 +33,16 @@ pub const WRITER_QUEUE_BYTES: usize = 256 << 20;
 pub const TRANSACTION_BYTES: usize = 32 << 20;
 /// Rows of a tail block that is merged no further.
 pub const TAIL_BLOCK_ROWS: usize = 65_536;
+/// Rows of a tail that is sealed: a start reads the log, and has to stay below 300 ms.
+pub const SEAL_ROWS: usize = 250_000;
+/// Bytes in memory of a tail that is sealed.
+pub const SEAL_BYTES: usize = 64 << 20;
+/// Rows of a segment that is merged no further.
+pub const SEGMENT_ROWS: usize = 1 << 20;
+/// Bytes in memory of the rows that an import makes one segment of.
+pub const SEGMENT_BYTES: usize = 128 << 20;
+/// Bytes of decoded columns that are kept in memory.
+pub const BUFFER_POOL_BYTES: usize = 256 << 20;
 /// WAL bytes after which the writer checkpoints.
 pub const WAL_CHECKPOINT_BYTES: u64 = 32 << 20;
 /// Read connections.

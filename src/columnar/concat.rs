@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::columnar::Block;
 use crate::columnar::bitmap::Bitmap;
 use crate::columnar::column::{Column, Data};
-use crate::columnar::narrow::{Ints, Narrow};
+use crate::columnar::narrow::{Ints, Narrow, with_narrow};
 use crate::columnar::text::{Dictionary, Texts};
 use crate::fields::FieldType;
 
@@ -25,13 +25,17 @@ pub fn blocks(blocks: &[&Block]) -> Block {
     Block::new(rows, columns.collect())
 }
 
-/// One piece of the column that is made: `None` has no value in any row.
-struct Input<'a> {
-    column: Option<&'a Column>,
-    rows: usize,
+/// One piece of the column that is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// `None`: no row has a value.
+    pub column: Option<&'a Column>,
+    /// Its rows.
+    pub rows: usize,
 }
 
-fn columns(inputs: &[Input<'_>]) -> Column {
+/// The rows of all pieces in order.
+pub fn columns(inputs: &[Input<'_>]) -> Column {
     let rows = inputs.iter().map(|input| input.rows).sum();
     let kinds = inputs.iter().filter_map(|i| i.column).fold(Default::default(), |all, c| c.kinds().with(all));
     let parts = kinds.iter().map(|kind| {
@@ -112,14 +116,25 @@ fn join_floats(inputs: &[Input<'_>], rows: usize) -> Data {
     Data::Float { values: joined, whole: (whole.count_ones() > 0).then_some(whole) }
 }
 
-/// Merges sorted dictionaries into one and maps every code; a dictionary that all inputs share stays as it is.
-fn join_dictionaries(dictionaries: &[&Arc<Dictionary>]) -> (Arc<Dictionary>, Vec<Vec<u32>>) {
+/// Merges sorted dictionaries into one and tells the new code of every old one. Pieces that share a dictionary share
+/// its map; where there is but one, it stays as it is.
+fn join_dictionaries(dictionaries: &[&Arc<Dictionary>]) -> (Arc<Dictionary>, Vec<Arc<Vec<u32>>>) {
+    let mut known: Vec<(&Arc<Dictionary>, Arc<Vec<u32>>)> = Vec::new();
     let mut entries: Vec<(&str, u32, u32)> = Vec::new();
-    for (input, dictionary) in dictionaries.iter().enumerate() {
-        entries.extend(dictionary.iter().enumerate().map(|(code, text)| (text, input as u32, code as u32)));
+    for dictionary in dictionaries {
+        if !known.iter().any(|(earlier, _)| Arc::ptr_eq(earlier, dictionary)) {
+            let input = known.len() as u32;
+            entries.extend(dictionary.iter().enumerate().map(|(code, text)| (text, input, code as u32)));
+            known.push((dictionary, Arc::default()));
+        }
     }
-    entries.sort_unstable_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
-    let mut maps: Vec<Vec<u32>> = dictionaries.iter().map(|d| vec![0; d.len()]).collect();
+    if let [(only, map)] = known.as_mut_slice() {
+        *map = Arc::new((0..only.len() as u32).collect());
+        return (Arc::clone(only), vec![Arc::clone(map); dictionaries.len()]);
+    }
+    // every dictionary is a sorted run already, which a stable sort merges
+    entries.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
+    let mut maps: Vec<Vec<u32>> = known.iter().map(|(dictionary, _)| vec![0; dictionary.len()]).collect();
     let mut distinct: Vec<&str> = Vec::new();
     for (text, input, code) in entries {
         if distinct.last() != Some(&text) {
@@ -127,6 +142,12 @@ fn join_dictionaries(dictionaries: &[&Arc<Dictionary>]) -> (Arc<Dictionary>, Vec
         }
         maps[input as usize][code as usize] = (distinct.len() - 1) as u32;
     }
+    known.iter_mut().zip(maps).for_each(|((_, slot), map)| *slot = Arc::new(map));
+    let map_of = |dictionary: &Arc<Dictionary>| {
+        let found = known.iter().find(|(earlier, _)| Arc::ptr_eq(earlier, dictionary));
+        found.map_or_else(Arc::default, |(_, map)| Arc::clone(map))
+    };
+    let maps = dictionaries.iter().map(|dictionary| map_of(dictionary)).collect();
     (Arc::new(Dictionary::from_sorted(distinct.into_iter())), maps)
 }
 
@@ -141,19 +162,17 @@ fn join_texts(inputs: &[Input<'_>]) -> Texts {
     let dictionaries: Vec<&Arc<Dictionary>> = texts.iter().flatten().map(|t| &t.dictionary).collect();
     let (dictionary, maps) = join_dictionaries(&dictionaries);
     let mut maps = maps.iter();
-    let mut codes: Vec<u64> = Vec::new();
+    let max = dictionary.len().saturating_sub(1) as u64;
+    let mut codes = Vec::with_capacity(inputs.iter().map(|input| input.rows).sum());
     for (input, texts) in inputs.iter().zip(&texts) {
         match texts.and_then(|t| maps.next().map(|map| (t, map))) {
-            Some((texts, map)) => {
-                codes.extend(
-                    texts.codes.iter().map(|code| map.get(code as usize).map_or(0, |c| u64::from(*c))),
-                );
-            }
+            Some((texts, map)) => with_narrow!(&texts.codes, old => {
+                codes.extend(old.iter().map(|code| map.get(*code as usize).copied().unwrap_or(0)));
+            }),
             None => codes.resize(codes.len() + input.rows, 0),
         }
     }
-    let max = dictionary.len().saturating_sub(1) as u64;
-    Texts { codes: Narrow::collect(max, codes.into_iter()), dictionary }
+    Texts { codes: Narrow::collect(max, codes.into_iter().map(u64::from)), dictionary }
 }
 
 fn join_lists(inputs: &[Input<'_>], rows: usize) -> Data {

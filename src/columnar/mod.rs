@@ -78,6 +78,13 @@ impl Block {
         self.columns.binary_search_by(|(n, _)| (**n).cmp(name)).ok().map(|at| &self.columns[at].1)
     }
 
+    /// Some rows, in that order.
+    pub fn take(&self, rows: &[u32]) -> Self {
+        let columns =
+            self.columns.iter().map(|(name, column)| (Arc::clone(name), Arc::new(column.take(rows))));
+        Self { rows: rows.len(), columns: columns.collect() }
+    }
+
     /// Adds or replaces a column of the same number of rows.
     pub fn set_column(&mut self, name: Arc<str>, column: Arc<Column>) {
         match self.columns.binary_search_by(|(n, _)| n.cmp(&name)) {

@@ -6,15 +6,14 @@ use std::sync::Arc;
 use crate::columnar::column::{Column, Data};
 use crate::error::{Error, ItemError, Result};
 use crate::fields::{check_dataset_name, is_system};
+use crate::ingest::destination::Destination;
 use crate::ingest::json;
 use crate::ingest::rows::{Decoded, Rows};
 use crate::ingest::rules::Rules;
 use crate::ingest::split::{self, Shape};
 use crate::limits;
-use crate::store::Store;
 use crate::store::catalog::ImportMark;
-use crate::store::snapshot::Snapshot;
-use crate::store::writer::{Appended, Batch};
+use crate::store::writer::{Appended, Batch, DecodedUnder};
 use crate::time::{self, TimeName};
 use crate::value::Value;
 
@@ -36,26 +35,12 @@ pub struct Accepted {
     pub time_field: Option<Arc<str>>,
 }
 
-/// How a batch gets into the queue of the writer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
-    /// A full queue is an error that the client is told.
-    Refuse,
-    /// Wait: an import has nobody to refuse.
-    Wait,
-}
-
 /// Decodes and commits a batch: acknowledged when this returns. `decode` may be called several times.
 ///
 /// # Errors
 /// A dataset name that is none, whatever `decode` says of the batch as a whole, and the store's.
-pub fn accept(
-    store: &Store,
-    dataset: &str,
-    patience: Patience,
-    decode: impl Fn(&Rules) -> Result<Decoded>,
-) -> Result<Accepted> {
-    accept_in_turn(store, dataset, patience, None, || Ok(false), decode)
+pub fn accept(destination: &dyn Destination, decode: impl Fn(&Rules) -> Result<Decoded>) -> Result<Accepted> {
+    accept_in_turn(destination, None, || Ok(false), decode)
 }
 
 /// As [`accept`], for batches that are decoded side by side and committed in an order: `turn` is called between the
@@ -65,17 +50,15 @@ pub fn accept(
 /// # Errors
 /// As [`accept`], and those of `turn`.
 pub fn accept_in_turn(
-    store: &Store,
-    dataset: &str,
-    patience: Patience,
+    destination: &dyn Destination,
     import: Option<ImportMark>,
     mut turn: impl FnMut() -> Result<bool>,
     decode: impl Fn(&Rules) -> Result<Decoded>,
 ) -> Result<Accepted> {
-    check_dataset_name(dataset)?;
+    check_dataset_name(&destination.rules().dataset)?;
     for _ in 0..limits::STALE_RETRIES {
-        let (rules, decoded, time_field) = decode_with_time(&store.snapshot(), dataset, &decode)?;
-        if turn()? && brings_news_late(store, &rules, &decoded) {
+        let (rules, decoded, time_field) = decode_with_time(destination.rules(), &decode)?;
+        if turn()? && brings_news_late(&destination.rules(), &rules, &decoded) {
             continue;
         }
         let Decoded { block, names, rejected, rejected_total } = decoded;
@@ -86,42 +69,37 @@ pub fn accept_in_turn(
             return Ok(accepted);
         }
         let new_fields = names.into_iter().filter(|name| rules.known.kinds(name).is_none()).collect();
-        let batch = Batch {
-            dataset: Arc::clone(&rules.dataset),
-            block,
-            rules_version: rules.version,
+        let under = DecodedUnder {
+            version: rules.version,
             time_field: accepted.time_field.clone(),
             new_fields,
             import: import.clone(),
         };
-        let outcome = match patience {
-            Patience::Refuse => store.append(batch)?,
-            Patience::Wait => store.append_patiently(batch)?,
-        };
-        if outcome != Appended::Stale {
+        let batch = Batch { dataset: Arc::clone(&rules.dataset), block, rules: under };
+        if destination.append(batch)? != Appended::Stale {
             return Ok(accepted);
         }
     }
     Err(Error::Busy {
-        detail: format!("the declaration of \"{dataset}\" keeps changing; repeat the request later"),
+        detail: format!(
+            "the declaration of \"{}\" keeps changing; repeat the request later",
+            destination.rules().dataset
+        ),
         retry_after_s: 1,
     })
 }
 
 /// Whether a batch has fields that its rules did not know, while the dataset has learned fields since: whether one
 /// of them is the time field, or one too many, can only be told anew.
-fn brings_news_late(store: &Store, rules: &Rules, decoded: &Decoded) -> bool {
-    let current = Rules::of(&store.snapshot(), &rules.dataset);
+fn brings_news_late(current: &Rules, rules: &Rules, decoded: &Decoded) -> bool {
     let is_news = |name: &Arc<str>| !is_system(name) && rules.known.kinds(name).is_none();
     current.known.len() != rules.known.len() && decoded.names.iter().any(is_news)
 }
 
 fn decode_with_time(
-    snapshot: &Snapshot,
-    dataset: &str,
+    mut rules: Rules,
     decode: &impl Fn(&Rules) -> Result<Decoded>,
 ) -> Result<(Rules, Decoded, Option<Arc<str>>)> {
-    let mut rules = Rules::of(snapshot, dataset);
     let decoded = decode(&rules)?;
     if rules.time_field.is_some() {
         return Ok((rules, decoded, None));

@@ -5,15 +5,16 @@
 //! ```text
 //! file → source (unpack, mark and magic) → format → chunks (whole records, their line)          the reader's thread
 //!      → json | csv_rows (cells) → rows (rules of the dataset) → block                          decoders, side by side
-//!      → turns (order of the file) → accept → store/writer (durable, visible)                   one after the other
+//!      → turns (order of the file) → accept → gather                                            one after the other
+//!      → store/compose (segments) → store/writer (durable, visible)                             a thread beside them
 //! ```
 //!
 //! The first chunk goes alone: it tells the types of CSV columns and the time field, which all others are decoded
-//! under. Then decoders run side by side, and each commits when all chunks before its own are committed, so events
+//! under. Then decoders run side by side, and each hands its rows on when all chunks before its own have gone, so events
 //! have the order of the file and what is committed when an import breaks off is a beginning of the file.
-//! The transaction of a chunk also notes where the next one begins, so an import that was cut off, at whatever point,
-//! goes on there with nothing lost or doubled. Memory is bounded by the chunks under way. A JSON document is no stream: it is loaded whole, its items are
-//! chunked.
+//! The transaction of a segment also notes where the next one begins, so an import that was cut off, at whatever point,
+//! goes on there with nothing lost or doubled. Memory is bounded by the chunks under way and two segments. A JSON
+//! document is no stream: it is loaded whole, its items are chunked.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,12 +23,15 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::error::{Error, ItemError, Result, nearest};
-use crate::fields::{Declaration, FieldType, Kinds, check_dataset_name};
-use crate::ingest::accept::{Patience, accept_in_turn};
+use crate::error::{Error, ItemError, Result};
+use crate::fields::check_dataset_name;
+use crate::ingest::accept::accept_in_turn;
 use crate::ingest::chunks::{Border, Chunks, line_start};
 use crate::ingest::csv_rows::{Table, sniff_delimiter};
+use crate::ingest::declare_time::declare_time;
+use crate::ingest::destination::Destination;
 use crate::ingest::format::{self, FileFormat};
+use crate::ingest::gather::Gather;
 use crate::ingest::resume::{mark_name, resume_place};
 use crate::ingest::rows::{Decoded, Rows};
 use crate::ingest::rules::Rules;
@@ -305,34 +309,52 @@ impl Run<'_> {
             chunk.iter_mut().for_each(|chunk| chunk.skip_to(resume));
             Ok(chunk)
         };
-        std::thread::scope(|scope| {
+        if let Some(field) = &self.options.time {
+            declare_time(self.store, self.dataset, field, |rules| decoder.decode(&first, rules))?;
+        }
+        let sealed = std::thread::scope(|scope| {
+            let (gather, sealing) = Gather::start(self.store, self.dataset, scope);
+            let gather = Arc::new(gather);
             scope.spawn(move || read(&mut next, &sender));
-            let first_done = self.first(&first, decoder, &turns);
+            let first_done = self.first(&first, decoder, &turns, &*gather);
             drop(first);
             if first_done.is_ok() {
-                for _ in 1..decoders {
-                    let chunks = receiver.clone();
-                    let turns = &turns;
-                    scope.spawn(move || self.decode_all(chunks, decoder, turns));
-                }
-                self.decode_all(receiver, decoder, &turns);
+                let others: Vec<_> = (1..decoders)
+                    .map(|_| {
+                        let (chunks, turns, gather) = (receiver.clone(), &turns, Arc::clone(&gather));
+                        scope.spawn(move || self.decode_all(chunks, decoder, turns, &*gather))
+                    })
+                    .collect();
+                self.decode_all(receiver, decoder, &turns, &*gather);
+                // what a decoder panicked of, its turn has noted
+                others.into_iter().for_each(|other| drop(other.join()));
             }
             // no receiver is left, which ends the reader
-            first_done
+            gather.finish();
+            let sealed = sealing.join();
+            first_done.map(|()| sealed)
         })?;
-        Ok(turns.finish())
+        let mut report = turns.finish();
+        let (rows, sealed) =
+            sealed.unwrap_or_else(|_| (0, Err(Error::Internal("making a segment panicked".into()))));
+        if let Err(e) = sealed {
+            report.accepted = rows;
+            report.broken = Some(e);
+        }
+        Ok(report)
     }
 
     /// The first chunk: alone, because it tells what the others are decoded under.
-    fn first(&self, chunk: &Chunk<'_>, decoder: &Decoder, turns: &Turns) -> Result<()> {
-        if let Some(field) = &self.options.time {
-            self.declare_time(field, chunk, decoder)?;
-        }
+    fn first(
+        &self,
+        chunk: &Chunk<'_>,
+        decoder: &Decoder,
+        turns: &Turns,
+        destination: &dyn Destination,
+    ) -> Result<()> {
         let arrived = std::cell::Cell::new(false);
         let accepted = accept_in_turn(
-            self.store,
-            self.dataset,
-            Patience::Wait,
+            destination,
             self.mark_at(chunk.end),
             || Ok(false),
             |rules| {
@@ -341,10 +363,7 @@ impl Run<'_> {
                 Ok(decoded)
             },
         )?;
-        let snapshot = self.store.snapshot();
-        let time_field =
-            snapshot.datasets.get(self.dataset).and_then(|dataset| dataset.time_field.as_deref());
-        let note = match time_field {
+        let note = match destination.rules().time_field {
             Some(field) if !arrived.get() => Some(format!("the time of an event is its field \"{field}\"")),
             _ if arrived.get() && accepted.accepted > 0 => Some(
                 "no time field was found: events have the time of their arrival; name one with --time FIELD"
@@ -358,14 +377,18 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn decode_all(&self, chunks: Receiver<(u64, Next<'_>)>, decoder: &Decoder, turns: &Turns) {
+    fn decode_all(
+        &self,
+        chunks: Receiver<(u64, Next<'_>)>,
+        decoder: &Decoder,
+        turns: &Turns,
+        destination: &dyn Destination,
+    ) {
         for (number, chunk) in chunks {
             let turn = turns.of(number);
             let done = chunk.and_then(|chunk| {
                 let accepted = accept_in_turn(
-                    self.store,
-                    self.dataset,
-                    Patience::Wait,
+                    destination,
                     self.mark_at(chunk.end),
                     || turn.wait().map(|()| true),
                     |rules| Ok(decoder.decode(&chunk, rules)),
@@ -403,6 +426,10 @@ impl Run<'_> {
                 }
             }
         }
+        if let Some(dataset) = self.store.snapshot().datasets.get(self.dataset) {
+            self.store.upkeep().settle(dataset.id)?;
+            self.store.upkeep().give_back()?;
+        }
         report.up_to_date &= report.accepted == 0 && report.rejected_total == 0 && report.broken.is_none();
         if report.up_to_date {
             report.notes.push("nothing was added to it since it was imported".into());
@@ -413,45 +440,6 @@ impl Run<'_> {
     fn count(&self, (accepted, rejected): (u64, u64)) {
         self.progress.rows.fetch_add(accepted, Ordering::Relaxed);
         self.progress.rejected.fetch_add(rejected, Ordering::Relaxed);
-    }
-
-    /// Declares the time field that the user names, once the first rows have shown that they have it.
-    fn declare_time(&self, field: &str, chunk: &Chunk<'_>, decoder: &Decoder) -> Result<()> {
-        let dataset = self.dataset;
-        let mut rules = Rules::of(&self.store.snapshot(), dataset);
-        match &rules.time_field {
-            Some(taken) if **taken == *field => return Ok(()),
-            Some(taken) => {
-                return Err(Error::Conflict(format!(
-                    "the events of \"{dataset}\" take their time from \"{taken}\"; leave --time out, or import into a dataset of another name"
-                )));
-            }
-            None => {}
-        }
-        let times = Kinds::of(FieldType::Time);
-        if let Some(kinds) = rules.known.kinds(field).filter(|kinds| kinds.with(times) != times) {
-            let kinds: Vec<&str> = kinds.iter().map(FieldType::name).collect();
-            return Err(Error::Conflict(format!(
-                "the events of \"{dataset}\" hold \"{field}\" as {} already; import into a dataset of another name to take times from it",
-                kinds.join(" and ")
-            )));
-        }
-        rules.time_field = Some(field.into());
-        let decoded = decoder.decode(chunk, &rules);
-        if !decoded.names.iter().any(|name| **name == *field) {
-            let hint = nearest(
-                field,
-                decoded.names.iter().map(|name| &**name).filter(|name| !name.starts_with('_')),
-            );
-            return Err(Error::invalid(format!("no row has the field \"{field}\" that --time names{hint}")));
-        }
-        if decoded.block.rows() == 0 {
-            let why =
-                decoded.rejected.into_iter().next().map_or(String::new(), |e| format!(": {}", e.message));
-            return Err(Error::invalid(format!("no row can be read with \"{field}\" as its time{why}")));
-        }
-        let declaration = Declaration { time: Some(field.into()), ..rules.declaration };
-        self.store.declare(dataset, declaration)
     }
 }
 

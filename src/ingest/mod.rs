@@ -4,8 +4,11 @@
 pub mod accept;
 pub mod chunks;
 pub mod csv_rows;
+pub mod declare_time;
+pub mod destination;
 pub mod document;
 pub mod format;
+pub mod gather;
 pub mod import;
 pub mod json;
 pub mod resume;

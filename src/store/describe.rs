@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fields::{Declaration, FieldType};
 use crate::store::snapshot::Dataset;
-use crate::store::{open, read};
+use crate::store::{open, read, segments};
 use crate::time;
 
 /// A dataset described.
@@ -81,7 +81,7 @@ impl Description {
             time_field: dataset.time_field.as_ref().map(ToString::to_string),
             fields: seen.chain(declared).collect(),
             rows: dataset.rows(),
-            segments: 0,
+            segments: dataset.segments.iter().filter(|segment| segment.id > 0).count() as u64,
             bytes,
             time_range: dataset.time_range().map(range),
             created: time::format(dataset.created_us),
@@ -99,16 +99,11 @@ pub fn datasets(path: &Path, only: Option<&str>) -> Result<Vec<Description>> {
         snapshot.dataset(name)?;
     }
     let connection = open::reader(path)?;
-    let mut statement = connection
-        .prepare("SELECT coalesce(sum(length(block)), 0) FROM log WHERE dataset_id = ?1")
-        .map_err(|e| Error::sqlite("cannot measure the datasets", e))?;
     let wanted = snapshot.datasets.values().filter(|dataset| only.is_none_or(|name| *dataset.name == *name));
     wanted
         .map(|dataset| {
-            let bytes: i64 = statement
-                .query_row([dataset.id], |row| row.get(0))
-                .map_err(|e| Error::sqlite("cannot measure the datasets", e))?;
-            Ok(Description::of(dataset, bytes.unsigned_abs()))
+            let bytes = segments::stored_bytes(&connection, dataset.id)?;
+            Ok(Description::of(dataset, bytes))
         })
         .collect()
 }

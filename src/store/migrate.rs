@@ -6,7 +6,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::{Error, Result};
 
 /// All migrations in order; the place (from 1) is the version it leads to.
-const MIGRATIONS: &[&str] = &[include_str!("../../schema/migrate/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../schema/migrate/0001_first.sql"),
+    include_str!("../../schema/migrate/0002_segments.sql"),
+];
 
 /// "WNDR": tells a Windrow file from any other SQLite file.
 pub const APPLICATION_ID: i32 = 0x574e_4452;

@@ -2,6 +2,8 @@
 //! [`Store`] is the whole of it for a process that may write; [`read`] is for one that only looks.
 
 pub mod catalog;
+mod change;
+pub mod compose;
 pub mod describe;
 pub mod lock;
 pub mod log;
@@ -10,8 +12,11 @@ pub mod open;
 pub mod part;
 pub mod pool;
 pub mod segment;
+pub mod segments;
 pub mod snapshot;
+pub mod swap;
 pub mod tail;
+pub mod upkeep;
 pub mod writer;
 
 use std::path::{Path, PathBuf};
@@ -28,8 +33,12 @@ use crate::limits;
 use crate::store::catalog::ImportMark;
 use crate::store::lock::Lock;
 use crate::store::open::{Durability, Readers};
+use crate::store::pool::BufferPool;
+use crate::store::segment::Segment;
+use crate::store::segments::{PooledBytes, TransactionBytes};
 use crate::store::snapshot::Snapshot;
-use crate::store::writer::{Appended, Batch, Command, Reply, Writer};
+use crate::store::upkeep::Upkeep;
+use crate::store::writer::{Appended, Batch, Command, Reply, SegmentBatch, Writer};
 
 /// How a store is opened.
 #[derive(Debug, Clone, Copy)]
@@ -38,11 +47,17 @@ pub struct StoreOptions {
     pub durability: Durability,
     /// Read connections.
     pub readers: u32,
+    /// Bytes of decoded columns that are kept in memory.
+    pub buffer_pool_bytes: usize,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { durability: Durability::Full, readers: limits::READERS }
+        Self {
+            durability: Durability::Full,
+            readers: limits::READERS,
+            buffer_pool_bytes: limits::BUFFER_POOL_BYTES,
+        }
     }
 }
 
@@ -54,6 +69,10 @@ pub struct Store {
     commands: Sender<Command>,
     queued_bytes: Arc<AtomicUsize>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    upkeep: Arc<Upkeep>,
+    wake: Sender<()>,
+    upkeep_thread: Mutex<Option<JoinHandle<()>>>,
+    pool: Arc<BufferPool>,
     readers: Readers,
     secret: [u8; 32],
     lock: Lock,
@@ -84,26 +103,43 @@ impl Store {
         let lock = Lock::take(path)?;
         let connection = open::writer(path, options.durability)?;
         let secret = secret(&connection)?;
-        let published = Arc::new(Published::default());
-        published.publish(load(&connection, None)?);
+        bury_left_behind(&connection)?;
         let readers = open::readers(path, options.readers)?;
+        let pool =
+            Arc::new(BufferPool::new(Box::new(PooledBytes(readers.clone())), options.buffer_pool_bytes));
+        let published = Arc::new(Published::default());
+        published.publish(load(&connection, None, &pool)?);
         let (commands, waiting) = bounded(limits::WRITER_QUEUE);
+        let (wake, woken) = bounded(1);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
         let mut wal = path.as_os_str().to_owned();
         wal.push("-wal");
         let writer = Writer {
             connection,
+            pool: Arc::clone(&pool),
+            wake: wake.clone(),
+            dead: Vec::new(),
             published: Arc::clone(&published),
             queued_bytes: Arc::clone(&queued_bytes),
             wal: wal.into(),
             failed: None,
         };
-        let thread = std::thread::Builder::new()
-            .name("writer".into())
-            .spawn(move || writer.run(&waiting))
-            .map_err(|e| Error::io("cannot start the writer's thread", e))?;
-        let writer = Mutex::new(Some(thread));
-        Ok(Self { path: path.to_owned(), published, commands, queued_bytes, writer, readers, secret, lock })
+        let upkeep = Arc::new(Upkeep::new(Arc::clone(&published), commands.clone()));
+        let worker = Arc::clone(&upkeep);
+        Ok(Self {
+            path: path.to_owned(),
+            published,
+            commands,
+            queued_bytes,
+            writer: Mutex::new(Some(thread("writer", move || writer.run(&waiting))?)),
+            upkeep,
+            wake,
+            upkeep_thread: Mutex::new(Some(thread("upkeep", move || worker.run(&woken))?)),
+            pool,
+            readers,
+            secret,
+            lock,
+        })
     }
 
     /// Everything as of the last commit.
@@ -143,6 +179,24 @@ impl Store {
     pub fn append_patiently(&self, batch: Batch) -> Result<Appended> {
         self.queued_bytes.fetch_add(batch.block.bytes(), Ordering::Relaxed);
         self.ask(|reply| Command::Append(batch, reply))
+    }
+
+    /// Commits rows that are encoded as a segment, and returns when they are durable and visible.
+    ///
+    /// # Errors
+    /// `StorageUnavailable` where the file cannot be written.
+    pub fn append_segment(&self, batch: SegmentBatch) -> Result<Appended> {
+        self.ask(|reply| Command::AppendSegment(Box::new(batch), reply))
+    }
+
+    /// Seals, merges and gives space back, at once instead of in the background.
+    pub fn upkeep(&self) -> &Upkeep {
+        &self.upkeep
+    }
+
+    /// Decoded columns in memory.
+    pub fn pool(&self) -> &BufferPool {
+        &self.pool
     }
 
     /// Declares a dataset, made when it is new.
@@ -194,10 +248,17 @@ impl Store {
 
     /// Commits what was accepted, checkpoints and ends the writer. Calling it again does nothing.
     pub fn close(&self) {
-        let _ = self.commands.send(Command::Stop);
-        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the writer's thread panicked");
+        self.upkeep.stop();
+        let _ = self.wake.try_send(());
+        // the upkeep asks the writer, so it ends first
+        for (thread, name) in [(&self.upkeep_thread, "upkeep"), (&self.writer, "writer")] {
+            if name == "writer" {
+                let _ = self.commands.send(Command::Stop);
+            }
+            let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if thread.is_some_and(|thread| thread.join().is_err()) {
+                tracing::error!("the {name}'s thread panicked");
+            }
         }
     }
 
@@ -226,19 +287,13 @@ impl Store {
         })
     }
 
-    /// Bytes that the log of a dataset takes in the file.
+    /// Bytes that the events of a dataset take in the file.
     ///
     /// # Errors
     /// `Busy` where all read connections are in use.
     pub fn stored_bytes(&self, dataset_id: i64) -> Result<u64> {
-        self.reader()?
-            .query_row(
-                "SELECT coalesce(sum(length(block)), 0) FROM log WHERE dataset_id = ?1",
-                [dataset_id],
-                |row| row.get::<_, i64>(0),
-            )
-            .map(|bytes| bytes as u64)
-            .map_err(|e| Error::sqlite("cannot measure the dataset", e))
+        let reader = self.reader()?;
+        segments::stored_bytes(&reader, dataset_id)
     }
 }
 
@@ -253,22 +308,47 @@ impl Drop for Store {
 /// # Errors
 /// There is no such file, it is none of ours, newer, or damaged.
 pub fn read(path: &Path, only: Option<&str>) -> Result<Snapshot> {
-    let mut connection = open::reader(path)?;
-    // one transaction, so that what is read is of one commit
-    let transaction = connection.transaction().map_err(|e| Error::sqlite("cannot begin reading", e))?;
-    load(&transaction, only)
+    let connection = open::reader(path)?;
+    // one transaction to the end of the snapshot, so that all that is read is of one commit
+    connection.execute_batch("BEGIN").map_err(|e| Error::sqlite("cannot begin reading", e))?;
+    let connection = Arc::new(Mutex::new(connection));
+    let bytes = Box::new(TransactionBytes(Arc::clone(&connection)));
+    let pool = Arc::new(BufferPool::new(bytes, limits::BUFFER_POOL_BYTES));
+    let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+    load(&connection, only, &pool)
 }
 
-fn load(connection: &Connection, only: Option<&str>) -> Result<Snapshot> {
+fn load(connection: &Connection, only: Option<&str>, pool: &Arc<BufferPool>) -> Result<Snapshot> {
     let mut snapshot = Snapshot::default();
     for mut dataset in catalog::load(connection, only)? {
-        dataset.tail = tail::merge_all(log::load(connection, dataset.id).map_err(|e| match e {
-            Error::Corrupt(what) => Error::Corrupt(format!("dataset \"{}\": {what}", dataset.name)),
-            other => other,
-        })?);
+        let loaded = log::load(connection, dataset.id)?;
+        dataset.tail = tail::merge_all(loaded.blocks);
+        dataset.segments = segments::load(connection, dataset.id, pool)?;
+        for row in loaded.damaged {
+            tracing::error!("dataset \"{}\", log row {}: {}", dataset.name, row.id, row.damage);
+            dataset.segments.push(Arc::new(Segment::of_damaged_log(row, pool)));
+        }
         snapshot.datasets.insert(Arc::clone(&dataset.name), Arc::new(dataset));
     }
     Ok(snapshot)
+}
+
+/// Removes segments that an earlier process took out and had no time to remove.
+fn bury_left_behind(connection: &Connection) -> Result<()> {
+    for id in segments::dead(connection)? {
+        let transaction =
+            connection.unchecked_transaction().map_err(|e| Error::sqlite("cannot begin a transaction", e))?;
+        segments::bury(&transaction, id)?;
+        transaction.commit().map_err(|e| Error::sqlite("cannot commit", e))?;
+    }
+    Ok(())
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map_err(|e| Error::io(format!("cannot start the thread \"{name}\""), e))
 }
 
 fn secret(connection: &Connection) -> Result<[u8; 32]> {

@@ -141,6 +141,25 @@ impl BufferPool {
         Ok(column)
     }
 
+    /// All blocks of a column, read at once and not kept.
+    ///
+    /// # Errors
+    /// `Corrupt`, naming the block, and those of the source.
+    pub fn read_whole(&self, key: ColumnKey) -> Result<Vec<Column>> {
+        let bytes = self.source.read(key, 0..u64::MAX)?;
+        let index = ColumnIndex::decode(slice(&bytes, &(0..ColumnIndex::bytes(&bytes)? as u64))?)?;
+        let dictionaries = index.decode_dictionaries(slice(&bytes, &index.dictionary_range())?)?;
+        let blocks = index.zones().count();
+        let block = |at: usize| {
+            let range = index.block_range(at).unwrap_or_default();
+            index.decode_block(at, slice(&bytes, &range)?, &dictionaries).map_err(|e| match e {
+                Error::Corrupt(what) => Error::Corrupt(format!("block {at}: {what}")),
+                other => other,
+            })
+        };
+        (0..blocks).map(block).collect()
+    }
+
     /// Lets go of everything of a segment that is no more.
     pub fn forget(&self, segment: i64) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,6 +198,12 @@ impl BufferPool {
             kept.bytes -= oldest.bytes();
         }
     }
+}
+
+fn slice<'a>(bytes: &'a [u8], range: &Range<u64>) -> Result<&'a [u8]> {
+    let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
+    let part = start.ok().zip(end.ok()).and_then(|(start, end)| bytes.get(start..end));
+    part.ok_or_else(|| Error::Corrupt("it ends too early".into()))
 }
 
 /// Columns of one segment in memory, for tests.

@@ -7,6 +7,7 @@ use crate::columnar::column::Column;
 use crate::columnar::segment::{BLOCK_ROWS, ColumnIndex, HeadColumn, SegmentHead};
 use crate::columnar::{Block, TIME, segment as format};
 use crate::error::{Error, Result};
+use crate::store::log::DamagedRow;
 use crate::store::part::{Zone, zone_of_span};
 use crate::store::pool::{BufferPool, ColumnKey, MemoryBytes};
 
@@ -30,6 +31,8 @@ pub struct Segment {
     pub head: SegmentHead,
     /// Where they are read.
     pub pool: Arc<BufferPool>,
+    /// Why nothing of it can be read, where that is so. A damaged row of the log stands here too, with a negative id.
+    pub damage: Option<String>,
 }
 
 /// The bytes of a segment before it has a place in the file.
@@ -71,8 +74,34 @@ impl Segment {
         self.head.columns.iter().map(|column| &column.name).filter(|name| &***name != SEQ)
     }
 
+    /// A row of the log that cannot be read, in the place of its events.
+    pub fn of_damaged_log(row: DamagedRow, pool: &Arc<BufferPool>) -> Self {
+        let mut segment = Self {
+            id: -row.id,
+            first_seq: row.first_seq,
+            last_seq: row.first_seq + row.rows - 1,
+            times: row.times,
+            bytes: 0,
+            head: SegmentHead::default(),
+            pool: Arc::clone(pool),
+            damage: None,
+        };
+        segment.set_damage(usize::try_from(row.rows).unwrap_or(0), row.damage);
+        segment
+    }
+
+    /// Notes that nothing can be read of its rows; what the tables tell of it stays.
+    pub fn set_damage(&mut self, rows: usize, damage: String) {
+        self.head = SegmentHead { rows, columns: Vec::new() };
+        self.damage = Some(damage);
+    }
+
     /// What is known of a field without reading anything.
     pub fn zone(&self, name: &str) -> Zone {
+        if self.damage.is_some() {
+            let (min, max) = self.times;
+            return if name == TIME { Zone::Times { min, max, has_nulls: false } } else { Zone::Unknown };
+        }
         let Some(at) = self.head.position(name) else { return Zone::Empty };
         let column = &self.head.columns[at];
         zone_of_span(column.kinds.single(), column.span, column.has_nulls)
@@ -83,6 +112,9 @@ impl Segment {
     /// # Errors
     /// `Corrupt`, and what reading the file may bring.
     pub fn block_zone(&self, name: &str, block: usize) -> Result<Zone> {
+        if self.damage.is_some() {
+            return Ok(self.zone(name));
+        }
         let Some((key, column)) = self.find(name)? else { return Ok(Zone::Empty) };
         let index = self.index(key, column)?;
         let zone = index.zone(block).copied().unwrap_or_default();
@@ -102,8 +134,20 @@ impl Segment {
         self.pool.block(key, block).map(Some).map_err(|e| self.named(e, &column.name, Some(block)))
     }
 
+    /// All blocks of a column, past the buffer pool: for what reads everything once.
+    ///
+    /// # Errors
+    /// `Corrupt`, and what reading the file may bring.
+    pub fn whole_column(&self, name: &str) -> Result<Option<Vec<Column>>> {
+        let Some((key, column)) = self.find(name)? else { return Ok(None) };
+        self.pool.read_whole(key).map(Some).map_err(|e| self.named(e, &column.name, None))
+    }
+
     /// The stored column that a name stands for.
     fn find(&self, name: &str) -> Result<Option<(ColumnKey, &HeadColumn)>> {
+        if let Some(damage) = &self.damage {
+            return Err(self.named(Error::Corrupt(damage.clone()), name, None));
+        }
         let Some(mut at) = self.head.position(name) else { return Ok(None) };
         if let Some(same) = self.head.columns[at].same_as {
             at = same as usize;
@@ -123,9 +167,13 @@ impl Segment {
         match error {
             Error::Corrupt(what) => {
                 let block = block.map(|at| format!(", block {at}")).unwrap_or_default();
+                let place = match self.id {
+                    id @ 1.. => format!("segment {id}"),
+                    id => format!("log row {}", -id),
+                };
                 Error::Corrupt(format!(
-                    "segment {} (events {} to {}), column \"{column}\"{block}: {what}",
-                    self.id, self.first_seq, self.last_seq
+                    "{place} (events {} to {}), column \"{column}\"{block}: {what}",
+                    self.first_seq, self.last_seq
                 ))
             }
             other => other,
@@ -143,7 +191,7 @@ impl Segment {
         let EncodedSegment { head, columns, times } = encoded;
         let pool = Arc::new(BufferPool::new(Box::new(MemoryBytes::new(id, columns)), 64 << 20));
         let last_seq = first_seq + head.rows as i64 - 1;
-        Ok(Self { id, first_seq, last_seq, times, bytes, head, pool })
+        Ok(Self { id, first_seq, last_seq, times, bytes, head, pool, damage: None })
     }
 }
 

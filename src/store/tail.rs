@@ -45,6 +45,22 @@ pub fn merge_all(tail: Vec<TailBlock>) -> Vec<TailBlock> {
     groups.into_par_iter().map(|group| join(&group)).collect()
 }
 
+/// What is left of a tail from a sequence number on; a block that reaches over it is cut.
+pub fn after(tail: &[TailBlock], seq: i64) -> Vec<TailBlock> {
+    let rest = |block: &TailBlock| {
+        let gone = (seq - block.first_seq).max(0);
+        if gone == 0 {
+            return Some(block.clone());
+        }
+        let rows: Vec<u32> = (gone..block.block.rows() as i64).map(|row| row as u32).collect();
+        (!rows.is_empty()).then(|| TailBlock {
+            first_seq: block.first_seq + gone,
+            block: Arc::new(block.block.take(&rows)),
+        })
+    };
+    tail.iter().filter_map(rest).collect()
+}
+
 /// Where the run of mergeable blocks at the end begins, if it is long enough.
 fn merge_start(tail: &[TailBlock]) -> Option<usize> {
     let class = size_class(tail.last()?.block.rows());

@@ -7,7 +7,7 @@ use crate::columnar::{Block, TIME};
 use crate::error::Error;
 use crate::fields::{Declaration, FieldType};
 use crate::store::snapshot::Dataset;
-use crate::store::writer::{Appended, Batch};
+use crate::store::writer::{Appended, Batch, DecodedUnder};
 use crate::store::{Store, StoreOptions, read};
 use crate::value::Value;
 
@@ -26,10 +26,7 @@ fn batch(dataset: &str, version: u64, numbers: &[i64]) -> Batch {
     Batch {
         dataset: dataset.into(),
         block: block(numbers),
-        rules_version: version,
-        time_field: None,
-        new_fields: vec!["n".into()],
-        import: None,
+        rules: DecodedUnder { version, new_fields: vec!["n".into()], ..DecodedUnder::default() },
     }
 }
 
@@ -38,13 +35,15 @@ fn append(store: &Store, numbers: &[i64]) -> Appended {
     store.append(batch("events", version, numbers)).expect("appends")
 }
 
+/// `_seq` and `n` of every row, in order of `_seq`.
 fn rows(dataset: &Dataset) -> Vec<(i64, Value)> {
-    let of_block = |t: &crate::store::snapshot::TailBlock| {
-        let column = Arc::clone(t.block.column("n").expect("n"));
-        let first = t.first_seq;
-        (0..t.block.rows()).map(move |row| (first + row as i64, column.get(row))).collect::<Vec<_>>()
-    };
-    dataset.tail.iter().flat_map(of_block).collect()
+    let mut rows = Vec::new();
+    for part in dataset.sources().flat_map(|source| source.parts()) {
+        let column = part.column("n").expect("reads").expect("n");
+        rows.extend((0..part.rows()).map(|row| (part.seq(row).expect("reads"), column.get(row))));
+    }
+    rows.sort_by_key(|(seq, _)| *seq);
+    rows
 }
 
 #[test]
@@ -152,8 +151,98 @@ fn a_damaged_log_row_is_named() {
         connection.query_row("SELECT block FROM log", [], |row| row.get(0)).expect("there");
     stored[30] ^= 1;
     connection.execute("UPDATE log SET block = ?1", [stored]).expect("damaged");
-    let told = Store::open(&path, StoreOptions::default()).expect_err("refused").to_string();
-    assert!(told.contains("dataset \"events\"") && told.contains("events 1 to 3"), "{told}");
+    let store = Store::open(&path, StoreOptions::default()).expect("the rest stays readable");
+    let snapshot = store.snapshot();
+    let damaged = snapshot.dataset("events").expect("there").sources().next().expect("stands for its events");
+    let told = damaged.parts()[0].column("n").expect_err("cannot be read").to_string();
+    assert!(told.contains("log row 1") && told.contains("events 1 to 3"), "{told}");
+    append(&store, &[4]);
+    let dataset = store.snapshot().dataset("events").cloned().expect("there");
+    store.upkeep().settle(dataset.id).expect("the rest is sealed");
+    drop(store);
+    let left: i64 = connection.query_row("SELECT count(*) FROM log", [], |row| row.get(0)).expect("counted");
+    assert_eq!(left, 1, "what is damaged is neither sealed nor removed");
+    assert_eq!(read(&path, None).expect("reads").dataset("events").expect("there").rows(), 4);
+}
+
+fn open_pages(path: &std::path::Path) -> (i64, i64, i64) {
+    let connection = rusqlite::Connection::open(path).expect("opens");
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get(0)).expect("told");
+    let columns = connection.query_row("SELECT count(*) FROM segment_column", [], |row| row.get(0));
+    (pragma("page_count"), pragma("freelist_count"), columns.expect("counted"))
+}
+
+#[test]
+fn sealing_and_merging_move_every_row_once_under_the_eyes_of_a_reader() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.db");
+    let store = Store::open(&path, StoreOptions::default()).expect("opens");
+    let mut expected = Vec::new();
+    let mut held = Vec::new();
+    for round in 0..6i64 {
+        // times fall: a segment has to put them in order, and keep the numbers that the events have
+        let numbers: Vec<i64> = (0..40_000).map(|n| (round % 2) * 100_000 - n).collect();
+        expected
+            .extend(numbers.iter().map(|n| (expected.len() as i64 + 1, Value::Int(*n))).collect::<Vec<_>>());
+        append(&store, &numbers);
+        let dataset = store.snapshot().dataset("events").cloned().expect("there");
+        held.push((dataset.rows() as usize, Arc::clone(&dataset)));
+        store.upkeep().seal(dataset.id).expect("seals");
+        let dataset = store.snapshot().dataset("events").cloned().expect("there");
+        assert!(dataset.tail.is_empty());
+        held.push((dataset.rows() as usize, Arc::clone(&dataset)));
+    }
+    let id = held[0].1.id;
+    store.upkeep().settle(id).expect("merges");
+    let dataset = store.snapshot().dataset("events").cloned().expect("there");
+    assert_eq!(dataset.segments.len(), 1, "one segment of all");
+    assert!(rows(&dataset) == expected);
+    for (count, dataset) in &held {
+        assert!(rows(dataset) == expected[..*count], "a snapshot stays what it was");
+    }
+    drop(held);
+    drop(dataset);
+    drop(store);
+    let snapshot = read(&path, None).expect("reads");
+    assert!(rows(snapshot.dataset("events").expect("there")) == expected);
+    drop(snapshot);
+    drop(Store::open(&path, StoreOptions::default()).expect("opens"));
+    assert_eq!(open_pages(&path).2, 3, "`_seq`, `_time` and `n` of one segment");
+}
+
+#[test]
+fn a_dropped_dataset_gives_its_pages_back_once_nobody_reads_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.db");
+    let store = Store::open(&path, StoreOptions::default()).expect("opens");
+    append(&store, &(0..200_000).map(|n| n * 7_919 % 100_003).collect::<Vec<_>>());
+    let held = store.snapshot();
+    store.upkeep().optimize().expect("seals");
+    let sealed = store.snapshot();
+    store.drop_dataset("events").expect("drops");
+    store.upkeep().optimize().expect("runs");
+    assert_eq!(rows(sealed.dataset("events").expect("held")).len(), 200_000, "a query goes on reading it");
+    drop((held, sealed));
+    store.checkpoint().expect("one more round of the writer");
+    store.upkeep().optimize().expect("gives back");
+    drop(store);
+    let (pages, free, columns) = open_pages(&path);
+    assert_eq!((free, columns), (0, 0));
+    assert!(pages < 40, "{pages} pages are left");
+}
+
+#[test]
+fn a_tail_that_is_full_is_sealed_without_being_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&folder.path().join("a.db"), StoreOptions::default()).expect("opens");
+    let numbers: Vec<i64> = (0..crate::limits::SEAL_ROWS as i64).collect();
+    append(&store, &numbers);
+    let begin = std::time::Instant::now();
+    while store.snapshot().dataset("events").expect("there").segments.is_empty() {
+        assert!(begin.elapsed().as_secs() < 60, "it was not sealed");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(store.snapshot().dataset("events").expect("there").rows(), numbers.len() as u64);
 }
 
 #[test]
@@ -209,7 +298,8 @@ fn a_time_field_that_another_batch_has_stored_as_text_meanwhile_is_stale() {
     let store = Store::open(&folder.path().join("a.db"), StoreOptions::default()).expect("opens");
     append(&store, &[1]);
     let version = store.snapshot().datasets["events"].rules_version;
-    let late = Batch { time_field: Some("n".into()), ..batch("events", version, &[2]) };
+    let mut late = batch("events", version, &[2]);
+    late.rules.time_field = Some("n".into());
     assert_eq!(store.append(late).expect("answers"), Appended::Stale);
     assert_eq!(store.snapshot().datasets["events"].time_field, None);
 }

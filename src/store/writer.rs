@@ -13,25 +13,48 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tracing::{error, warn};
 
-use crate::columnar::{Block, concat};
+use crate::columnar::Block;
 use crate::error::{Error, Result};
-use crate::fields::{Declaration, is_system};
+use crate::fields::Declaration;
 use crate::limits;
 use crate::store::catalog::ImportMark;
-use crate::store::snapshot::{Dataset, Snapshot, TailBlock};
-use crate::store::{Published, catalog, log, open, tail};
+use crate::store::change::{self, Changed};
+use crate::store::compose::NewSegment;
+use crate::store::pool::BufferPool;
+use crate::store::segment::Segment;
+use crate::store::snapshot::{Dataset, Snapshot};
+use crate::store::swap::Swap;
+use crate::store::{Published, catalog, open, tail, upkeep};
 use crate::time;
 
-/// Rows for one dataset, decoded under the rules of `rules_version`.
+/// Rows for one dataset.
 #[derive(Debug)]
 pub struct Batch {
     /// The dataset; made when it is new.
     pub dataset: Arc<str>,
     /// The rows, with `_time`.
     pub block: Block,
+    /// What they were decoded under.
+    pub rules: DecodedUnder,
+}
+
+/// Rows for one dataset that are a segment already, numbered from 0.
+#[derive(Debug)]
+pub struct SegmentBatch {
+    /// The dataset; made when it is new.
+    pub dataset: Arc<str>,
+    /// The rows.
+    pub segment: NewSegment,
+    /// What they were decoded under.
+    pub rules: DecodedUnder,
+}
+
+/// The rules that rows were decoded under, and what they bring along.
+#[derive(Debug, Clone, Default)]
+pub struct DecodedUnder {
     /// `Dataset::rules_version` when the rows were decoded; 0 where the dataset did not exist.
-    pub rules_version: u64,
-    /// The time field that the batch found, where the dataset had none.
+    pub version: u64,
+    /// The time field that the rows brought, where the dataset had none.
     pub time_field: Option<Arc<str>>,
     /// Fields that the dataset did not have, in the order they appeared.
     pub new_fields: Vec<Arc<str>>,
@@ -54,6 +77,11 @@ pub enum Appended {
 /// What the writer is asked for.
 pub(super) enum Command {
     Append(Batch, Reply<Appended>),
+    AppendSegment(Box<SegmentBatch>, Reply<Appended>),
+    /// Answered with false where what goes is not there any more.
+    Swap(Box<Swap>, Reply<bool>),
+    /// Gives free pages back to the file system, so many at most; answered with the pages that are still free.
+    Vacuum(u32, Reply<u64>),
     Declare(Arc<str>, Box<Declaration>, Reply<()>),
     Drop(Arc<str>, Reply<()>),
     MarkImport(Arc<str>, ImportMark, Reply<()>),
@@ -66,6 +94,11 @@ pub(super) type Reply<T> = Sender<Result<T>>;
 
 pub(super) struct Writer {
     pub connection: Connection,
+    pub pool: Arc<BufferPool>,
+    /// Wakes the upkeep when there is something to seal or to merge.
+    pub wake: Sender<()>,
+    /// Segments that are out of the current snapshot, until no other snapshot holds them.
+    pub dead: Vec<Arc<Segment>>,
     pub published: Arc<Published>,
     pub queued_bytes: Arc<AtomicUsize>,
     pub wal: PathBuf,
@@ -90,6 +123,7 @@ impl Writer {
                 None => match commands.recv_timeout(IDLE) {
                     Ok(command) => command,
                     Err(RecvTimeoutError::Timeout) => {
+                        self.bury_the_dead();
                         self.checkpoint_if_larger_than(IDLE_WAL_BYTES);
                         continue;
                     }
@@ -110,13 +144,24 @@ impl Writer {
                     let done = self.change(|writer| writer.mark_import(&name, &mark));
                     let _ = reply.send(done);
                 }
+                Command::AppendSegment(batch, reply) => {
+                    let _ = reply.send(self.change(|writer| writer.append_segment(*batch)));
+                }
+                Command::Swap(swap, reply) => {
+                    let _ = reply.send(self.change(|writer| writer.swap(*swap)));
+                }
+                Command::Vacuum(pages, reply) => {
+                    let _ = reply.send(self.change(|writer| writer.vacuum(pages)));
+                }
                 Command::Checkpoint(reply) => {
                     let _ = reply.send(self.checkpoint());
                 }
                 Command::Stop => break,
             }
+            self.bury_the_dead();
             self.checkpoint_if_larger_than(limits::WAL_CHECKPOINT_BYTES);
         }
+        self.bury_the_dead();
         if let Err(e) = self.checkpoint() {
             warn!("the last checkpoint failed, the WAL stays: {e}");
         }
@@ -165,7 +210,7 @@ impl Writer {
 
     /// Runs one change of the file; after a failure, only once a trial write has succeeded. A panic is a failure: the
     /// transaction is rolled back as it unwinds, and nothing was published.
-    fn change<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(super) fn change<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.clear_failure()?;
         let done = catch_unwind(AssertUnwindSafe(|| change(self)))
             .unwrap_or_else(|_| Err(Error::Internal("a write panicked".into())));
@@ -201,13 +246,13 @@ impl Writer {
         }
     }
 
-    fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
+    pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
         connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|e| Error::sqlite("cannot begin a transaction", e))
     }
 
-    fn commit(transaction: Transaction<'_>) -> Result<()> {
+    pub(super) fn commit(transaction: Transaction<'_>) -> Result<()> {
         transaction.commit().map_err(|e| Error::sqlite("cannot commit", e))
     }
 
@@ -226,13 +271,16 @@ impl Writer {
             };
             outcomes.push(entry.add(batch));
         }
-        changed.retain(|_, entry| !entry.blocks.is_empty() || entry.is_new);
+        changed.retain(|_, entry| entry.is_changed());
         for entry in changed.values_mut() {
             entry.write(&transaction)?;
         }
         Self::commit(transaction)?;
         let mut snapshot = Snapshot::clone(&current);
         for (name, entry) in changed {
+            if upkeep::wants_seal(&entry.dataset) {
+                let _ = self.wake.try_send(());
+            }
             snapshot.datasets.insert(name, Arc::new(entry.dataset));
         }
         self.published.publish(snapshot);
@@ -256,7 +304,7 @@ impl Writer {
             dataset.time_field = Some(wanted.as_str().into());
         }
         dataset.declaration = declaration;
-        dataset.rules_version += if changed.is_new { first_version(dataset) } else { 1 };
+        dataset.rules_version += if changed.is_new { change::first_version(dataset) } else { 1 };
         catalog::update(&transaction, dataset)?;
         Self::commit(transaction)?;
         let mut snapshot = Snapshot::clone(&current);
@@ -271,8 +319,10 @@ impl Writer {
         let transaction = Self::begin(&mut self.connection)?;
         catalog::delete(&transaction, id)?;
         Self::commit(transaction)?;
-        snapshot.datasets.remove(name);
+        let dropped = snapshot.datasets.remove(name);
         self.published.publish(snapshot);
+        let segments = dropped.iter().flat_map(|dataset| &dataset.segments).filter(|segment| segment.id > 0);
+        self.dead.extend(segments.cloned());
         Ok(())
     }
 
@@ -321,120 +371,6 @@ impl Writer {
     }
 }
 
-/// A dataset as it becomes in the transaction at hand.
-struct Changed {
-    dataset: Dataset,
-    is_new: bool,
-    blocks: Vec<Block>,
-    new_fields: Vec<Arc<str>>,
-    imports: Vec<ImportMark>,
-}
-
-impl Changed {
-    /// The dataset of a name, made when there is none.
-    fn of(transaction: &Transaction<'_>, current: &Snapshot, name: &Arc<str>) -> Result<Self> {
-        if let Some(dataset) = current.datasets.get(name) {
-            return Ok(Self {
-                dataset: Dataset::clone(dataset),
-                is_new: false,
-                blocks: Vec::new(),
-                new_fields: Vec::new(),
-                imports: Vec::new(),
-            });
-        }
-        let mut dataset = Dataset {
-            id: 0,
-            name: Arc::clone(name),
-            declaration: Declaration::default(),
-            time_field: None,
-            rules_version: 0,
-            fields: Arc::default(),
-            next_seq: 1,
-            segments: Vec::new(),
-            tail: Vec::new(),
-            created_us: time::now(),
-        };
-        catalog::insert(transaction, &mut dataset)?;
-        Ok(Self { dataset, is_new: true, blocks: Vec::new(), new_fields: Vec::new(), imports: Vec::new() })
-    }
-
-    fn add(&mut self, batch: Batch) -> Appended {
-        let dataset = &mut self.dataset;
-        // what the batch found to be new may have come meanwhile by another one
-        let is_new =
-            |name: &Arc<str>| dataset.fields.kinds(name).is_none() && !self.new_fields.contains(name);
-        let fresh: Vec<Arc<str>> = batch
-            .new_fields
-            .iter()
-            .filter(|name| !is_system(name) && batch.block.column(name).is_some() && is_new(name))
-            .cloned()
-            .collect();
-        let fields = dataset.fields.len() + self.new_fields.len() + fresh.len();
-        let is_late = batch.time_field.as_ref().is_some_and(|name| !is_new(name));
-        if batch.rules_version != dataset.rules_version
-            || is_late
-            || !fresh.is_empty() && fields > limits::FIELDS
-        {
-            return Appended::Stale;
-        }
-        if let Some(field) = batch.time_field {
-            dataset.time_field = Some(field);
-            dataset.rules_version += 1;
-        }
-        let waiting: usize = self.blocks.iter().map(Block::rows).sum();
-        let first_seq = dataset.next_seq + waiting as i64;
-        self.blocks.push(batch.block);
-        self.new_fields.extend(fresh);
-        self.imports.extend(batch.import);
-        Appended::Committed { first_seq }
-    }
-
-    fn write(&mut self, transaction: &Transaction<'_>) -> Result<()> {
-        let dataset = &mut self.dataset;
-        if self.is_new {
-            dataset.rules_version += first_version(dataset);
-        }
-        let block = match self.blocks.len() {
-            0 => return catalog::update(transaction, dataset),
-            1 => self.blocks.remove(0),
-            _ => concat::blocks(&self.blocks.iter().collect::<Vec<_>>()),
-        };
-        for name in note_fields(dataset, &self.new_fields, &block) {
-            catalog::put_field(transaction, dataset, &name)?;
-        }
-        for mark in &self.imports {
-            catalog::put_import(transaction, dataset.id, mark)?;
-        }
-        log::append(transaction, dataset.id, dataset.next_seq, &block)?;
-        let first_seq = dataset.next_seq;
-        dataset.next_seq += block.rows() as i64;
-        dataset.tail.push(TailBlock { first_seq, block: Arc::new(block) });
-        catalog::update(transaction, dataset)
-    }
-}
-
-/// The version of a new dataset's rules, unlike that of any earlier dataset of its name: a batch that was decoded
-/// before it was there, or under the rules of one that was dropped meanwhile, is decoded anew.
-fn first_version(dataset: &Dataset) -> u64 {
-    dataset.created_us.unsigned_abs().max(1)
-}
-
-/// Adds what a block tells of the dataset's fields; gives the names whose rows have to be written. New fields come
-/// in the order that the batches named them.
-fn note_fields(dataset: &mut Dataset, new_fields: &[Arc<str>], block: &Block) -> Vec<Arc<str>> {
-    let mut news = Vec::new();
-    let in_block = block.columns().map(|(name, _)| name);
-    for name in new_fields.iter().chain(in_block).filter(|name| !is_system(name)) {
-        let Some(column) = block.column(name) else { continue };
-        let known = dataset.fields.kinds(name);
-        if known.is_none_or(|known| known.with(column.kinds()) != known) {
-            Arc::make_mut(&mut dataset.fields).add(name, column.kinds());
-            news.push(Arc::clone(name));
-        }
-    }
-    news
-}
-
 /// One failure told to every request of the group.
 fn refusal(error: &Error) -> Error {
     match error {
@@ -448,6 +384,7 @@ fn refusal(error: &Error) -> Error {
 mod tests {
     use super::*;
     use crate::store::open::Durability;
+    use crate::store::pool::MemoryBytes;
 
     #[test]
     fn a_write_that_panics_is_a_failed_write_and_the_writer_goes_on() {
@@ -455,6 +392,9 @@ mod tests {
         let path = folder.path().join("a.db");
         let mut writer = Writer {
             connection: open::writer(&path, Durability::Full).expect("opens"),
+            pool: Arc::new(BufferPool::new(Box::new(MemoryBytes::new(0, Vec::new())), 0)),
+            wake: crossbeam_channel::bounded(1).0,
+            dead: Vec::new(),
             published: Arc::default(),
             queued_bytes: Arc::default(),
             wal: folder.path().join("a.db-wal"),

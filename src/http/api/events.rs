@@ -7,7 +7,8 @@ use crate::http::body;
 use crate::http::message::Response;
 use crate::http::problem::Item;
 use crate::http::routes::Call;
-use crate::ingest::accept::{Accepted, Patience, accept, decode_json};
+use crate::ingest::accept::{Accepted, accept, decode_json};
+use crate::ingest::destination::Requests;
 
 /// The reply: what became of the events.
 #[derive(Debug, Serialize)]
@@ -37,8 +38,9 @@ pub fn append(call: &Call<'_>) -> Result<Response> {
             "the body is empty; send an event as a JSON object, several as an array or NDJSON",
         ));
     }
-    let outcome =
-        accept(&call.service.store, call.dataset(), Patience::Refuse, |rules| decode_json(&body, rules))?;
+    let outcome = accept(&Requests { store: &call.service.store, dataset: call.dataset() }, |rules| {
+        decode_json(&body, rules)
+    })?;
     let Accepted { accepted, duplicates, rejected, rejected_total, .. } = outcome;
     if accepted == 0 && duplicates == 0 && rejected_total > 0 {
         let detail = match rejected.first() {

@@ -50,12 +50,17 @@ impl Place {
 
     fn values(&self, field: &str) -> Vec<Value> {
         let snapshot = self.store.snapshot();
-        let tail = &snapshot.dataset("t").expect("there").tail;
-        let of_block = |block: &crate::columnar::Block| match block.column(field) {
-            Some(column) => (0..block.rows()).map(|row| column.get(row)).collect(),
-            None => vec![Value::Null; block.rows()],
-        };
-        tail.iter().flat_map(|t| of_block(&t.block)).collect()
+        let mut values = Vec::new();
+        for part in snapshot.dataset("t").expect("there").sources().flat_map(|source| source.parts()) {
+            let column = part.column(field).expect("reads");
+            for row in 0..part.rows() {
+                let value = column.as_ref().map_or(Value::Null, |column| column.get(row));
+                values.push((part.seq(row).expect("reads"), value));
+            }
+        }
+        // segments are in order of time, the file in order of `_seq`
+        values.sort_by_key(|(seq, _)| *seq);
+        values.into_iter().map(|(_, value)| value).collect()
     }
 
     fn rows(&self) -> u64 {

@@ -1,0 +1,133 @@
+//! What the writer does with whole segments: takes them in, puts them in the place of others or of the beginning of the
+//! log, removes those that no query can see any more, and gives their pages back.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use crate::error::{Error, Result};
+use crate::store::change::{self, Changed};
+use crate::store::compose::NewSegment;
+use crate::store::snapshot::{Dataset, Snapshot};
+use crate::store::writer::{Appended, SegmentBatch, Writer};
+use crate::store::{log, segments, tail};
+
+/// Segments in the place of others, or of the beginning of the log: the same rows, but those that are to go.
+#[derive(Debug)]
+pub struct Swap {
+    /// The dataset; one of the same name made later is another.
+    pub dataset_id: i64,
+    /// The log is covered up to, but without, this sequence number.
+    pub log_before: Option<i64>,
+    /// Segments that go, by their id; that of a damaged row of the log is negative.
+    pub out: Vec<i64>,
+    /// Segments that come.
+    pub new: Vec<NewSegment>,
+    /// Rows that are meant to be gone afterwards.
+    pub rows_gone: u64,
+}
+
+impl Writer {
+    pub(super) fn append_segment(&mut self, batch: SegmentBatch) -> Result<Appended> {
+        let current = self.published.current();
+        let transaction = Self::begin(&mut self.connection)?;
+        let name = Arc::clone(&batch.dataset);
+        let mut changed = Changed::of(&transaction, &current, &name)?;
+        let outcome = changed.add_segment(&transaction, batch, &self.pool)?;
+        if outcome == Appended::Stale {
+            return Ok(outcome);
+        }
+        changed.write(&transaction)?;
+        Self::commit(transaction)?;
+        let mut snapshot = Snapshot::clone(&current);
+        snapshot.datasets.insert(name, Arc::new(changed.dataset));
+        self.published.publish(snapshot);
+        let _ = self.wake.try_send(());
+        Ok(outcome)
+    }
+
+    /// Every row that goes comes again in a new segment or is among those that are meant to go: otherwise nothing is
+    /// changed.
+    pub(super) fn swap(&mut self, swap: Swap) -> Result<bool> {
+        let current = self.published.current();
+        let Some(dataset) = current.datasets.values().find(|dataset| dataset.id == swap.dataset_id) else {
+            return Ok(false);
+        };
+        let mut dataset = Dataset::clone(dataset);
+        let (out, stay): (Vec<_>, Vec<_>) =
+            dataset.segments.into_iter().partition(|segment| swap.out.contains(&segment.id));
+        if out.len() != swap.out.len() {
+            return Ok(false);
+        }
+        dataset.segments = stay;
+        let mut rows_before: u64 = out.iter().map(|segment| segment.rows() as u64).sum();
+        let rows_after: u64 = swap.new.iter().map(|new| new.encoded.head.rows as u64).sum();
+        let transaction = Self::begin(&mut self.connection)?;
+        for segment in &out {
+            match segment.id {
+                id @ 1.. => segments::kill(&transaction, id)?,
+                id => log::remove_row(&transaction, -id)?,
+            }
+        }
+        if let Some(before) = swap.log_before {
+            let damaged: Vec<i64> =
+                dataset.segments.iter().filter(|s| s.id < 0).map(|segment| -segment.id).collect();
+            rows_before += log::remove(&transaction, dataset.id, before, &damaged)?.unsigned_abs();
+            dataset.tail = tail::after(&dataset.tail, before);
+        }
+        for new in swap.new {
+            dataset.segments.push(change::insert(&transaction, dataset.id, new, &self.pool)?);
+        }
+        if rows_before != rows_after + swap.rows_gone {
+            return Err(Error::Internal(format!(
+                "{rows_before} events of \"{}\" would become {rows_after}, with {} to go; nothing was changed",
+                dataset.name, swap.rows_gone
+            )));
+        }
+        Self::commit(transaction)?;
+        dataset.segments.sort_by_key(|segment| (segment.first_seq, segment.id));
+        let mut snapshot = Snapshot::clone(&current);
+        snapshot.datasets.insert(Arc::clone(&dataset.name), Arc::new(dataset));
+        self.published.publish(snapshot);
+        self.dead.extend(out.into_iter().filter(|segment| segment.id > 0));
+        Ok(true)
+    }
+
+    /// Removes the dead segments that no snapshot holds any more. What fails stays dead, and is removed at the next start.
+    pub(super) fn bury_the_dead(&mut self) {
+        // the one count left is that of the list
+        while self.failed.is_none()
+            && let Some(at) = self.dead.iter().position(|segment| Arc::strong_count(segment) == 1)
+        {
+            let id = self.dead.swap_remove(at).id;
+            let buried = self.change(|writer| {
+                let transaction = Self::begin(&mut writer.connection)?;
+                segments::bury(&transaction, id)?;
+                Self::commit(transaction)
+            });
+            self.pool.forget(id);
+            if let Err(e) = buried {
+                warn!("segment {id} is removed later: {e}");
+            }
+        }
+    }
+
+    /// Moves free pages to the end of the file and cuts them off, so many at most.
+    pub(super) fn vacuum(&mut self, pages: u32) -> Result<u64> {
+        let context = |e| Error::sqlite("cannot give free pages back", e);
+        // none at all would mean every one to SQLite
+        if pages > 0 {
+            let transaction = Self::begin(&mut self.connection)?;
+            let mut statement =
+                transaction.prepare(&format!("PRAGMA incremental_vacuum({pages})")).map_err(context)?;
+            let mut steps = statement.query([]).map_err(context)?;
+            while steps.next().map_err(context)?.is_some() {}
+            drop(steps);
+            drop(statement);
+            Self::commit(transaction)?;
+        }
+        let free: i64 =
+            self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0)).map_err(context)?;
+        Ok(free.unsigned_abs())
+    }
+}

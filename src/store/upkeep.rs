@@ -1,0 +1,253 @@
+//! What keeps the store in shape while nobody waits: full tails are sealed, small segments merged, free pages given
+//! back. A thread of its own does it, woken by the writer; imports, erasing and `optimize` ask for it at once. Rows are read
+//! and encoded here, the writer only swaps.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use tracing::{debug, warn};
+
+use crate::error::{Error, Result};
+use crate::limits;
+use crate::store::compose::{Origin, compose};
+use crate::store::segment::Segment;
+use crate::store::snapshot::{Dataset, Snapshot};
+use crate::store::swap::Swap;
+use crate::store::writer::Command;
+use crate::store::{Published, stopped};
+
+/// How often the thread looks around when nothing wakes it.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Which neighbouring segments are merged.
+#[derive(Debug, Clone, Copy)]
+struct Merging {
+    /// So many at least.
+    fan_in: usize,
+    /// The largest may have so many times the rows of all others: what follows a large one in small pieces would have it
+    /// copied again for each.
+    weight: usize,
+}
+
+/// While nobody waits: each row is copied a few times at most on its way.
+const BACKGROUND: Merging = Merging { fan_in: 4, weight: 1 };
+/// After an import.
+const SETTLING: Merging = Merging { fan_in: 2, weight: 8 };
+/// When asked to.
+const WHOLLY: Merging = Merging { fan_in: 2, weight: usize::MAX };
+/// Pages of one step of giving back, between which writes go on.
+const VACUUM_PAGES: u32 = 512;
+/// Free pages that are left for the next segment.
+const FREE_PAGES_LEFT: u64 = 2_048;
+
+/// Does the work, for the thread and for whoever asks.
+#[derive(Debug)]
+pub struct Upkeep {
+    pub(super) published: Arc<Published>,
+    pub(super) commands: Sender<Command>,
+    /// One at a time: two would do the same work twice.
+    work: Mutex<Work>,
+    is_stopping: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Work {
+    /// Segments that could not be read: they are merged with none.
+    unreadable: HashSet<i64>,
+}
+
+/// Whether the tail is large enough to be sealed.
+pub(super) fn wants_seal(dataset: &Dataset) -> bool {
+    let rows: usize = dataset.tail.iter().map(|block| block.block.rows()).sum();
+    rows >= limits::SEAL_ROWS || dataset.tail_bytes() >= limits::SEAL_BYTES
+}
+
+impl Upkeep {
+    pub(super) fn new(published: Arc<Published>, commands: Sender<Command>) -> Self {
+        Self { published, commands, work: Mutex::default(), is_stopping: AtomicBool::new(false) }
+    }
+
+    /// Works until told to stop.
+    pub(super) fn run(&self, wake: &Receiver<()>) {
+        let mut wait = Duration::ZERO;
+        loop {
+            match wake.recv_timeout(wait) {
+                Err(RecvTimeoutError::Disconnected) => return,
+                _ if self.is_stopping.load(Ordering::Relaxed) => return,
+                _ => {}
+            }
+            wait = LOOK_EVERY;
+            if let Err(e) = self.look_around() {
+                warn!("upkeep goes on later: {e}");
+            }
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn look_around(&self) -> Result<()> {
+        let mut work = self.work();
+        for id in self.dataset_ids() {
+            if self.dataset(id).is_some_and(|dataset| wants_seal(&dataset)) {
+                self.seal(id)?;
+            }
+            while self.merge(id, BACKGROUND, &mut work)? {}
+        }
+        // pages that the next segments will need are not worth moving
+        while !self.is_stopping.load(Ordering::Relaxed) && self.vacuum(0)? > FREE_PAGES_LEFT {
+            self.vacuum(VACUUM_PAGES)?;
+        }
+        Ok(())
+    }
+
+    /// Seals the tail of a dataset and merges what can be merged.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn settle(&self, dataset_id: i64) -> Result<()> {
+        self.settle_by(dataset_id, SETTLING)
+    }
+
+    fn settle_by(&self, dataset_id: i64, merging: Merging) -> Result<()> {
+        let mut work = self.work();
+        self.seal(dataset_id)?;
+        while self.merge(dataset_id, merging, &mut work)? {}
+        Ok(())
+    }
+
+    /// Settles every dataset and gives all free pages back.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn optimize(&self) -> Result<()> {
+        self.dataset_ids().into_iter().try_for_each(|id| self.settle_by(id, WHOLLY))?;
+        self.give_back()
+    }
+
+    /// Gives all free pages back and brings everything into the file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn give_back(&self) -> Result<()> {
+        while self.vacuum(VACUUM_PAGES)? > 0 {}
+        self.ask(Command::Checkpoint)
+    }
+
+    /// Makes a segment of the tail of a dataset, if it has one.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn seal(&self, dataset_id: i64) -> Result<()> {
+        let Some(dataset) = self.dataset(dataset_id).filter(|dataset| !dataset.tail.is_empty()) else {
+            return Ok(());
+        };
+        let before = dataset.next_seq;
+        let origins: Vec<Origin> = dataset.tail.iter().cloned().map(Origin::Block).collect();
+        let new = compose(&origins)?.into_iter().collect();
+        let swap = Swap { dataset_id, log_before: Some(before), out: Vec::new(), new, rows_gone: 0 };
+        let done = self.swap(swap)?;
+        debug!("sealed the tail of {:?} before {before}: {done}", dataset.name);
+        Ok(())
+    }
+
+    /// Merges one run of small neighbouring segments; false where there is none.
+    fn merge(&self, dataset_id: i64, merging: Merging, work: &mut Work) -> Result<bool> {
+        let Some(dataset) = self.dataset(dataset_id) else { return Ok(false) };
+        let readable: Vec<&Arc<Segment>> = dataset
+            .segments
+            .iter()
+            .filter(|segment| segment.damage.is_none() && !work.unreadable.contains(&segment.id))
+            .collect();
+        let rows: Vec<usize> = readable.iter().map(|segment| segment.rows()).collect();
+        let Some(run) = mergeable(&rows, merging) else { return Ok(false) };
+        let run = &readable[run];
+        let origins: Vec<Origin> =
+            run.iter().map(|segment| Origin::Segment(Arc::clone(segment), None)).collect();
+        let new = match compose(&origins) {
+            Ok(new) => new.into_iter().collect(),
+            Err(Error::Corrupt(what)) => {
+                warn!("damaged segments are not merged; `windrow check` tells all: {what}");
+                work.unreadable.extend(run.iter().map(|segment| segment.id));
+                return Ok(true);
+            }
+            Err(e) => return Err(e),
+        };
+        let out = run.iter().map(|segment| segment.id).collect();
+        self.swap(Swap { dataset_id, log_before: None, out, new, rows_gone: 0 })?;
+        debug!("merged {} segments of {:?}", run.len(), dataset.name);
+        Ok(true)
+    }
+
+    /// Gives up to so many free pages back; tells how many are left.
+    pub(super) fn vacuum(&self, pages: u32) -> Result<u64> {
+        self.ask(|reply| Command::Vacuum(pages, reply))
+    }
+
+    /// Puts segments in the place of others; false where those are not there any more.
+    pub(super) fn swap(&self, swap: Swap) -> Result<bool> {
+        self.ask(|reply| Command::Swap(Box::new(swap), reply))
+    }
+
+    /// Keeps everybody else from changing segments.
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.published.current()
+    }
+
+    fn dataset_ids(&self) -> Vec<i64> {
+        self.snapshot().datasets.values().map(|dataset| dataset.id).collect()
+    }
+
+    fn dataset(&self, id: i64) -> Option<Arc<Dataset>> {
+        self.snapshot().datasets.values().find(|dataset| dataset.id == id).cloned()
+    }
+
+    fn ask<T>(&self, command: impl FnOnce(crate::store::writer::Reply<T>) -> Command) -> Result<T> {
+        let (reply, answer) = bounded(1);
+        self.commands.send(command(reply)).map_err(|_| stopped())?;
+        answer.recv().unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+/// A run of neighbours worth merging, together no larger than a segment should be.
+fn mergeable(rows: &[usize], merging: Merging) -> Option<Range<usize>> {
+    (0..rows.len()).find_map(|start| {
+        let mut end = start;
+        let mut total = 0;
+        while end < rows.len() && total + rows[end] <= limits::SEGMENT_ROWS {
+            total += rows[end];
+            end += 1;
+        }
+        // the longest first; a shorter one may lack the large segment that spoils it
+        (start + merging.fan_in..=end).rev().map(|end| start..end).find(|run| {
+            let run = &rows[run.clone()];
+            let largest = run.iter().max().copied().unwrap_or(0);
+            largest <= (run.iter().sum::<usize>() - largest).saturating_mul(merging.weight)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_neighbours_are_merged_and_a_large_one_is_left_alone() {
+        assert_eq!(mergeable(&[250_000; 4], BACKGROUND), Some(0..4));
+        assert_eq!(mergeable(&[250_000; 3], BACKGROUND), None);
+        assert_eq!(mergeable(&[900_000, 10, 10, 10], BACKGROUND), None);
+        assert_eq!(mergeable(&[900_000, 10, 10, 10, 10], BACKGROUND), Some(1..5));
+        assert_eq!(mergeable(&[limits::SEGMENT_ROWS; 9], WHOLLY), None);
+        assert_eq!(mergeable(&[500_000, 10], SETTLING), None);
+        assert_eq!(mergeable(&[500_000, 10], WHOLLY), Some(0..2));
+        assert_eq!(mergeable(&[], WHOLLY), None);
+    }
+}
