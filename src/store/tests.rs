@@ -182,8 +182,8 @@ fn sealing_and_merging_move_every_row_once_under_the_eyes_of_a_reader() {
     for round in 0..6i64 {
         // times fall: a segment has to put them in order, and keep the numbers that the events have
         let numbers: Vec<i64> = (0..40_000).map(|n| (round % 2) * 100_000 - n).collect();
-        expected
-            .extend(numbers.iter().map(|n| (expected.len() as i64 + 1, Value::Int(*n))).collect::<Vec<_>>());
+        let next_seq = expected.len() as i64 + 1;
+        expected.extend((next_seq..).zip(numbers.iter().map(|n| Value::Int(*n))));
         append(&store, &numbers);
         let dataset = store.snapshot().dataset("events").cloned().expect("there");
         held.push((dataset.rows() as usize, Arc::clone(&dataset)));
