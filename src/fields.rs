@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::time::parse_duration;
 
 /// The type of a field, in the contract's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -133,6 +134,9 @@ pub struct Declaration {
     /// The field that `_time` is taken from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
+    /// How long events are kept, by their `_time`: `30s 5m 2h 7d 4w`; without it for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<String>,
     /// Undeclared fields and values of another type are rejected.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
@@ -181,10 +185,10 @@ impl Declaration {
                 "a declaration is a JSON object, as in {\"fields\": {\"n\": {\"type\": \"int\"}}}",
             ));
         }
-        let later = ["dedupe", "sort", "retention", "search", "key", "indexes", "relations"];
+        let later = ["dedupe", "sort", "search", "key", "indexes", "relations"];
         if let Some(part) = later.iter().find(|part| value.get(**part).is_some_and(|v| !v.is_null())) {
             return Err(Error::invalid(format!(
-                "this version does not carry out \"{part}\"; leave it out (it has: kind \"events\", fields, id, time, strict)"
+                "this version does not carry out \"{part}\"; leave it out (it has: kind \"events\", fields, id, time, retention, strict)"
             )));
         }
         if value.get("kind").is_some_and(|kind| kind == "records") {
@@ -196,7 +200,19 @@ impl Declaration {
         Ok(declared)
     }
 
+    /// How long events are kept, µs; `None`: for ever.
+    pub fn retention_us(&self) -> Option<i64> {
+        self.retention.as_deref().and_then(parse_duration)
+    }
+
     fn check(&self) -> Result<(), Error> {
+        if let Some(retention) =
+            self.retention.as_ref().filter(|_| self.retention_us().is_none_or(|us| us <= 0))
+        {
+            return Err(Error::invalid(format!(
+                "retention \"{retention}\" is no duration; write a whole number and a unit, as in 30s, 5m, 2h, 7d, 4w"
+            )));
+        }
         // the engine gives these their values itself: a second one in a row would spoil the row's block
         let taken = |name: &String| {
             Error::invalid(format!(

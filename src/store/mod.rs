@@ -11,6 +11,7 @@ pub mod migrate;
 pub mod open;
 pub mod part;
 pub mod pool;
+pub mod rewrite;
 pub mod segment;
 pub mod segments;
 pub mod snapshot;

@@ -39,6 +39,7 @@ const WRITER_PRAGMAS: &str = "
     PRAGMA trusted_schema = OFF;
     PRAGMA cell_size_check = ON;
     PRAGMA temp_store = FILE;
+    PRAGMA secure_delete = FAST;
     PRAGMA fullfsync = ON;
 ";
 

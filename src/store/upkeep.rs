@@ -2,11 +2,11 @@
 //! back. A thread of its own does it, woken by the writer; imports, erasing and `optimize` ask for it at once. Rows are read
 //! and encoded here, the writer only swaps.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use tracing::{debug, warn};
@@ -54,9 +54,11 @@ pub struct Upkeep {
 }
 
 #[derive(Debug, Default)]
-struct Work {
+pub(super) struct Work {
     /// Segments that could not be read: they are merged with none.
     unreadable: HashSet<i64>,
+    /// By dataset: for how long, in µs, events were kept when those too old last went, and when that was.
+    pub(super) expired: HashMap<i64, (i64, Instant)>,
 }
 
 /// Whether the tail is large enough to be sealed.
@@ -96,6 +98,7 @@ impl Upkeep {
             if self.dataset(id).is_some_and(|dataset| wants_seal(&dataset)) {
                 self.seal(id)?;
             }
+            self.expire(id, &mut work)?;
             while self.merge(id, BACKGROUND, &mut work)? {}
         }
         // pages that the next segments will need are not worth moving
@@ -194,7 +197,7 @@ impl Upkeep {
     }
 
     /// Keeps everybody else from changing segments.
-    fn work(&self) -> MutexGuard<'_, Work> {
+    pub(super) fn work(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -206,7 +209,7 @@ impl Upkeep {
         self.snapshot().datasets.values().map(|dataset| dataset.id).collect()
     }
 
-    fn dataset(&self, id: i64) -> Option<Arc<Dataset>> {
+    pub(super) fn dataset(&self, id: i64) -> Option<Arc<Dataset>> {
         self.snapshot().datasets.values().find(|dataset| dataset.id == id).cloned()
     }
 

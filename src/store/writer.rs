@@ -310,6 +310,8 @@ impl Writer {
         let mut snapshot = Snapshot::clone(&current);
         snapshot.datasets.insert(Arc::clone(name), Arc::new(changed.dataset));
         self.published.publish(snapshot);
+        // a shorter retention is carried out at once
+        let _ = self.wake.try_send(());
         Ok(())
     }
 
