@@ -144,6 +144,11 @@ impl Ints {
         &self.offsets
     }
 
+    /// The offsets alone.
+    pub fn into_offsets(self) -> Narrow {
+        self.offsets
+    }
+
     /// The number of a row.
     #[inline]
     pub fn get(&self, row: usize) -> i64 {
