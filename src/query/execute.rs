@@ -1,4 +1,4 @@
-//! Runs a Plan on one dataset of a snapshot: blocks are shared out in runs over the cores, each run fills a state of
+//! Runs a Plan on one dataset of a snapshot: parts are shared out in runs over the cores, each run fills a state of
 //! its own, and the states are merged in the order of the runs, so that the same snapshot always gives the same
 //! answer to the last digit.
 
@@ -10,16 +10,17 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::query::aggregate::State;
 use crate::query::expression::{AggregateCall, Expr};
+use crate::query::filter::Filter;
 use crate::query::functions::Context;
 use crate::query::group::Groups;
 use crate::query::language::Order;
 use crate::query::plan::{Plan, Shape, add_columns};
-use crate::query::prune::may_match;
 use crate::query::scalar;
 use crate::query::sort::{Direction, compare_keys, keep_first};
 use crate::query::vector;
 use crate::query::view::View;
-use crate::store::snapshot::{Dataset, TailBlock};
+use crate::store::part::Part;
+use crate::store::snapshot::Dataset;
 use crate::value::Value;
 
 /// Output rows, and what was looked at for them.
@@ -27,10 +28,10 @@ use crate::value::Value;
 pub struct Output {
     /// Rows in order, each a value an output column.
     pub rows: Vec<Vec<Value>>,
-    /// Rows of the blocks that were not pruned.
+    /// Rows of the parts that were not pruned.
     pub rows_scanned: u64,
-    /// Blocks that were not pruned.
-    pub blocks: u64,
+    /// Segments that they are of; the tail is one.
+    pub segments: u64,
 }
 
 /// An output row with what it is ordered by.
@@ -41,12 +42,10 @@ type Keyed = (Vec<Value>, Vec<Value>);
 /// # Errors
 /// Overflow, and answers beyond the limits.
 pub fn execute(plan: &Plan, dataset: &Dataset) -> Result<Output> {
-    let blocks: Vec<&TailBlock> = dataset
-        .tail
-        .iter()
-        .filter(|block| plan.filter.as_ref().is_none_or(|f| may_match(f, block)))
-        .collect();
-    let scan = Scan { plan, dataset, runs: runs(&blocks) };
+    let filter = Filter::new(plan.filter.as_ref());
+    let parts = filter.parts(dataset)?;
+    let (rows_scanned, segments) = looked_at(&parts);
+    let scan = Scan { plan, dataset, filter, parts };
     let (directions, mut rows) = match &plan.shape {
         Shape::Rows { select, order } => (directions(order), scan.rows(select, order)?),
         Shape::Groups { keys, aggregates, select, having, order } => {
@@ -75,34 +74,41 @@ pub fn execute(plan: &Plan, dataset: &Dataset) -> Result<Output> {
             limits::ANSWER_ROWS
         )));
     }
-    Ok(Output {
-        rows,
-        rows_scanned: blocks.iter().map(|b| b.block.rows() as u64).sum(),
-        blocks: blocks.len() as u64,
-    })
+    Ok(Output { rows, rows_scanned, segments })
+}
+
+/// Rows of the parts, and the segments they are of.
+fn looked_at(parts: &[Part]) -> (u64, u64) {
+    let rows = parts.iter().map(|part| part.rows() as u64).sum();
+    // the tail counts as one; parts of a segment follow each other
+    let segment = |part: &Part| match part {
+        Part::Tail(_) => None,
+        Part::Sealed(segment, _) => Some(segment.id),
+    };
+    (rows, parts.chunk_by(|a, b| segment(a) == segment(b)).count() as u64)
 }
 
 fn directions(order: &[Order]) -> Vec<Direction> {
     order.iter().map(|o| Direction { descending: o.descending, nulls_first: o.nulls_first }).collect()
 }
 
-/// Contiguous runs of blocks with about the same number of rows: a few for each core, always the same for the same
-/// blocks.
-fn runs<'a>(blocks: &[&'a TailBlock]) -> Vec<Vec<&'a TailBlock>> {
-    let rows: usize = blocks.iter().map(|b| b.block.rows()).sum();
+/// Contiguous runs of parts with about the same number of rows: a few for each core, always the same for the same
+/// parts.
+fn runs(parts: &[Part]) -> Vec<&[Part]> {
+    let rows: usize = parts.iter().map(Part::rows).sum();
     let wanted = (rayon::current_num_threads() * 2).max(1);
     let share = rows.div_ceil(wanted).max(1);
-    let mut out: Vec<Vec<&TailBlock>> = Vec::new();
-    let mut filled = share;
-    for block in blocks {
+    let mut out = Vec::new();
+    let (mut begin, mut filled) = (0, 0);
+    for (at, part) in parts.iter().enumerate() {
+        filled += part.rows();
         if filled >= share {
-            out.push(Vec::new());
-            filled = 0;
+            out.push(&parts[begin..=at]);
+            (begin, filled) = (at + 1, 0);
         }
-        filled += block.block.rows();
-        if let Some(run) = out.last_mut() {
-            run.push(block);
-        }
+    }
+    if begin < parts.len() {
+        out.push(&parts[begin..]);
     }
     out
 }
@@ -110,7 +116,8 @@ fn runs<'a>(blocks: &[&'a TailBlock]) -> Vec<Vec<&'a TailBlock>> {
 struct Scan<'a> {
     plan: &'a Plan,
     dataset: &'a Dataset,
-    runs: Vec<Vec<&'a TailBlock>>,
+    filter: Filter<'a>,
+    parts: Vec<Part>,
 }
 
 impl Scan<'_> {
@@ -118,28 +125,26 @@ impl Scan<'_> {
         Context::new(self.plan.tz.clone())
     }
 
-    /// Runs `work` on every run of blocks; results in order.
-    fn each_run<T: Send>(
-        &self,
-        work: impl Fn(&[&TailBlock], &Context) -> Result<T> + Sync,
-    ) -> Result<Vec<T>> {
-        self.runs.par_iter().map(|run| work(run, &self.context())).collect()
+    /// Runs `work` on every run of parts; results in order.
+    fn each_run<T: Send>(&self, work: impl Fn(&[Part], &Context) -> Result<T> + Sync) -> Result<Vec<T>> {
+        runs(&self.parts).into_par_iter().map(|run| work(run, &self.context())).collect()
     }
 
-    /// The rows of a block that count, as a view of the named columns; `None` where there is none.
-    fn select(&self, source: &TailBlock, names: &[Arc<str>], context: &Context) -> Result<Option<View>> {
-        let Some(filter) = &self.plan.filter else {
-            return Ok(Some(View::new(self.dataset, source, names, None)));
-        };
-        let mut filter_names = Vec::new();
-        add_columns(filter, &mut filter_names);
-        let bits = vector::filter(filter, &View::new(self.dataset, source, &filter_names, None), context)?;
-        match bits.count_ones() {
+    /// The first rows of a part that count, as a view of the named columns; `None` where there is none.
+    fn select(
+        &self,
+        part: &Part,
+        names: &[Arc<str>],
+        most: usize,
+        context: &Context,
+    ) -> Result<Option<View>> {
+        let bits = self.filter.rows(self.dataset, part, context)?;
+        match bits.count_ones().min(most) {
             0 => Ok(None),
-            all if all == source.block.rows() => Ok(Some(View::new(self.dataset, source, names, None))),
-            _ => {
-                let rows: Vec<u32> = bits.ones().map(|row| row as u32).collect();
-                Ok(Some(View::new(self.dataset, source, names, Some(&rows))))
+            all if all == part.rows() => View::new(self.dataset, part, names, None).map(Some),
+            some => {
+                let rows: Vec<u32> = bits.ones().take(some).map(|row| row as u32).collect();
+                View::new(self.dataset, part, names, Some(&rows)).map(Some)
             }
         }
     }
@@ -152,8 +157,8 @@ impl Scan<'_> {
         }
         let found = self.each_run(|run, context| {
             let mut found = Found::new(keys.len(), aggregates);
-            for source in run {
-                if let Some(view) = self.select(source, &names, context)? {
+            for part in run {
+                if let Some(view) = self.select(part, &names, usize::MAX, context)? {
                     found.add(keys, aggregates, &view, context)?;
                 }
             }
@@ -176,27 +181,56 @@ impl Scan<'_> {
             Some(limit) if !self.plan.distinct => self.plan.offset.saturating_add(limit),
             _ => usize::MAX,
         };
+        if order.is_empty() && wanted < usize::MAX {
+            return self.first_rows(select, &names, wanted);
+        }
         let found = self.each_run(|run, context| {
             let mut rows: Vec<Keyed> = Vec::new();
-            for source in run {
-                if order.is_empty() && rows.len() >= wanted {
-                    break;
-                }
-                let Some(view) = self.select(source, &names, context)? else { continue };
+            for part in run {
+                let Some(view) = self.select(part, &names, usize::MAX, context)? else { continue };
                 rows.extend(output_rows(select, order, &view, context)?);
                 if !order.is_empty() {
                     keep_first(&mut rows, wanted, |a, b| compare_keys(&a.0, &b.0, &directions));
                 }
-                if !self.plan.distinct && rows.len().min(wanted) > limits::ANSWER_ROWS.saturating_add(self.plan.offset) {
-                    return Err(Error::TooLarge(format!(
-                        "the answer has more than {} rows; narrow it with where or limit, or page through /rows",
-                        limits::ANSWER_ROWS
-                    )));
-                }
+                self.check_count(rows.len().min(wanted))?;
             }
             Ok(rows)
         })?;
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// The first rows of all, without an order: parts are read in growing steps until there are enough.
+    fn first_rows(&self, select: &[Expr], names: &[Arc<str>], wanted: usize) -> Result<Vec<Keyed>> {
+        let (mut rows, mut rest, mut width) = (Vec::new(), self.parts.as_slice(), 1);
+        while rows.len() < wanted && !rest.is_empty() {
+            let (step, later) = rest.split_at(rest.len().min(width));
+            let most = wanted - rows.len();
+            let found: Vec<Vec<Keyed>> = step
+                .par_iter()
+                .map_init(
+                    || self.context(),
+                    |context, part| match self.select(part, names, most, context)? {
+                        Some(view) => output_rows(select, &[], &view, context),
+                        None => Ok(Vec::new()),
+                    },
+                )
+                .collect::<Result<_>>()?;
+            rows.extend(found.into_iter().flatten());
+            self.check_count(rows.len().min(wanted))?;
+            (rest, width) = (later, (width * 2).min(rayon::current_num_threads() * 4));
+        }
+        rows.truncate(wanted);
+        Ok(rows)
+    }
+
+    fn check_count(&self, rows: usize) -> Result<()> {
+        if !self.plan.distinct && rows > limits::ANSWER_ROWS.saturating_add(self.plan.offset) {
+            return Err(Error::TooLarge(format!(
+                "the answer has more than {} rows; narrow it with where or limit, or page through /rows",
+                limits::ANSWER_ROWS
+            )));
+        }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ pub mod cast;
 pub mod cursor;
 pub mod execute;
 pub mod expression;
+pub mod filter;
 pub mod format;
 pub mod functions;
 pub mod group;
@@ -15,6 +16,7 @@ pub mod language;
 pub mod matcher;
 pub mod page;
 pub mod parse;
+pub mod place;
 pub mod plan;
 mod print;
 pub mod prune;
@@ -47,7 +49,7 @@ pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
     let stats = Stats {
         elapsed_ms: begin.elapsed().as_secs_f64() * 1e3,
         rows_scanned: output.rows_scanned,
-        segments: output.blocks,
+        segments: output.segments,
         cache: "miss",
         engine: "vector",
         approximate: false,

@@ -2,6 +2,7 @@
 //! same at any depth and rows added meanwhile move nothing.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -12,11 +13,14 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::query::cursor::Cursor;
 use crate::query::expression::Expr;
+use crate::query::filter::Filter;
 use crate::query::functions::Context;
-use crate::query::prune::may_match;
+use crate::query::place::PageOrder;
 use crate::query::seek::{Found, Seek};
-use crate::query::{parse, plan, vector, view};
-use crate::store::snapshot::{Dataset, Snapshot, TailBlock};
+use crate::query::view::{self, Ids};
+use crate::query::{parse, plan};
+use crate::store::part::Part;
+use crate::store::snapshot::{Dataset, Snapshot};
 use crate::value::Value;
 
 /// What a page is asked with; texts as the client sent them.
@@ -70,8 +74,7 @@ pub fn page(snapshot: &Snapshot, secret: &[u8; 32], request: &PageRequest) -> Re
     let seek = Seek {
         dataset,
         filter: filter.as_ref(),
-        keys: order_keys(order_text.map(String::as_str), dataset)?,
-        backward,
+        order: PageOrder::new(order_keys(order_text.map(String::as_str), dataset)?, backward),
         after: cursor.as_ref().map(|c| (c.keys.as_slice(), c.seq)),
         // one more than the page tells whether there is another page
         wanted: skipped.saturating_add(limit).saturating_add(1),
@@ -84,7 +87,7 @@ pub fn page(snapshot: &Snapshot, secret: &[u8; 32], request: &PageRequest) -> Re
     if backward {
         found.reverse();
     }
-    let place = |at: Option<&Found<'_>>, backward| {
+    let place = |at: Option<&Found>, backward| {
         at.map(|found| {
             let cursor = Cursor {
                 dataset: request.dataset.clone(),
@@ -103,7 +106,7 @@ pub fn page(snapshot: &Snapshot, secret: &[u8; 32], request: &PageRequest) -> Re
     Ok(Page {
         next: place(found.last(), false).filter(|_| has_next),
         prev: place(found.first(), true).filter(|_| has_prev),
-        rows: materialise(dataset, &found, fields.as_deref()),
+        rows: materialise(dataset, &found, fields.as_deref())?,
         total,
     })
 }
@@ -172,64 +175,71 @@ fn order_keys(text: Option<&str>, dataset: &Dataset) -> Result<Vec<(Arc<str>, bo
 }
 
 fn count(dataset: &Dataset, filter: Option<&Expr>) -> Result<u64> {
-    let Some(filter) = filter else { return Ok(dataset.rows()) };
-    let mut names = Vec::new();
-    plan::add_columns(filter, &mut names);
-    let of_block = |source: &TailBlock| {
-        if !may_match(filter, source) {
-            return Ok(0);
-        }
-        let context = Context::new(jiff::tz::TimeZone::UTC);
-        let view = view::View::new(dataset, source, &names, None);
-        vector::filter(filter, &view, &context).map(|bits| bits.count_ones() as u64)
-    };
-    dataset.tail.par_iter().map(of_block).sum()
+    if filter.is_none() {
+        return Ok(dataset.rows());
+    }
+    let filter = Filter::new(filter);
+    filter
+        .parts(dataset)?
+        .par_iter()
+        .map_init(
+            || Context::new(jiff::tz::TimeZone::UTC),
+            |context, part| filter.rows(dataset, part, context).map(|bits| bits.count_ones() as u64),
+        )
+        .sum()
 }
 
-type NamedColumn = (Arc<str>, Arc<Column>);
+type Row = Vec<(Arc<str>, Value)>;
+
+/// What the rows of one part are made of, looked up once.
+struct Columns {
+    ids: Option<Ids>,
+    /// `_seq` and `_id` have no column: they are made for the few rows of a page.
+    named: Vec<(Arc<str>, Option<Arc<Column>>)>,
+}
 
 /// The cells of the rows found: only now is anything read but keys and conditions.
-fn materialise(
-    dataset: &Dataset,
-    found: &[Found<'_>],
-    fields: Option<&[Arc<str>]>,
-) -> Vec<Vec<(Arc<str>, Value)>> {
-    // per block: the columns to read, looked up once
-    let mut columns: HashMap<i64, Vec<NamedColumn>> = HashMap::new();
-    let mut row_of = |found: &Found<'_>| {
-        let source = found.source;
-        let columns = columns.entry(source.first_seq).or_insert_with(|| match fields {
-            Some(names) => names.iter().map(|n| (Arc::clone(n), stored_column(dataset, source, n))).collect(),
-            None => all_columns(dataset, source),
-        });
-        let cell = |name: &Arc<str>, column: &Column| match &**name {
-            "_seq" => Value::Int(found.seq),
-            "_id" => view::id_of(dataset, source, found.row),
-            _ => column.get(found.row),
+fn materialise(dataset: &Dataset, found: &[Found], fields: Option<&[Arc<str>]>) -> Result<Vec<Row>> {
+    let mut known: HashMap<(i64, usize), Columns> = HashMap::new();
+    let mut row_of = |found: &Found| -> Result<Row> {
+        let columns = match known.entry(found.part.key()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Columns::new(dataset, &found.part, fields)?),
         };
-        let cells = columns.iter().map(|(name, column)| (Arc::clone(name), cell(name, column)));
-        cells.filter(|(_, value)| fields.is_some() || !value.is_null()).collect()
+        let cells =
+            columns.named.iter().map(|(name, column)| (Arc::clone(name), columns.cell(found, name, column)));
+        Ok(cells.filter(|(_, value)| fields.is_some() || !value.is_null()).collect())
     };
     found.iter().map(&mut row_of).collect()
 }
 
-/// The engine's own first, then the fields of the block in the dataset's order.
-fn all_columns(dataset: &Dataset, source: &TailBlock) -> Vec<NamedColumn> {
-    let system = [TIME, "_seq", "_id"].map(|name| (Arc::from(name), stored_column(dataset, source, name)));
-    let mut fields: Vec<(usize, &Arc<str>, &Arc<Column>)> = source
-        .block
-        .columns()
-        .filter_map(|(name, column)| dataset.fields.position(name).map(|at| (at, name, column)))
-        .collect();
-    fields.sort_unstable_by_key(|(at, ..)| *at);
-    let fields = fields.into_iter().map(|(_, name, column)| (Arc::clone(name), Arc::clone(column)));
-    system.into_iter().chain(fields).collect()
+impl Columns {
+    fn new(dataset: &Dataset, part: &Part, fields: Option<&[Arc<str>]>) -> Result<Self> {
+        let names = fields.map_or_else(|| all_names(dataset, part), <[Arc<str>]>::to_vec);
+        let column = |name: Arc<str>| match &*name {
+            "_seq" | "_id" => Ok((name, None)),
+            _ => view::column(dataset, part, &name).map(|column| (name, Some(column))),
+        };
+        let has_ids = names.iter().any(|name| &**name == "_id");
+        let ids = has_ids.then(|| Ids::new(dataset, part)).transpose()?;
+        Ok(Self { ids, named: names.into_iter().map(column).collect::<Result<_>>()? })
+    }
+
+    fn cell(&self, found: &Found, name: &str, column: &Option<Arc<Column>>) -> Value {
+        match (column, &self.ids) {
+            (Some(column), _) => column.get(found.row),
+            (None, Some(ids)) if name == "_id" => ids.get(found.row, found.seq),
+            (None, _) => Value::Int(found.seq),
+        }
+    }
 }
 
-/// A column as it is stored; `_seq` and `_id` are made cell by cell for the few rows of a page.
-fn stored_column(dataset: &Dataset, source: &TailBlock, name: &str) -> Arc<Column> {
-    match name {
-        "_seq" | "_id" => Arc::new(Column::null(source.block.rows())),
-        _ => view::column(dataset, source, name),
-    }
+/// The engine's own first, then the fields of the part in the dataset's order.
+fn all_names(dataset: &Dataset, part: &Part) -> Vec<Arc<str>> {
+    let place = |name: &&Arc<str>| dataset.fields.position(name);
+    let mut fields: Vec<(usize, &Arc<str>)> =
+        part.fields().into_iter().filter_map(|name| place(&name).map(|at| (at, name))).collect();
+    fields.sort_unstable_by_key(|(at, _)| *at);
+    let system = [TIME, "_seq", "_id"].into_iter().map(Arc::from);
+    system.chain(fields.into_iter().map(|(_, name)| Arc::clone(name))).collect()
 }

@@ -1,7 +1,8 @@
-//! Finds the next few rows after a place in an order: blocks whose keys cannot come in are left out by their zone
-//! maps, and of the others only the rows that can come in get their keys read.
+//! Finds the next few rows after a place in an order. Segments, then their blocks, come in order of the best row that
+//! each could have, until no other can come in; of those that are read only the rows that can come in get their keys.
 
 use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -12,13 +13,14 @@ use crate::columnar::column::{Column, Data};
 use crate::error::Result;
 use crate::fields::FieldType;
 use crate::query::expression::{BinaryOp, Expr};
+use crate::query::filter::Filter;
 use crate::query::functions::Context;
-use crate::query::plan::add_columns;
-use crate::query::prune::may_match;
-use crate::query::sort::{Direction, compare_keys, keep_first};
-use crate::query::vector;
-use crate::query::view::{self, View};
-use crate::store::snapshot::{Dataset, TailBlock};
+use crate::query::place::{Bound, PageOrder};
+use crate::query::prune::{Verdict, is_never_null};
+use crate::query::sort::keep_first;
+use crate::query::view;
+use crate::store::part::{Part, RowSeqs, Source};
+use crate::store::snapshot::Dataset;
 use crate::value::Value;
 
 /// What is looked for.
@@ -28,11 +30,8 @@ pub struct Seek<'a> {
     pub dataset: &'a Dataset,
     /// Rows that count.
     pub filter: Option<&'a Expr>,
-    /// Columns that the order compares, and whether each is descending. Rows that are equal in all of them come in
-    /// order of `_seq`, descending where the last key is.
-    pub keys: Vec<(Arc<str>, bool)>,
-    /// The whole order turned round.
-    pub backward: bool,
+    /// Which rows come first.
+    pub order: PageOrder,
     /// Only rows behind this place: keys and `_seq`.
     pub after: Option<(&'a [Value], i64)>,
     /// Rows at most.
@@ -41,67 +40,127 @@ pub struct Seek<'a> {
 
 /// A row that was found.
 #[derive(Debug, Clone)]
-pub struct Found<'a> {
+pub struct Found {
     /// What it is ordered by.
     pub keys: Vec<Value>,
     /// Its `_seq`, which decides between equal keys.
     pub seq: i64,
-    /// Its block.
-    pub source: &'a TailBlock,
+    /// Where it is.
+    pub part: Part,
     /// Its row there.
     pub row: usize,
+}
+
+/// A segment or a part that is not read yet.
+struct Open<'s> {
+    order: &'s PageOrder,
+    bound: Bound,
+    what: Unread,
+}
+
+enum Unread {
+    Segment(Source),
+    Part(Part),
 }
 
 impl<'a> Seek<'a> {
     /// The first rows in order.
     ///
     /// # Errors
-    /// As the filter.
-    pub fn run(&self) -> Result<Vec<Found<'a>>> {
+    /// As the filter, and columns that are damaged or cannot be read.
+    pub fn run(&self) -> Result<Vec<Found>> {
         let condition = self.condition();
-        let mut blocks: Vec<(&TailBlock, Option<Value>)> = self
-            .dataset
-            .tail
-            .iter()
-            .filter(|source| condition.as_ref().is_none_or(|c| may_match(c, source)))
-            .map(|source| (source, self.best_key(source)))
-            .collect();
-        // blocks that can hold the first rows come first; those that cannot tell have to be read anyway
-        blocks.sort_by(|a, b| match (&a.1, &b.1) {
-            (Some(a), Some(b)) => self.compare_first(a, b),
-            (a, b) => a.is_some().cmp(&b.is_some()),
-        });
-        let mut found: Vec<Found<'a>> = Vec::new();
-        for wave in blocks.chunks(rayon::current_num_threads().max(1)) {
-            let is_full = found.len() >= self.wanted;
-            let worst = found.last().and_then(|f| f.keys.first()).filter(|_| is_full);
-            let useful = wave.iter().filter(|(_, best)| match (best, worst) {
-                (Some(best), Some(worst)) => self.compare_first(best, worst).is_le(),
-                _ => true,
+        let filter = Filter::new(condition.as_ref());
+        let context = Context::new(TimeZone::UTC);
+        let mut open = self.sources(&filter)?;
+        let mut found: Vec<Found> = Vec::new();
+        let widest = rayon::current_num_threads().max(1);
+        // one by one as long as that may do: with rows in order of time a page lies in one or two blocks
+        let widths = [1, 1].into_iter().chain((1..).map(|step| widest.min(1 << step.min(16))));
+        for width in widths {
+            let wave = self.next_wave(&mut open, &filter, &found, width)?;
+            match wave.as_slice() {
+                [] => break,
+                [one] => found.extend(self.in_part(one, &filter, &context)?),
+                many => {
+                    let rows: Vec<Vec<Found>> = many
+                        .par_iter()
+                        .map(|part| self.in_part(part, &filter, &context))
+                        .collect::<Result<_>>()?;
+                    found.extend(rows.into_iter().flatten());
+                }
+            }
+            keep_first(&mut found, self.wanted, |a, b| {
+                self.order.compare((&a.keys, a.seq), (&b.keys, b.seq))
             });
-            let useful: Vec<&TailBlock> = useful.map(|(source, _)| *source).collect();
-            let rows: Vec<Vec<Found<'a>>> = useful
-                .into_par_iter()
-                .map(|source| self.in_block(source, condition.as_ref()))
-                .collect::<Result<_>>()?;
-            found.extend(rows.into_iter().flatten());
-            keep_first(&mut found, self.wanted, |a, b| self.compare((&a.keys, a.seq), (&b.keys, b.seq)));
         }
         Ok(found)
+    }
+
+    /// All segments and blocks of the tail that may hold rows; of segments no block is looked at yet.
+    fn sources(&self, filter: &Filter<'_>) -> Result<BinaryHeap<Open<'_>>> {
+        let mut open = Vec::new();
+        for source in self.dataset.sources() {
+            if filter.verdict(&source)? == Verdict::Never {
+                continue;
+            }
+            let bound = self.order.bound(&source, self.after)?;
+            let what = match source {
+                Source::Tail(block) => Unread::Part(Part::Tail(block)),
+                segment @ Source::Segment(_) => Unread::Segment(segment),
+            };
+            open.push(Open { order: &self.order, bound, what });
+        }
+        Ok(BinaryHeap::from(open))
+    }
+
+    /// The parts to read next; none where no other can come in.
+    fn next_wave<'s>(
+        &'s self,
+        open: &mut BinaryHeap<Open<'s>>,
+        filter: &Filter<'_>,
+        found: &[Found],
+        width: usize,
+    ) -> Result<Vec<Part>> {
+        let worst = found.last().filter(|_| found.len() >= self.wanted);
+        let mut wave = Vec::new();
+        while wave.len() < width
+            && let Some(next) = open.pop()
+        {
+            // all that is left comes behind this one
+            if worst.is_some_and(|f| !self.order.may_precede(&next.bound, (&f.keys, f.seq))) {
+                open.clear();
+                break;
+            }
+            let source = match next.what {
+                Unread::Part(part) => {
+                    wave.push(part);
+                    continue;
+                }
+                Unread::Segment(source) => source,
+            };
+            for part in source.parts() {
+                if filter.verdict(&part)? != Verdict::Never {
+                    let bound = self.order.bound(&part, self.after)?;
+                    open.push(Open { order: &self.order, bound, what: Unread::Part(part) });
+                }
+            }
+        }
+        Ok(wave)
     }
 
     /// Filter and place as one condition, as far as the first key of the place allows it.
     fn condition(&self) -> Option<Expr> {
         let place = self.after.and_then(|(keys, _)| {
-            let ((name, descending), value) = (self.keys.first()?, keys.first()?);
+            let ((name, _), value) = (self.order.keys.first()?, keys.first()?);
             if value.is_null() || self.compares_otherwise(name) {
                 return None;
             }
-            let op = if descending ^ self.backward { BinaryOp::LtEq } else { BinaryOp::GtEq };
+            let op = if self.order.is_descending(0) { BinaryOp::LtEq } else { BinaryOp::GtEq };
             let column = || Box::new(Expr::Column(name.to_string()));
             let beyond = Expr::Binary(op, column(), Box::new(Expr::Literal(value.clone())));
             // nulls stand last, so going forward they are beyond every value
-            Some(match self.backward || is_never_null(name) {
+            Some(match self.order.backward || is_never_null(name) {
                 true => beyond,
                 false => Expr::Binary(BinaryOp::Or, Box::new(beyond), Box::new(Expr::IsNull(column()))),
             })
@@ -121,44 +180,37 @@ impl<'a> Seek<'a> {
         kinds.has(FieldType::Time) && kinds.has(FieldType::String)
     }
 
-    fn in_block(&self, source: &'a TailBlock, condition: Option<&Expr>) -> Result<Vec<Found<'a>>> {
-        let mut names = Vec::new();
-        condition.iter().for_each(|c| add_columns(c, &mut names));
-        let bits = match condition {
-            None => Bitmap::filled(source.block.rows(), true),
-            Some(condition) => {
-                let view = View::new(self.dataset, source, &names, None);
-                vector::filter(condition, &view, &Context::new(TimeZone::UTC))?
-            }
+    /// The first rows of a part.
+    fn in_part(&self, part: &Part, filter: &Filter<'_>, context: &Context) -> Result<Vec<Found>> {
+        let bits = filter.rows(self.dataset, part, context)?;
+        if bits.count_ones() == 0 {
+            return Ok(Vec::new());
+        }
+        let keys = self.order.keys.iter().map(|(name, _)| view::column(self.dataset, part, name));
+        let columns: Vec<Arc<Column>> = keys.collect::<Result<_>>()?;
+        let seqs = part.row_seqs()?;
+        let places = self.candidates(&bits, &columns, &seqs).into_iter().map(|row| {
+            let keys: Vec<Value> = columns.iter().map(|column| column.get(row)).collect();
+            (keys, seqs.get(row), row)
+        });
+        let is_behind = |keys: &[Value], seq| {
+            self.after.is_none_or(|after| self.order.compare((keys, seq), after).is_gt())
         };
-        let columns: Vec<Arc<Column>> =
-            self.keys.iter().map(|(name, _)| view::column(self.dataset, source, name)).collect();
-        let rows = self.candidates(&bits, &columns, source.first_seq);
-        let mut found: Vec<Found<'a>> = rows
-            .into_iter()
-            .map(|row| Found {
-                keys: columns.iter().map(|column| column.get(row)).collect(),
-                seq: source.first_seq + row as i64,
-                source,
-                row,
-            })
-            .filter(|f| {
-                self.after.is_none_or(|(keys, seq)| self.compare((&f.keys, f.seq), (keys, seq)).is_gt())
-            })
-            .collect();
-        keep_first(&mut found, self.wanted, |a, b| self.compare((&a.keys, a.seq), (&b.keys, b.seq)));
-        Ok(found)
+        let mut places: Vec<(Vec<Value>, i64, usize)> =
+            places.filter(|(keys, seq, _)| is_behind(keys, *seq)).collect();
+        keep_first(&mut places, self.wanted, |a, b| self.order.compare((&a.0, a.1), (&b.0, b.1)));
+        Ok(places.into_iter().map(|(keys, seq, row)| Found { keys, seq, part: part.clone(), row }).collect())
     }
 
-    /// The rows among which the wanted ones are. With one key of whole numbers these are picked without making a
-    /// single value: that is the order by time, which nearly every page has.
-    fn candidates(&self, bits: &Bitmap, columns: &[Arc<Column>], first_seq: i64) -> Vec<usize> {
+    /// The rows among which the wanted ones are. With one key of whole numbers these are picked without
+    /// making a single value: that is the order by time, which nearly every page has.
+    fn candidates(&self, bits: &Bitmap, columns: &[Arc<Column>], seqs: &RowSeqs) -> Vec<usize> {
         let all = || bits.ones().collect();
         let [column] = columns else { return all() };
         let (Data::Int(ints) | Data::Time(ints), None) = (&column.data, &column.validity) else {
             return all();
         };
-        let descending = self.keys.first().is_some_and(|(_, d)| *d) ^ self.backward;
+        let descending = self.order.is_descending(0);
         let place = |number: i64, seq: i64| {
             let place = (i128::from(number) << 64) | i128::from(seq);
             if descending { -place } else { place }
@@ -171,7 +223,7 @@ impl<'a> Seek<'a> {
         };
         let mut places: Vec<(i128, u32)> = bits
             .ones()
-            .map(|row| (place(ints.get(row), first_seq + row as i64), row as u32))
+            .map(|row| (place(ints.get(row), seqs.get(row)), row as u32))
             .filter(|(place, _)| after.is_none_or(|after| *place > after))
             .collect();
         if places.len() > self.wanted {
@@ -180,49 +232,25 @@ impl<'a> Seek<'a> {
         }
         places.into_iter().map(|(_, row)| row as usize).collect()
     }
+}
 
-    /// The first key that a row of the block could have at best; `None` where the zone map does not tell.
-    fn best_key(&self, source: &TailBlock) -> Option<Value> {
-        let (name, descending) = self.keys.first()?;
-        let from_end = descending ^ self.backward;
-        match &**name {
-            "_seq" => {
-                let last = source.first_seq + source.block.rows() as i64 - 1;
-                Some(Value::Int(if from_end { last } else { source.first_seq }))
-            }
-            _ => {
-                let column = source.block.column(name).filter(|c| c.validity.is_none())?;
-                match &column.data {
-                    Data::Int(ints) => Some(Value::Int(if from_end { ints.max() } else { ints.min() })),
-                    Data::Time(ints) => Some(Value::Time(if from_end { ints.max() } else { ints.min() })),
-                    _ => None,
-                }
-            }
-        }
-    }
-
-    fn compare_first(&self, a: &Value, b: &Value) -> Ordering {
-        self.compare_values(std::slice::from_ref(a), std::slice::from_ref(b))
-    }
-
-    fn compare_values(&self, a: &[Value], b: &[Value]) -> Ordering {
-        let directions: Vec<Direction> = self
-            .keys
-            .iter()
-            .map(|(_, descending)| Direction { descending: *descending, nulls_first: false })
-            .collect();
-        let ordering = compare_keys(a, b, &directions);
-        if self.backward { ordering.reverse() } else { ordering }
-    }
-
-    fn compare(&self, a: (&[Value], i64), b: (&[Value], i64)) -> Ordering {
-        self.compare_values(a.0, b.0).then_with(|| {
-            let descending = self.keys.last().is_some_and(|(_, d)| *d) ^ self.backward;
-            if descending { b.1.cmp(&a.1) } else { a.1.cmp(&b.1) }
-        })
+impl PartialEq for Open<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
     }
 }
 
-fn is_never_null(name: &str) -> bool {
-    matches!(name, "_time" | "_seq" | "_id")
+impl Eq for Open<'_> {}
+
+impl PartialOrd for Open<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Open<'_> {
+    /// The one to read first is the greatest, as a heap gives it out.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order.compare_bounds(&other.bound, &self.bound)
+    }
 }

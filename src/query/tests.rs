@@ -15,6 +15,7 @@ use crate::query::functions::Context;
 use crate::query::page::{PageRequest, page};
 use crate::query::view::View;
 use crate::query::{parse, plan, run, scalar, vector};
+use crate::store::part::Part;
 use crate::store::snapshot::{Dataset, Snapshot, TailBlock};
 use crate::value::Value;
 
@@ -172,7 +173,7 @@ proptest! {
             plan::add_columns(expression, &mut names);
             let rows = numbered(&blocks);
             for source in &data.tail {
-                let view = View::new(&data, source, &names, None);
+                let view = View::new(&data, &Part::Tail(source.clone()), &names, None).expect("columns");
                 let got = vector::evaluate(expression, &view, &context);
                 let expected: Result<Vec<Value>, _> = (0..view.rows)
                     .map(|row| {

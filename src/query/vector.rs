@@ -61,7 +61,10 @@ pub fn filter(condition: &Expr, view: &View, context: &Context) -> Result<Bitmap
 }
 
 /// Three-valued logic as two bitmaps: true, and false. In neither: unknown.
-fn truth(condition: &Expr, view: &View, context: &Context) -> Result<(Bitmap, Bitmap)> {
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn truth(condition: &Expr, view: &View, context: &Context) -> Result<(Bitmap, Bitmap)> {
     match condition {
         Expr::Binary(op @ (BinaryOp::And | BinaryOp::Or), left, right) => {
             let (mut true_1, mut false_1) = truth(left, view, context)?;

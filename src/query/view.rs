@@ -1,12 +1,13 @@
-//! Some rows of one block as the columns that an expression names, with the engine's own `_seq` and `_id` among
-//! them. What a filter left over is taken together first, so that everything after it works on dense columns.
+//! Some rows of one part as the columns that an expression names, with the engine's own `_seq` and `_id` among them.
+//! What a filter left over is taken together first, so that everything after it works on dense columns.
 
 use std::sync::Arc;
 
 use crate::columnar::builder::column_of;
-use crate::columnar::column::{Column, Data};
-use crate::columnar::narrow::Ints;
-use crate::store::snapshot::{Dataset, TailBlock};
+use crate::columnar::column::Column;
+use crate::error::Result;
+use crate::store::part::Part;
+use crate::store::snapshot::Dataset;
 use crate::value::Value;
 
 /// Columns by name, all of `rows` rows.
@@ -18,17 +19,21 @@ pub struct View {
 }
 
 impl View {
-    /// The named columns of a block: of all rows, or of those given.
-    pub fn new(dataset: &Dataset, source: &TailBlock, names: &[Arc<str>], rows: Option<&[u32]>) -> Self {
+    /// The named columns of a part: of all rows, or of those given.
+    ///
+    /// # Errors
+    /// A column that is damaged or cannot be read.
+    pub fn new(dataset: &Dataset, part: &Part, names: &[Arc<str>], rows: Option<&[u32]>) -> Result<Self> {
         let columns = names.iter().map(|name| {
-            let whole = column(dataset, source, name);
             let column = match rows {
-                Some(rows) => Arc::new(whole.take(rows)),
-                None => whole,
+                Some(rows) if &**name == "_id" => Arc::new(ids(dataset, part, rows.iter().copied())?),
+                Some(rows) => Arc::new(column(dataset, part, name)?.take(rows)),
+                None => column(dataset, part, name)?,
             };
-            (Arc::clone(name), column)
+            Ok((Arc::clone(name), column))
         });
-        Self { rows: rows.map_or(source.block.rows(), <[u32]>::len), columns: columns.collect() }
+        let columns = columns.collect::<Result<_>>()?;
+        Ok(Self { rows: rows.map_or(part.rows(), <[u32]>::len), columns })
     }
 
     /// Some of these rows, in that order.
@@ -51,25 +56,43 @@ impl View {
     }
 }
 
-/// A whole column of a block.
-pub fn column(dataset: &Dataset, source: &TailBlock, name: &str) -> Arc<Column> {
-    let rows = source.block.rows();
+/// A whole column of a part.
+///
+/// # Errors
+/// A column that is damaged or cannot be read.
+pub fn column(dataset: &Dataset, part: &Part, name: &str) -> Result<Arc<Column>> {
     match name {
-        "_seq" => {
-            let numbers: Vec<i64> = (0..rows as i64).map(|row| source.first_seq + row).collect();
-            Arc::new(Column { rows, validity: None, data: Data::Int(Ints::from_values(&numbers)) })
-        }
-        "_id" => Arc::new(column_of((0..rows).map(|row| id_of(dataset, source, row)))),
-        _ => source.block.column(name).cloned().unwrap_or_else(|| Arc::new(Column::null(rows))),
+        "_seq" => part.seq_column(),
+        "_id" => ids(dataset, part, 0..part.rows() as u32).map(Arc::new),
+        _ => Ok(part.column(name)?.unwrap_or_else(|| Arc::new(Column::null(part.rows())))),
     }
 }
 
-/// `_id` of a row: the declared id field as text, what came as `_id`, else the sequence number.
-pub fn id_of(dataset: &Dataset, source: &TailBlock, row: usize) -> Value {
-    let cell = |name: &str| source.block.column(name).map(|c| c.get(row)).filter(|v| !v.is_null());
-    let declared = dataset.declaration.id.as_deref().and_then(cell);
-    match declared.or_else(|| cell("_id")) {
-        Some(value) => Value::text(value.to_text()),
-        None => Value::text((source.first_seq + row as i64).to_string()),
+fn ids(dataset: &Dataset, part: &Part, rows: impl Iterator<Item = u32>) -> Result<Column> {
+    let (ids, seqs) = (Ids::new(dataset, part)?, part.row_seqs()?);
+    Ok(column_of(rows.map(|row| ids.get(row as usize, seqs.get(row as usize)))))
+}
+
+/// `_id` of the rows of a part: the declared id field as text, what came as `_id`, else the sequence number.
+#[derive(Debug)]
+pub struct Ids {
+    columns: Vec<Arc<Column>>,
+}
+
+impl Ids {
+    /// What the ids of a part are made of.
+    ///
+    /// # Errors
+    /// A column that is damaged or cannot be read.
+    pub fn new(dataset: &Dataset, part: &Part) -> Result<Self> {
+        let names = dataset.declaration.id.as_deref().into_iter().chain(["_id"]);
+        let columns = names.filter_map(|name| part.column(name).transpose());
+        Ok(Self { columns: columns.collect::<Result<_>>()? })
+    }
+
+    /// The id of a row, whose `_seq` is given too.
+    pub fn get(&self, row: usize, seq: i64) -> Value {
+        let found = self.columns.iter().map(|column| column.get(row)).find(|value| !value.is_null());
+        Value::text(found.map_or_else(|| seq.to_string(), |value| value.to_text().into_owned()))
     }
 }

@@ -57,7 +57,19 @@ pub trait Zones {
     fn zone(&self, name: &str) -> Result<Zone>;
 
     /// Smallest and largest `_seq`.
-    fn seqs(&self) -> (i64, i64);
+    ///
+    /// # Errors
+    /// As [`Zones::zone`].
+    fn seqs(&self) -> Result<(i64, i64)>;
+}
+
+/// `_seq` by row.
+#[derive(Debug, Clone)]
+pub enum RowSeqs {
+    /// Rising one by one from here.
+    From(i64),
+    /// From here by as much as the column tells.
+    Offset(i64, Arc<Column>),
 }
 
 /// Some rows.
@@ -101,16 +113,17 @@ impl Source {
 impl Zones for Source {
     fn zone(&self, name: &str) -> Result<Zone> {
         match self {
+            _ if name == SEQ => self.seqs().map(zone_of_seqs),
             Self::Tail(block) => Ok(block.zone(name)),
             Self::Segment(segment) => Ok(segment.zone(name)),
         }
     }
 
-    fn seqs(&self) -> (i64, i64) {
-        match self {
+    fn seqs(&self) -> Result<(i64, i64)> {
+        Ok(match self {
             Self::Tail(block) => block.seqs(),
             Self::Segment(segment) => (segment.first_seq, segment.last_seq),
-        }
+        })
     }
 }
 
@@ -143,21 +156,33 @@ impl Part {
         }
     }
 
+    /// `_seq` of every row, made when it is asked for.
+    ///
+    /// # Errors
+    /// A damaged column, or one that cannot be read.
+    pub fn row_seqs(&self) -> Result<RowSeqs> {
+        Ok(match self {
+            Self::Tail(block) => RowSeqs::From(block.first_seq),
+            Self::Sealed(segment, at) => match segment.column(SEQ, *at)? {
+                Some(offsets) => RowSeqs::Offset(segment.first_seq, offsets),
+                None => RowSeqs::From(segment.first_seq + (at * BLOCK_ROWS) as i64),
+            },
+        })
+    }
+
     /// `_seq` of all rows.
     ///
     /// # Errors
     /// A damaged column, or one that cannot be read.
     pub fn seq_column(&self) -> Result<Arc<Column>> {
         let rows = self.rows();
-        let first = match self {
-            Self::Tail(block) => block.first_seq,
-            Self::Sealed(segment, at) => match segment.column(SEQ, *at)? {
-                Some(offsets) => return Ok(Arc::new(shifted(&offsets, segment.first_seq))),
-                None => segment.first_seq + (at * BLOCK_ROWS) as i64,
-            },
-        };
-        let numbers: Vec<i64> = (0..rows as i64).map(|row| first + row).collect();
-        Ok(Arc::new(Column { rows, validity: None, data: Data::Int(Ints::from_values(&numbers)) }))
+        match self.row_seqs()? {
+            RowSeqs::Offset(first, offsets) => Ok(Arc::new(shifted(&offsets, first))),
+            RowSeqs::From(first) => {
+                let numbers: Vec<i64> = (0..rows as i64).map(|row| first + row).collect();
+                Ok(Arc::new(Column { rows, validity: None, data: Data::Int(Ints::from_values(&numbers)) }))
+            }
+        }
     }
 
     /// `_seq` of one row.
@@ -165,13 +190,7 @@ impl Part {
     /// # Errors
     /// A damaged column, or one that cannot be read.
     pub fn seq(&self, row: usize) -> Result<i64> {
-        match self {
-            Self::Tail(block) => Ok(block.first_seq + row as i64),
-            Self::Sealed(segment, at) => Ok(match segment.column(SEQ, *at)?.as_deref() {
-                Some(Column { data: Data::Int(offsets), .. }) => segment.first_seq + offsets.get(row),
-                _ => segment.first_seq + (at * BLOCK_ROWS + row) as i64,
-            }),
-        }
+        self.row_seqs().map(|seqs| seqs.get(row))
     }
 
     /// The fields that a row may have a value in; `_time` is among them.
@@ -183,24 +202,49 @@ impl Part {
     }
 }
 
+impl RowSeqs {
+    /// The number of a row.
+    #[inline]
+    pub fn get(&self, row: usize) -> i64 {
+        match self {
+            Self::From(first) => first + row as i64,
+            Self::Offset(first, column) => match &column.data {
+                Data::Int(offsets) => first.wrapping_add(offsets.get(row)),
+                _ => *first,
+            },
+        }
+    }
+}
+
 impl Zones for Part {
     fn zone(&self, name: &str) -> Result<Zone> {
         match self {
+            _ if name == SEQ => self.seqs().map(zone_of_seqs),
             Self::Tail(block) => Ok(block.zone(name)),
             Self::Sealed(segment, at) => segment.block_zone(name, *at),
         }
     }
 
-    fn seqs(&self) -> (i64, i64) {
-        match self {
+    fn seqs(&self) -> Result<(i64, i64)> {
+        Ok(match self {
             Self::Tail(block) => block.seqs(),
             Self::Sealed(segment, at) if segment.is_in_order() => {
                 let first = segment.first_seq + (at * BLOCK_ROWS) as i64;
                 (first, first + self.rows() as i64 - 1)
             }
-            Self::Sealed(segment, _) => (segment.first_seq, segment.last_seq),
-        }
+            Self::Sealed(segment, at) => match segment.block_zone(SEQ, *at)? {
+                Zone::Ints { min, max, .. } => (
+                    segment.first_seq.saturating_add(min).max(segment.first_seq),
+                    segment.first_seq.saturating_add(max).min(segment.last_seq),
+                ),
+                _ => (segment.first_seq, segment.last_seq),
+            },
+        })
     }
+}
+
+fn zone_of_seqs((min, max): (i64, i64)) -> Zone {
+    Zone::Ints { min, max, has_nulls: false }
 }
 
 impl TailBlock {
@@ -236,8 +280,8 @@ pub(super) fn zone_of_span(kind: Option<FieldType>, span: Option<(i64, i64)>, ha
 fn shifted(offsets: &Column, by: i64) -> Column {
     let data = match &offsets.data {
         Data::Int(ints) => {
-            let parts = (ints.min() + by, ints.max() + by, ints.offsets().clone());
-            Data::Int(Ints::from_parts(parts.0, parts.1, parts.2))
+            let (min, max) = (ints.min().wrapping_add(by), ints.max().wrapping_add(by));
+            Data::Int(Ints::from_parts(min, max, ints.offsets().clone()))
         }
         other => other.clone(),
     };

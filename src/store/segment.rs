@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
-use crate::columnar::column::Column;
+use crate::columnar::column::{Column, Data};
+use crate::columnar::narrow::Ints;
 use crate::columnar::segment::{BLOCK_ROWS, ColumnIndex, HeadColumn, SegmentHead};
 use crate::columnar::{Block, TIME, segment as format};
 use crate::error::{Error, Result};
 use crate::store::log::DamagedRow;
 use crate::store::part::{Zone, zone_of_span};
 use crate::store::pool::{BufferPool, ColumnKey, MemoryBytes};
+use crate::store::snapshot::TailBlock;
 
 /// The column of sequence numbers, as offsets from the segment's first; left out where they rise one by one.
 pub const SEQ: &str = "_seq";
@@ -193,6 +195,41 @@ impl Segment {
         let last_seq = first_seq + head.rows as i64 - 1;
         Ok(Self { id, first_seq, last_seq, times, bytes, head, pool, damage: None })
     }
+
+    /// A segment in memory of what blocks of the tail hold: ordered by `_time` and `_seq`, with `_seq` as offsets where
+    /// it does not rise one by one then.
+    ///
+    /// # Errors
+    /// As encoding.
+    pub fn of_tail(id: i64, tail: &[TailBlock]) -> Result<Self> {
+        let (block, first_seq, last_seq) = in_order(tail);
+        Ok(Self { last_seq, ..Self::in_memory(id, first_seq, &block)? })
+    }
+}
+
+/// The rows of blocks by `_time` and `_seq`, with the column of offsets where it is needed, and the first and last
+/// `_seq`.
+pub fn in_order(tail: &[TailBlock]) -> (Block, i64, i64) {
+    let parts: Vec<&Block> = tail.iter().map(|part| &*part.block).collect();
+    let whole = crate::columnar::concat::blocks(&parts);
+    let seqs: Vec<i64> =
+        tail.iter().flat_map(|part| part.first_seq..part.first_seq + part.block.rows() as i64).collect();
+    let first = seqs.iter().min().copied().unwrap_or_default();
+    let last = seqs.iter().max().copied().unwrap_or_default();
+    let times = match whole.column(TIME).map(|column| &column.data) {
+        Some(Data::Time(times)) => times.to_vec(),
+        _ => vec![0; seqs.len()],
+    };
+    let mut rows: Vec<u32> = (0..seqs.len() as u32).collect();
+    rows.sort_by_key(|row| (times[*row as usize], seqs[*row as usize]));
+    let columns = whole.columns().map(|(name, column)| (Arc::clone(name), Arc::new(column.take(&rows))));
+    let mut block = Block::new(rows.len(), columns.collect());
+    let offsets: Vec<i64> = rows.iter().map(|row| seqs[*row as usize] - first).collect();
+    if offsets.iter().enumerate().any(|(row, offset)| *offset != row as i64) {
+        let data = Data::Int(Ints::from_values(&offsets));
+        block.set_column(SEQ.into(), Arc::new(Column { rows: rows.len(), validity: None, data }));
+    }
+    (block, first, last)
 }
 
 /// Encodes the columns of rows that stand in order.

@@ -1,0 +1,185 @@
+//! The rows that count, part by part. A condition is taken apart at its ANDs: what the zones decide is not evaluated,
+//! the cheapest is evaluated first, and the columns of the others are read only where rows are left.
+
+use std::sync::Arc;
+
+use crate::columnar::bitmap::Bitmap;
+use crate::error::Result;
+use crate::query::expression::{BinaryOp, Expr};
+use crate::query::functions::Context;
+use crate::query::plan::add_columns;
+use crate::query::prune::{self, Verdict};
+use crate::query::vector;
+use crate::query::view::View;
+use crate::store::part::{Part, Zones};
+use crate::store::snapshot::Dataset;
+
+/// A condition, ready to be asked of parts.
+#[derive(Debug)]
+pub struct Filter<'a> {
+    condition: Option<&'a Expr>,
+    steps: Vec<Step<'a>>,
+    /// Steps up to the last one that may fail: faults count in rows that no step before has decided, so up to there
+    /// rows whose outcome is unknown go along.
+    careful: usize,
+}
+
+/// One of the conditions that an AND joins.
+#[derive(Debug)]
+struct Step<'a> {
+    condition: &'a Expr,
+    names: Vec<Arc<str>>,
+    may_fail: bool,
+}
+
+impl<'a> Filter<'a> {
+    /// A filter by a condition; without one all rows count.
+    pub fn new(condition: Option<&'a Expr>) -> Self {
+        let mut joined = Vec::new();
+        if let Some(condition) = condition {
+            take_apart(condition, &mut joined);
+        }
+        let mut steps: Vec<Step<'a>> = joined
+            .into_iter()
+            .map(|condition| {
+                let mut names = Vec::new();
+                add_columns(condition, &mut names);
+                Step { condition, names, may_fail: may_fail(condition) }
+            })
+            .collect();
+        // only among those that cannot fail: a step put before one that can would hide its faults, or bring new ones
+        for run in steps.chunk_by_mut(|a, b| !a.may_fail && !b.may_fail) {
+            run.sort_by_key(|step| cost(step.condition));
+        }
+        let careful = steps.iter().rposition(|step| step.may_fail).map_or(0, |last| last + 1);
+        Self { condition, steps, careful }
+    }
+
+    /// What zones tell of it.
+    ///
+    /// # Errors
+    /// A zone that cannot be read.
+    pub fn verdict(&self, zones: &impl Zones) -> Result<Verdict> {
+        self.condition.map_or(Ok(Verdict::Always), |condition| prune::verdict(condition, zones))
+    }
+
+    /// The parts of a dataset that may hold rows that count, in order.
+    ///
+    /// # Errors
+    /// A zone that cannot be read.
+    pub fn parts(&self, dataset: &Dataset) -> Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        for source in dataset.sources() {
+            match self.verdict(&source)? {
+                Verdict::Never => {}
+                Verdict::Always => parts.extend(source.parts()),
+                Verdict::Maybe => {
+                    for part in source.parts() {
+                        if self.verdict(&part)? != Verdict::Never {
+                            parts.push(part);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The rows of a part that count.
+    ///
+    /// # Errors
+    /// As the condition, and columns that are damaged or cannot be read.
+    pub fn rows(&self, dataset: &Dataset, part: &Part, context: &Context) -> Result<Bitmap> {
+        let all = part.rows();
+        let mut holds = Bitmap::filled(all, true);
+        let mut undecided = holds.clone();
+        for (at, step) in self.steps.iter().enumerate() {
+            if prune::verdict(step.condition, part)? == Verdict::Always {
+                continue;
+            }
+            let asked = if at < self.careful { &undecided } else { &holds };
+            let count = asked.count_ones();
+            if count == 0 {
+                return Ok(Bitmap::filled(all, false));
+            }
+            let takes_all = count == all || !step.may_fail && count > all / 4;
+            let picked: Option<Vec<u32>> = (!takes_all).then(|| asked.ones().map(|row| row as u32).collect());
+            let view = View::new(dataset, part, &step.names, picked.as_deref())?;
+            let (mut is_true, mut is_false) = vector::truth(step.condition, &view, context)?;
+            if let Some(picked) = &picked {
+                (is_true, is_false) = (scattered(&is_true, picked, all), scattered(&is_false, picked, all));
+            }
+            holds.and(&is_true);
+            is_false.invert();
+            undecided.and(&is_false);
+        }
+        Ok(holds)
+    }
+}
+
+fn take_apart<'a>(condition: &'a Expr, joined: &mut Vec<&'a Expr>) {
+    match condition {
+        Expr::Binary(BinaryOp::And, a, b) => {
+            take_apart(a, joined);
+            take_apart(b, joined);
+        }
+        other => joined.push(other),
+    }
+}
+
+/// The bits of some rows at their places among all.
+fn scattered(bits: &Bitmap, rows: &[u32], all: usize) -> Bitmap {
+    let mut words = vec![0u64; all.div_ceil(64)];
+    for at in bits.ones() {
+        let row = rows[at] as usize;
+        words[row / 64] |= 1 << (row % 64);
+    }
+    Bitmap::from_words(words, all).unwrap_or_else(|| Bitmap::filled(all, false))
+}
+
+/// Whether there may be a row for which it is an error. What is not known to be safe may fail.
+fn may_fail(expression: &Expr) -> bool {
+    match expression {
+        Expr::Literal(_) | Expr::Column(_) => false,
+        Expr::Not(a) | Expr::IsNull(a) | Expr::Cast(a, _) => may_fail(a),
+        Expr::Binary(op, a, b) => {
+            let is_safe = matches!(
+                op,
+                BinaryOp::Eq
+                    | BinaryOp::NotEq
+                    | BinaryOp::Lt
+                    | BinaryOp::LtEq
+                    | BinaryOp::Gt
+                    | BinaryOp::GtEq
+                    | BinaryOp::And
+                    | BinaryOp::Or
+                    | BinaryOp::Distinct
+            );
+            !is_safe || may_fail(a) || may_fail(b)
+        }
+        Expr::In(operand, list) => may_fail(operand) || list.iter().any(may_fail),
+        Expr::Like { operand, pattern, escape: None, .. } => {
+            may_fail(operand) || !matches!(**pattern, Expr::Literal(_))
+        }
+        _ => true,
+    }
+}
+
+/// How much work a condition is, and how few rows it leaves, roughly: an order, not a measure.
+fn cost(condition: &Expr) -> u32 {
+    match condition {
+        Expr::Literal(_) => 0,
+        Expr::Column(_) | Expr::IsNull(_) => 3,
+        Expr::Binary(op, a, b) => match (&**a, &**b) {
+            (Expr::Column(_), Expr::Literal(_)) | (Expr::Literal(_), Expr::Column(_)) => match op {
+                BinaryOp::Eq => 1,
+                BinaryOp::NotEq => 3,
+                _ => 2,
+            },
+            (a, b) => 4 + cost(a) + cost(b),
+        },
+        Expr::In(operand, list) => 2 + cost(operand) + list.len() as u32 / 8,
+        Expr::Not(inner) => 1 + cost(inner),
+        _ => 8,
+    }
+}
