@@ -129,7 +129,9 @@ fn inflate(codec: u8, stored: &[u8], size: usize) -> Result<Vec<u8>> {
         let mut inflated = Vec::with_capacity(size);
         INFLATE.with_borrow_mut(|context| {
             let decompressor = context.get_or_insert_with(Decompressor::default);
-            decompressor.decompress_to_buffer(stored, &mut inflated).map_err(|e| corrupt(format!("zstd: {e}")))
+            decompressor
+                .decompress_to_buffer(stored, &mut inflated)
+                .map_err(|e| corrupt(format!("zstd: {e}")))
         })?;
         inflated
     };

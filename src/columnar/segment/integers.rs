@@ -63,7 +63,8 @@ fn stride(values: &[i64]) -> Option<i64> {
         [first, second, ..] => second.checked_sub(*first)?,
         _ => 0,
     };
-    let is_even = values.len() <= CONSTANT_MAX && values.windows(2).all(|p| p[1].checked_sub(p[0]) == Some(step));
+    let is_even =
+        values.len() <= CONSTANT_MAX && values.windows(2).all(|p| p[1].checked_sub(p[0]) == Some(step));
     is_even.then_some(step)
 }
 
@@ -231,7 +232,8 @@ fn read_distinct(reader: &mut Reader<'_>, count: usize) -> Result<Ints> {
         return Err(corrupt("distinct integers are out of order"));
     }
     let codes = read_narrow(reader, count)?;
-    let is_outside = with_narrow!(&codes, codes => codes.iter().any(|code| *code as usize >= entry_offsets.len()));
+    let is_outside =
+        with_narrow!(&codes, codes => codes.iter().any(|code| *code as usize >= entry_offsets.len()));
     if is_outside {
         return Err(corrupt("an integer is none of the distinct ones"));
     }

@@ -30,8 +30,9 @@ struct Part<'a> {
 /// # Errors
 /// A column beyond the limits of the format.
 pub fn encode(column: &Column) -> Result<Vec<u8>> {
-    let rows = u32::try_from(column.rows)
-        .map_err(|_| Error::TooLarge(format!("a segment of {} rows; {} are the most", column.rows, u32::MAX)))?;
+    let rows = u32::try_from(column.rows).map_err(|_| {
+        Error::TooLarge(format!("a segment of {} rows; {} are the most", column.rows, u32::MAX))
+    })?;
     let (dictionaries, maps) = Dictionaries::of_parts(column.parts());
     let mut parts = Vec::new();
     for (column, map) in column.parts().iter().zip(maps) {
@@ -110,7 +111,13 @@ fn put_block(out: &mut Vec<u8>, parts: &[Part<'_>], start: usize, end: usize) ->
 }
 
 /// Appends the values of `rows`, those from `start` to `end` that have one.
-fn put_typed(out: &mut Vec<u8>, part: &Part<'_>, rows: &[u32], start: usize, end: usize) -> Result<BlockZone> {
+fn put_typed(
+    out: &mut Vec<u8>,
+    part: &Part<'_>,
+    rows: &[u32],
+    start: usize,
+    end: usize,
+) -> Result<BlockZone> {
     out.push(part.kind);
     let has_gaps = rows.len() < end - start;
     out.push(u8::from(has_gaps));
