@@ -63,7 +63,8 @@ fn stride(values: &[i64]) -> Option<i64> {
         [first, second, ..] => second.checked_sub(*first)?,
         _ => 0,
     };
-    let is_even = values.len() <= CONSTANT_MAX && values.windows(2).all(|p| p[1].checked_sub(p[0]) == Some(step));
+    let is_even =
+        values.len() <= CONSTANT_MAX && values.windows(2).all(|p| p[1].checked_sub(p[0]) == Some(step));
     is_even.then_some(step)
 }
 
@@ -226,12 +227,13 @@ fn read_distinct(reader: &mut Reader<'_>, count: usize) -> Result<Ints> {
         return Err(corrupt(format!("{count} integers have {entries} distinct ones")));
     }
     let entries = read(reader, entries, false)?;
-    let entry_offsets: Vec<u64> = entries.offsets().iter().collect();
+    let entry_offsets: Vec<u64> = with_narrow!(entries.offsets(), o => o.iter().map(|o| *o as u64).collect());
     if entry_offsets[0] != 0 || !entry_offsets.is_sorted_by(|a, b| a < b) {
         return Err(corrupt("distinct integers are out of order"));
     }
     let codes = read_narrow(reader, count)?;
-    let is_outside = with_narrow!(&codes, codes => codes.iter().any(|code| *code as usize >= entry_offsets.len()));
+    let is_outside =
+        with_narrow!(&codes, codes => codes.iter().any(|code| *code as usize >= entry_offsets.len()));
     if is_outside {
         return Err(corrupt("an integer is none of the distinct ones"));
     }
