@@ -47,7 +47,8 @@ fn scaled(values: &[f64]) -> Option<(usize, Vec<i64>)> {
 #[inline]
 fn unscaled(value: f64, decimals: usize) -> Option<i64> {
     let whole = (value * POWERS[decimals]).round_ties_even();
-    let is_exact = whole.abs() <= WHOLE_MAX && (whole as i64 as f64 / POWERS[decimals]).to_bits() == value.to_bits();
+    let is_exact =
+        whole.abs() <= WHOLE_MAX && (whole as i64 as f64 / POWERS[decimals]).to_bits() == value.to_bits();
     is_exact.then_some(whole as i64)
 }
 

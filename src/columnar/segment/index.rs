@@ -51,7 +51,12 @@ pub struct ColumnIndex {
 }
 
 /// Appends the index with what stands before it.
-pub(super) fn put_index(out: &mut Vec<u8>, rows: u32, dictionaries: Section, blocks: &[(Section, BlockZone)]) {
+pub(super) fn put_index(
+    out: &mut Vec<u8>,
+    rows: u32,
+    dictionaries: Section,
+    blocks: &[(Section, BlockZone)],
+) {
     let mut index = Vec::new();
     index.extend_from_slice(&rows.to_le_bytes());
     index.extend_from_slice(&(BLOCK_ROWS as u32).to_le_bytes());

@@ -63,7 +63,8 @@ fn stride(values: &[i64]) -> Option<i64> {
         [first, second, ..] => second.checked_sub(*first)?,
         _ => 0,
     };
-    let is_even = values.len() <= CONSTANT_MAX && values.windows(2).all(|p| p[1].checked_sub(p[0]) == Some(step));
+    let is_even =
+        values.len() <= CONSTANT_MAX && values.windows(2).all(|p| p[1].checked_sub(p[0]) == Some(step));
     is_even.then_some(step)
 }
 
@@ -226,12 +227,13 @@ fn read_distinct(reader: &mut Reader<'_>, count: usize) -> Result<Ints> {
         return Err(corrupt(format!("{count} integers have {entries} distinct ones")));
     }
     let entries = read(reader, entries, false)?;
-    let entry_offsets: Vec<u64> = entries.offsets().iter().collect();
+    let entry_offsets: Vec<u64> = with_narrow!(entries.offsets(), o => o.iter().map(|o| *o as u64).collect());
     if entry_offsets[0] != 0 || !entry_offsets.is_sorted_by(|a, b| a < b) {
         return Err(corrupt("distinct integers are out of order"));
     }
     let codes = read_narrow(reader, count)?;
-    let is_outside = with_narrow!(&codes, codes => codes.iter().any(|code| *code as usize >= entry_offsets.len()));
+    let is_outside =
+        with_narrow!(&codes, codes => codes.iter().any(|code| *code as usize >= entry_offsets.len()));
     if is_outside {
         return Err(corrupt("an integer is none of the distinct ones"));
     }
@@ -240,4 +242,42 @@ fn read_distinct(reader: &mut Reader<'_>, count: usize) -> Result<Ints> {
         Narrow::collect(distance(entries.min(), entries.max()), each)
     });
     Ok(Ints::from_parts(entries.min(), entries.max(), offsets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(values: &[i64]) -> u8 {
+        let mut out = Vec::new();
+        put_integers(&mut out, values);
+        let mut reader = Reader::new(&out);
+        assert_eq!(read_integers(&mut reader, values.len()).expect("reads").to_vec(), values);
+        reader.end().expect("the end");
+        out[0]
+    }
+
+    #[test]
+    fn numbers_get_the_form_that_is_meant_for_them() {
+        let of = |number: fn(i64) -> i64| form(&(0..1000).map(number).collect::<Vec<_>>());
+        assert_eq!(of(|n| n), STRIDE);
+        assert_eq!(of(|n| -5 * n), STRIDE);
+        assert_eq!(form(&[i64::MAX]), STRIDE);
+        assert_eq!(of(|n| n * n), DELTAS);
+        assert_eq!(of(|n| n / 7), DELTAS);
+        assert_eq!(form(&[i64::MIN, -1, i64::MAX]), DELTAS);
+        assert_eq!(of(|n| n * 7919 % 1000), OFFSETS);
+        assert_eq!(form(&[i64::MAX, i64::MIN, 0]), OFFSETS);
+        assert_eq!(of(|n| (n * 7919 % 100) << 40), OFFSETS, "a unit of 2^40");
+        assert_eq!(of(|n| (n * 7919 % 100) * (n * 7919 % 100) << 40), DISTINCT);
+        assert_eq!(of(|n| ((n * 7919 % 250) * 0x9e37_79b9_7f4a) ^ 1), DISTINCT);
+    }
+
+    #[test]
+    fn codes_count_from_zero() {
+        let mut out = Vec::new();
+        put_codes(&mut out, &[7, 5, 6, 9]);
+        let codes = read_integers(&mut Reader::new(&out), 4).expect("reads");
+        assert_eq!((codes.min(), codes.offsets()), (0, &Narrow::U8(vec![7, 5, 6, 9])));
+    }
 }

@@ -99,7 +99,8 @@ fn typed(
             let lengths = read_narrow(reader, count)?;
             // a row without a value has no items
             let ends = ends_of(&spread_narrow(lengths, gaps), u32::MAX as usize)?;
-            let (items, _) = codes(reader, ends.last().map_or(0, |end| *end as usize), dictionaries, Role::Items)?;
+            let (items, _) =
+                codes(reader, ends.last().map_or(0, |end| *end as usize), dictionaries, Role::Items)?;
             Data::List { ends, items }
         }
         other => return Err(corrupt(format!("a column is of kind {other}"))),
@@ -129,7 +130,9 @@ fn codes(
     let smallest = with_narrow!(&offsets, offsets => offsets.iter().min().map_or(0, |min| *min as u64));
     let codes = match base {
         0 => offsets,
-        _ => with_narrow!(&offsets, offsets => Narrow::collect(max, offsets.iter().map(|o| base + *o as u64))),
+        _ => {
+            with_narrow!(&offsets, offsets => Narrow::collect(max, offsets.iter().map(|o| base + *o as u64)))
+        }
     };
     Ok((Texts { codes, dictionary }, Some(((base + smallest) as u32, max as u32))))
 }
@@ -176,8 +179,10 @@ fn spread_narrow(dense: Narrow, validity: Option<&Bitmap>) -> Narrow {
 
 fn spread_bits(dense: Bitmap, validity: Option<&Bitmap>) -> Bitmap {
     let Some(validity) = validity else { return dense };
-    let mut words = vec![0u64; validity.words().len()];
-    let rows = validity.ones().enumerate().filter(|(at, _)| dense.get(*at));
-    rows.for_each(|(_, row)| words[row / 64] |= 1 << (row % 64));
-    Bitmap::from_words(words, validity.len()).unwrap_or_default()
+    let mut values = 0;
+    Bitmap::from_fn(validity.len(), |row| {
+        let has_value = validity.get(row);
+        values += usize::from(has_value);
+        has_value && dense.get(values - 1)
+    })
 }

@@ -8,7 +8,7 @@ use crate::columnar::encode::{
     KIND_BOOL, KIND_FLOAT, KIND_INT, KIND_JSON, KIND_MIXED, KIND_STRING, KIND_STRINGS, KIND_TIME,
 };
 use crate::columnar::narrow::{Ints, Narrow, with_narrow};
-use crate::columnar::segment::compress::{Content, put_stream};
+use crate::columnar::segment::compress::put_stream;
 use crate::columnar::segment::dictionary::{Dictionaries, TEXT_BYTES_MAX};
 use crate::columnar::segment::floats::put_floats;
 use crate::columnar::segment::index::{BlockZone, Section, put_index};
@@ -30,17 +30,16 @@ struct Part<'a> {
 /// # Errors
 /// A column beyond the limits of the format.
 pub fn encode(column: &Column) -> Result<Vec<u8>> {
-    let rows = u32::try_from(column.rows)
-        .map_err(|_| Error::TooLarge(format!("a segment of {} rows; {} are the most", column.rows, u32::MAX)))?;
+    let rows = u32::try_from(column.rows).map_err(|_| {
+        Error::TooLarge(format!("a segment of {} rows; {} are the most", column.rows, u32::MAX))
+    })?;
     let (dictionaries, maps) = Dictionaries::of_parts(column.parts());
     let mut parts = Vec::new();
     for (column, map) in column.parts().iter().zip(maps) {
         parts.push(Part { kind: kind_of(column)?, column, map });
     }
     parts.sort_by_key(|part| part.kind);
-    if parts.windows(2).any(|pair| pair[0].kind == pair[1].kind) {
-        return Err(Error::Internal("a mixed column has two parts of one type".into()));
-    }
+    check_parts(column.rows, &parts)?;
     let mut sections = Vec::new();
     dictionaries.put(&mut sections);
     let dictionaries = section(&sections)?;
@@ -54,6 +53,30 @@ pub fn encode(column: &Column) -> Result<Vec<u8>> {
     put_index(&mut out, rows, dictionaries, &blocks);
     out.extend_from_slice(&sections);
     Ok(out)
+}
+
+/// What could not be read back is not written.
+fn check_parts(rows: usize, parts: &[Part<'_>]) -> Result<()> {
+    if parts.windows(2).any(|pair| pair[0].kind == pair[1].kind) {
+        return Err(Error::Internal("a mixed column has two parts of one type".into()));
+    }
+    let mut filled = Bitmap::filled(rows, false);
+    let mut values = 0;
+    for part in parts {
+        let all = || Bitmap::filled(rows, true);
+        let bits = part.column.validity.clone().unwrap_or_else(all);
+        values += bits.count_ones();
+        filled.or(&bits);
+        if let Data::Float { values, .. } = &part.column.data
+            && bits.ones().any(|row| !values[row].is_finite())
+        {
+            return Err(Error::Internal("a float is not finite".into()));
+        }
+    }
+    if filled.count_ones() != values {
+        return Err(Error::Internal("parts of a mixed column lie over each other".into()));
+    }
+    Ok(())
 }
 
 fn section(stored: &[u8]) -> Result<Section> {
@@ -92,10 +115,7 @@ fn put_block(out: &mut Vec<u8>, parts: &[Part<'_>], start: usize, end: usize) ->
     let present: Vec<(&Part<'_>, Vec<u32>)> =
         parts.iter().map(|part| (part, rows_of(part))).filter(|(_, rows)| !rows.is_empty()).collect();
     let filled: usize = present.iter().map(|(_, rows)| rows.len()).sum();
-    let nulls = (end - start)
-        .checked_sub(filled)
-        .ok_or_else(|| Error::Internal("parts of a mixed column lie over each other".into()))?;
-    let mut zone = BlockZone { nulls: nulls as u32, ..BlockZone::default() };
+    let mut zone = BlockZone { nulls: (end - start - filled) as u32, ..BlockZone::default() };
     match &present[..] {
         [] => out.push(KIND_NULL),
         [(part, rows)] => zone = BlockZone { nulls: zone.nulls, ..put_typed(out, part, rows, start, end)? },
@@ -110,7 +130,13 @@ fn put_block(out: &mut Vec<u8>, parts: &[Part<'_>], start: usize, end: usize) ->
 }
 
 /// Appends the values of `rows`, those from `start` to `end` that have one.
-fn put_typed(out: &mut Vec<u8>, part: &Part<'_>, rows: &[u32], start: usize, end: usize) -> Result<BlockZone> {
+fn put_typed(
+    out: &mut Vec<u8>,
+    part: &Part<'_>,
+    rows: &[u32],
+    start: usize,
+    end: usize,
+) -> Result<BlockZone> {
     out.push(part.kind);
     let has_gaps = rows.len() < end - start;
     out.push(u8::from(has_gaps));
@@ -172,5 +198,5 @@ fn codes(codes: &Narrow, map: Option<&[u32]>, places: impl Iterator<Item = usize
 fn put_bits(out: &mut Vec<u8>, bits: &Bitmap) {
     let mut bytes: Vec<u8> = bits.words().iter().flat_map(|word| word.to_le_bytes()).collect();
     bytes.truncate(bits.len().div_ceil(8));
-    put_stream(out, &bytes, Content::Numbers);
+    put_stream(out, &bytes);
 }
