@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod datasets;
+pub mod erase;
 pub mod import;
 pub mod serve;
 pub mod sql;
@@ -68,6 +69,8 @@ pub enum Verb {
     Sql(sql::SqlArguments),
     /// Answer one JSON query, also beside a running server
     Query(sql::QueryArguments),
+    /// Erase events by a condition
+    Erase(erase::EraseArguments),
     /// List the datasets, or describe one
     Datasets(datasets::DatasetsArguments),
     /// Print the settings in force and where each comes from
@@ -79,9 +82,7 @@ impl Verb {
     fn settings(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Serve(arguments) => arguments.settings(),
-            Self::Import(_) | Self::Sql(_) | Self::Query(_) | Self::Datasets(_) | Self::Config(_) => {
-                Vec::new()
-            }
+            _ => Vec::new(),
         }
     }
 
@@ -91,6 +92,7 @@ impl Verb {
             Self::Serve(arguments) => serve::run(session, arguments),
             Self::Sql(arguments) => sql::run(session, arguments),
             Self::Query(arguments) => sql::run_query(session, arguments),
+            Self::Erase(arguments) => erase::run(session, arguments),
             Self::Datasets(arguments) => datasets::run(session, arguments),
             Self::Config(arguments) => config::run(session, arguments),
         };

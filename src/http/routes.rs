@@ -48,7 +48,7 @@ const fn route(
 }
 
 /// Everything that can be called.
-pub const ROUTES: [Route; 10] = [
+pub const ROUTES: [Route; 11] = [
     route(Method::Get, "/healthz", health::healthz, "says that the process lives"),
     route(Method::Get, "/readyz", health::readyz, "says whether it takes requests; 503 while it does not"),
     route(Method::Get, "/v1/datasets", datasets::list, "lists the datasets"),
@@ -66,6 +66,13 @@ pub const ROUTES: [Route; 10] = [
         events::append,
         "appends events: an object, an array, NDJSON",
     ),
+    Route {
+        method: Method::Delete,
+        pattern: "/v1/datasets/{dataset}/events",
+        parameters: &["where"],
+        doc: "erases the events that the condition is true for",
+        handler: events::erase,
+    },
     Route {
         method: Method::Get,
         pattern: "/v1/datasets/{dataset}/rows",

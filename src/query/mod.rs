@@ -5,6 +5,7 @@ pub mod aggregate;
 pub mod answer;
 pub mod cast;
 pub mod cursor;
+pub mod erase;
 pub mod execute;
 pub mod expression;
 pub mod filter;
