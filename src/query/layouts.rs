@@ -54,10 +54,8 @@ pub type Reads = Arc<Mutex<Vec<(Arc<str>, Range<u64>)>>>;
 
 /// A segment that notes what is read of it, and whose columns may be damaged.
 pub fn watched(id: i64, tail: &[TailBlock], damage: Option<Damage<'_>>) -> (Segment, Reads) {
-    let (block, first_seq, last_seq) = in_order(tail);
-    let encoded = encode(&block).expect("encodes");
-    let bytes = encoded.bytes();
-    let EncodedSegment { head, mut columns, times } = encoded;
+    let (block, ..) = in_order(tail);
+    let EncodedSegment { head, mut columns, .. } = encode(&block).expect("encodes");
     let names: Vec<Arc<str>> = head.columns.iter().map(|column| Arc::clone(&column.name)).collect();
     let place = |name: &str| head.position(name).expect("a column");
     let mut lost = None;
@@ -72,7 +70,7 @@ pub fn watched(id: i64, tail: &[TailBlock], damage: Option<Damage<'_>>) -> (Segm
     let reads = Reads::default();
     let source = Watched { names, columns, lost, reads: Arc::clone(&reads) };
     let pool = Arc::new(BufferPool::new(Box::new(source), 64 << 20));
-    (Segment { id, first_seq, last_seq, times, bytes, head, pool }, reads)
+    (Segment { pool, ..Segment::of_tail(id, tail).expect("sealed") }, reads)
 }
 
 /// How a column is damaged.
