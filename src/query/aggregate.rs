@@ -268,7 +268,7 @@ impl Extremes {
         let (best, wins) = (&mut codes.best, self.wins);
         with_narrow!(&texts.codes, numbers => {
             for (row, (group, code)) in groups.iter().zip(numbers).enumerate() {
-                let (best, code) = (&mut best[*group as usize], *code as u32);
+                let (best, code) = (&mut best[*group as usize], *code as usize as u32);
                 if column.is_valid(row) && (*best == NONE || code.cmp(best) == wins) {
                     *best = code;
                 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
+use crate::columnar::segment::ColumnIndex;
 use crate::error::{Error, Result};
 use crate::store::pool::{BufferPool, ColumnBytes, ColumnKey};
 use crate::store::segment::{EncodedSegment, Segment, encode, in_order};
@@ -49,8 +50,8 @@ pub fn alone(dataset: Arc<Dataset>) -> Snapshot {
     Snapshot { datasets: BTreeMap::from([(Arc::clone(&dataset.name), dataset)]) }
 }
 
-/// What was read of the columns of a segment.
-pub type Reads = Arc<Mutex<Vec<(Arc<str>, Range<u64>)>>>;
+/// What was read of the columns of a segment: which, and whether it was a block.
+pub type Reads = Arc<Mutex<Vec<(Arc<str>, bool)>>>;
 
 /// A segment that notes what is read of it, and whose columns may be damaged.
 pub fn watched(id: i64, tail: &[TailBlock], damage: Option<Damage<'_>>) -> (Segment, Reads) {
@@ -58,6 +59,7 @@ pub fn watched(id: i64, tail: &[TailBlock], damage: Option<Damage<'_>>) -> (Segm
     let EncodedSegment { head, mut columns, .. } = encode(&block).expect("encodes");
     let names: Vec<Arc<str>> = head.columns.iter().map(|column| Arc::clone(&column.name)).collect();
     let place = |name: &str| head.position(name).expect("a column");
+    let blocks = columns.iter().map(|bytes| bytes.as_deref().map_or_else(Vec::new, block_ranges)).collect();
     let mut lost = None;
     match damage {
         None => {}
@@ -68,9 +70,15 @@ pub fn watched(id: i64, tail: &[TailBlock], damage: Option<Damage<'_>>) -> (Segm
         }
     }
     let reads = Reads::default();
-    let source = Watched { names, columns, lost, reads: Arc::clone(&reads) };
+    let source = Watched { names, blocks, columns, lost, reads: Arc::clone(&reads) };
     let pool = Arc::new(BufferPool::new(Box::new(source), 64 << 20));
     (Segment { pool, ..Segment::of_tail(id, tail).expect("sealed") }, reads)
+}
+
+fn block_ranges(column: &[u8]) -> Vec<Range<u64>> {
+    let index = &column[..ColumnIndex::bytes(column).expect("a size")];
+    let index = ColumnIndex::decode(index).expect("an index");
+    (0..).map_while(|block| index.block_range(block)).collect()
 }
 
 /// How a column is damaged.
@@ -84,6 +92,7 @@ pub enum Damage<'a> {
 
 struct Watched {
     names: Vec<Arc<str>>,
+    blocks: Vec<Vec<Range<u64>>>,
     columns: Vec<Option<Vec<u8>>>,
     lost: Option<u32>,
     reads: Reads,
@@ -92,7 +101,8 @@ struct Watched {
 impl ColumnBytes for Watched {
     fn read(&self, key: ColumnKey, range: Range<u64>) -> Result<Vec<u8>> {
         let at = key.column as usize;
-        self.reads.lock().expect("not poisoned").push((Arc::clone(&self.names[at]), range.clone()));
+        let is_block = self.blocks[at].contains(&range);
+        self.reads.lock().expect("not poisoned").push((Arc::clone(&self.names[at]), is_block));
         if self.lost == Some(key.column) {
             return Err(Error::Corrupt("it is not there".into()));
         }
