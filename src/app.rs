@@ -91,6 +91,14 @@ impl Engine {
         page::page(&self.store.snapshot(), self.store.secret(), request)
     }
 
+    /// Erases the events that a condition is true for; the result is their number.
+    ///
+    /// # Errors
+    /// Unknown names, a condition that is none, a file that cannot be written.
+    pub fn erase(&self, dataset: &str, condition: &str) -> Result<u64> {
+        query::erase::erase(&self.store, dataset, condition)
+    }
+
     /// Commits what was accepted, checkpoints and closes the file; dropping the engine does the same.
     pub fn close(&self) {
         self.store.close();
@@ -100,7 +108,12 @@ impl Engine {
 /// What the settings say of the store.
 pub fn store_options(settings: &Settings) -> StoreOptions {
     let durability = if settings.durability == "normal" { Durability::Normal } else { Durability::Full };
-    StoreOptions { durability, readers: settings.readers, buffer_pool_bytes: settings.memory_mb << 20 }
+    StoreOptions {
+        durability,
+        readers: settings.readers,
+        buffer_pool_bytes: settings.memory_mb << 20,
+        seal_rows: settings.seal_rows,
+    }
 }
 
 /// Serves the database until SIGINT or SIGTERM: `listening on http://…` is the first line on stdout. A second signal

@@ -22,6 +22,8 @@ pub struct Settings {
     pub workers: usize,
     /// MiB of decoded columns that are kept in memory.
     pub memory_mb: usize,
+    /// Events of a tail that becomes a segment.
+    pub seal_rows: usize,
     /// What a commit waits for: `full` or `normal`.
     pub durability: &'static str,
     /// The form of the log: `text` or `json`.
@@ -42,7 +44,7 @@ pub struct Setting {
 }
 
 /// Every setting.
-pub const SETTINGS: [Setting; 8] = [
+pub const SETTINGS: [Setting; 9] = [
     Setting {
         key: "db",
         default: "windrow.db",
@@ -78,6 +80,12 @@ pub const SETTINGS: [Setting; 8] = [
         default: "256",
         doc: "MiB of decoded columns that are kept in memory for the next query",
         set: |settings, text| whole(text, 1, 1 << 20).map(|count| settings.memory_mb = count as usize),
+    },
+    Setting {
+        key: "seal_rows",
+        default: "250000",
+        doc: "events that are kept in memory until they become a segment; four times as many are a full one",
+        set: |settings, text| whole(text, 1_000, 10_000_000).map(|count| settings.seal_rows = count as usize),
     },
     Setting {
         key: "durability",
@@ -122,6 +130,7 @@ impl Default for Settings {
             readers: limits::READERS,
             workers: limits::HTTP_WORKERS,
             memory_mb: limits::BUFFER_POOL_BYTES >> 20,
+            seal_rows: limits::SEAL_ROWS,
             durability: "full",
             log: "text",
             log_level: "info",

@@ -37,8 +37,8 @@ pub const TAIL_BLOCK_ROWS: usize = 65_536;
 pub const SEAL_ROWS: usize = 250_000;
 /// Bytes in memory of a tail that is sealed.
 pub const SEAL_BYTES: usize = 64 << 20;
-/// Rows of a segment that is merged no further.
-pub const SEGMENT_ROWS: usize = 1 << 20;
+/// A segment that is merged no further has so many times the rows of a tail that is sealed.
+pub const SEGMENT_TAILS: usize = 4;
 /// Bytes in memory of the rows that an import makes one segment of.
 pub const SEGMENT_BYTES: usize = 128 << 20;
 /// Bytes of decoded columns that are kept in memory.

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod check;
 pub mod config;
 pub mod datasets;
+pub mod erase;
 pub mod import;
 pub mod optimize;
 pub mod progress;
@@ -72,6 +73,8 @@ pub enum Verb {
     Sql(sql::SqlArguments),
     /// Answer one JSON query, also beside a running server
     Query(sql::QueryArguments),
+    /// Erase events by a condition
+    Erase(erase::EraseArguments),
     /// List the datasets, or describe one
     Datasets(datasets::DatasetsArguments),
     /// Copy the database to a file and verify the copy, also beside a running server
@@ -102,6 +105,7 @@ impl Verb {
             Self::Serve(arguments) => serve::run(session, arguments),
             Self::Sql(arguments) => sql::run(session, arguments),
             Self::Query(arguments) => sql::run_query(session, arguments),
+            Self::Erase(arguments) => erase::run(session, arguments),
             Self::Datasets(arguments) => datasets::run(session, arguments),
             Self::Backup(arguments) => backup::run(session, arguments),
             Self::Restore(arguments) => backup::run_restore(session, arguments),

@@ -9,7 +9,7 @@ use crate::columnar::column::{Column, Data};
 use crate::columnar::{Block, TIME, concat};
 use crate::value::Value;
 
-fn any_value() -> impl Strategy<Value = Value> {
+pub(super) fn any_value() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::Bool),
@@ -26,7 +26,7 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 /// Columns of one kind and columns of all kinds.
-fn any_column(rows: usize) -> impl Strategy<Value = Vec<Value>> {
+pub(super) fn any_column(rows: usize) -> impl Strategy<Value = Vec<Value>> {
     prop_oneof![
         prop::collection::vec(any_value(), rows),
         prop::collection::vec(prop::option::of("[a-f]{1,2}"), rows)

@@ -48,7 +48,7 @@ const fn route(
 }
 
 /// Everything that can be called.
-pub const ROUTES: [Route; 10] = [
+pub const ROUTES: [Route; 11] = [
     route(Method::Get, "/healthz", health::healthz, "says that the process lives"),
     route(Method::Get, "/readyz", health::readyz, "says whether it takes requests; 503 while it does not"),
     route(Method::Get, "/v1/datasets", datasets::list, "lists the datasets"),
@@ -66,6 +66,13 @@ pub const ROUTES: [Route; 10] = [
         events::append,
         "appends events: an object, an array, NDJSON",
     ),
+    Route {
+        method: Method::Delete,
+        pattern: "/v1/datasets/{dataset}/events",
+        parameters: &["where"],
+        doc: "erases the events that the condition is true for",
+        handler: events::erase,
+    },
     Route {
         method: Method::Get,
         pattern: "/v1/datasets/{dataset}/rows",
@@ -188,7 +195,7 @@ mod tests {
     fn another_method_is_405_with_those_that_are_there() {
         assert_eq!(found(Method::Get, "/v1/sql"), Err("405 POST".into()));
         assert_eq!(found(Method::Post, "/v1/datasets/visits"), Err("405 GET, HEAD, PUT, DELETE".into()));
-        assert_eq!(found(Method::Other, "/v1/datasets/x/events"), Err("405 POST".into()));
+        assert_eq!(found(Method::Other, "/v1/datasets/x/events"), Err("405 POST, DELETE".into()));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Gather {
 #[derive(Debug)]
 struct State {
     rules: Rules,
+    /// Rows that a segment has.
+    segment_rows: usize,
     set: Set,
     /// Goes to the thread that makes segments; gone once that has failed or the import has ended.
     sets: Option<Sender<Set>>,
@@ -59,7 +61,8 @@ impl Gather {
             let done = seal_all(store, &dataset, version, &sets, &mut rows);
             (rows, done)
         });
-        let state = State { rules, set: Set::default(), sets: Some(sender) };
+        let segment_rows = store.upkeep().segment_rows();
+        let state = State { rules, segment_rows, set: Set::default(), sets: Some(sender) };
         (Self { state: Mutex::new(state) }, sealing)
     }
 
@@ -87,7 +90,7 @@ impl Destination for Gather {
 
     fn append(&self, batch: Batch) -> Result<Appended> {
         let mut state = self.lock();
-        let State { rules, set, sets } = &mut *state;
+        let State { rules, set, sets, segment_rows } = &mut *state;
         let is_new = |name: &Arc<str>| rules.known.kinds(name).is_none();
         let is_fresh =
             |name: &&Arc<str>| !is_system(name) && batch.block.column(name).is_some() && is_new(name);
@@ -101,7 +104,7 @@ impl Destination for Gather {
         }
         let bytes = batch.block.bytes();
         let is_full =
-            set.rows + batch.block.rows() > limits::SEGMENT_ROWS || set.bytes + bytes > limits::SEGMENT_BYTES;
+            set.rows + batch.block.rows() > *segment_rows || set.bytes + bytes > limits::SEGMENT_BYTES;
         if is_full && set.rows > 0 {
             let full = std::mem::take(set);
             let sent = sets.as_ref().map(|sets| sets.send(full));

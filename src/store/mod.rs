@@ -56,6 +56,8 @@ pub struct StoreOptions {
     pub readers: u32,
     /// Bytes of decoded columns that are kept in memory.
     pub buffer_pool_bytes: usize,
+    /// Rows of a tail that is sealed.
+    pub seal_rows: usize,
 }
 
 impl Default for StoreOptions {
@@ -64,6 +66,7 @@ impl Default for StoreOptions {
             durability: Durability::Full,
             readers: limits::READERS,
             buffer_pool_bytes: limits::BUFFER_POOL_BYTES,
+            seal_rows: limits::SEAL_ROWS,
         }
     }
 }
@@ -125,13 +128,14 @@ impl Store {
             connection,
             pool: Arc::clone(&pool),
             wake: wake.clone(),
+            seal_rows: options.seal_rows,
             dead: Vec::new(),
             published: Arc::clone(&published),
             queued_bytes: Arc::clone(&queued_bytes),
             wal: wal.into(),
             failed: None,
         };
-        let upkeep = Arc::new(Upkeep::new(Arc::clone(&published), commands.clone()));
+        let upkeep = Arc::new(Upkeep::new(Arc::clone(&published), commands.clone(), options.seal_rows));
         let worker = Arc::clone(&upkeep);
         Ok(Self {
             path: path.to_owned(),

@@ -48,6 +48,8 @@ const FREE_PAGES_LEFT: u64 = 2_048;
 pub struct Upkeep {
     pub(super) published: Arc<Published>,
     pub(super) commands: Sender<Command>,
+    /// Rows of a tail that is sealed.
+    seal_rows: usize,
     /// One at a time: two would do the same work twice.
     work: Mutex<Work>,
     is_stopping: AtomicBool,
@@ -62,14 +64,14 @@ pub(super) struct Work {
 }
 
 /// Whether the tail is large enough to be sealed.
-pub(super) fn wants_seal(dataset: &Dataset) -> bool {
+pub(super) fn wants_seal(dataset: &Dataset, seal_rows: usize) -> bool {
     let rows: usize = dataset.tail.iter().map(|block| block.block.rows()).sum();
-    rows >= limits::SEAL_ROWS || dataset.tail_bytes() >= limits::SEAL_BYTES
+    rows >= seal_rows || dataset.tail_bytes() >= limits::SEAL_BYTES
 }
 
 impl Upkeep {
-    pub(super) fn new(published: Arc<Published>, commands: Sender<Command>) -> Self {
-        Self { published, commands, work: Mutex::default(), is_stopping: AtomicBool::new(false) }
+    pub(super) fn new(published: Arc<Published>, commands: Sender<Command>, seal_rows: usize) -> Self {
+        Self { published, commands, seal_rows, work: Mutex::default(), is_stopping: AtomicBool::new(false) }
     }
 
     /// Works until told to stop.
@@ -95,7 +97,7 @@ impl Upkeep {
     fn look_around(&self) -> Result<()> {
         let mut work = self.work();
         for id in self.dataset_ids() {
-            if self.dataset(id).is_some_and(|dataset| wants_seal(&dataset)) {
+            if self.dataset(id).is_some_and(|dataset| wants_seal(&dataset, self.seal_rows)) {
                 self.seal(id)?;
             }
             self.expire(id, &mut work)?;
@@ -106,6 +108,11 @@ impl Upkeep {
             self.vacuum(VACUUM_PAGES)?;
         }
         Ok(())
+    }
+
+    /// Rows of a segment that is merged no further.
+    pub fn segment_rows(&self) -> usize {
+        self.seal_rows.saturating_mul(limits::SEGMENT_TAILS)
     }
 
     /// Seals the tail of a dataset and merges what can be merged.
@@ -167,7 +174,7 @@ impl Upkeep {
             .filter(|segment| segment.damage.is_none() && !work.unreadable.contains(&segment.id))
             .collect();
         let rows: Vec<usize> = readable.iter().map(|segment| segment.rows()).collect();
-        let Some(run) = mergeable(&rows, merging) else { return Ok(false) };
+        let Some(run) = mergeable(&rows, merging, self.segment_rows()) else { return Ok(false) };
         let run = &readable[run];
         let origins: Vec<Origin> =
             run.iter().map(|segment| Origin::Segment(Arc::clone(segment), None)).collect();
@@ -221,11 +228,11 @@ impl Upkeep {
 }
 
 /// A run of neighbours worth merging, together no larger than a segment should be.
-fn mergeable(rows: &[usize], merging: Merging) -> Option<Range<usize>> {
+fn mergeable(rows: &[usize], merging: Merging, rows_max: usize) -> Option<Range<usize>> {
     (0..rows.len()).find_map(|start| {
         let mut end = start;
         let mut total = 0;
-        while end < rows.len() && total + rows[end] <= limits::SEGMENT_ROWS {
+        while end < rows.len() && total + rows[end] <= rows_max {
             total += rows[end];
             end += 1;
         }
@@ -242,13 +249,17 @@ fn mergeable(rows: &[usize], merging: Merging) -> Option<Range<usize>> {
 mod tests {
     use super::*;
 
+    fn mergeable(rows: &[usize], merging: Merging) -> Option<Range<usize>> {
+        super::mergeable(rows, merging, 1_000_000)
+    }
+
     #[test]
     fn equal_neighbours_are_merged_and_a_large_one_is_left_alone() {
         assert_eq!(mergeable(&[250_000; 4], BACKGROUND), Some(0..4));
         assert_eq!(mergeable(&[250_000; 3], BACKGROUND), None);
         assert_eq!(mergeable(&[900_000, 10, 10, 10], BACKGROUND), None);
         assert_eq!(mergeable(&[900_000, 10, 10, 10, 10], BACKGROUND), Some(1..5));
-        assert_eq!(mergeable(&[limits::SEGMENT_ROWS; 9], WHOLLY), None);
+        assert_eq!(mergeable(&[1_000_000; 9], WHOLLY), None);
         assert_eq!(mergeable(&[500_000, 10], SETTLING), None);
         assert_eq!(mergeable(&[500_000, 10], WHOLLY), Some(0..2));
         assert_eq!(mergeable(&[], WHOLLY), None);

@@ -97,6 +97,8 @@ pub(super) struct Writer {
     pub pool: Arc<BufferPool>,
     /// Wakes the upkeep when there is something to seal or to merge.
     pub wake: Sender<()>,
+    /// Rows of a tail that is sealed.
+    pub seal_rows: usize,
     /// Segments that are out of the current snapshot, until no other snapshot holds them.
     pub dead: Vec<Arc<Segment>>,
     pub published: Arc<Published>,
@@ -278,7 +280,7 @@ impl Writer {
         Self::commit(transaction)?;
         let mut snapshot = Snapshot::clone(&current);
         for (name, entry) in changed {
-            if upkeep::wants_seal(&entry.dataset) {
+            if upkeep::wants_seal(&entry.dataset, self.seal_rows) {
                 let _ = self.wake.try_send(());
             }
             snapshot.datasets.insert(name, Arc::new(entry.dataset));
@@ -396,6 +398,7 @@ mod tests {
             connection: open::writer(&path, Durability::Full).expect("opens"),
             pool: Arc::new(BufferPool::new(Box::new(MemoryBytes::new(0, Vec::new())), 0)),
             wake: crossbeam_channel::bounded(1).0,
+            seal_rows: 1_000,
             dead: Vec::new(),
             published: Arc::default(),
             queued_bytes: Arc::default(),

@@ -1,7 +1,7 @@
 //! What was acknowledged is there: after a stop, after a kill, after a hundred kills. And what a server refuses at
 //! its start: a file that another holds, a newer file, a port in use, a place that cannot be written.
 //!
-//! `kills`: kill -9 under concurrent ingest. `refusals`: a start that cannot be. This file: the graceful stop.
+//! `kills`: kill -9 under concurrent ingest. `segment_kills`: while segments are rewritten and files imported. `refusals`: a start that cannot be. This file: the graceful stop.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -10,6 +10,7 @@ mod common;
 
 mod kills;
 mod refusals;
+mod segment_kills;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -22,81 +22,52 @@ const LZ4_RATIO_MAX: usize = 255;
 const ZSTD_RATIO_MAX: usize = 1 << 15;
 /// Below this, the frame of zstd is most of what is stored.
 const COMPRESS_FROM_BYTES: usize = 48;
-/// Text is read once a column, so it may take longer to write.
-const LEVEL_TEXT: i32 = 6;
+/// Numbers are written in millions; more effort gains little on planes.
 const LEVEL_NUMBERS: i32 = 1;
-
-/// What the bytes are, as far as compression cares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
-    /// The texts of a dictionary.
-    Text,
-    /// Planes of numbers, bits.
-    Numbers,
-}
-
-/// Compression contexts are large, so each thread keeps its own.
-#[derive(Default)]
-struct Contexts {
-    text: Option<Compressor<'static>>,
-    numbers: Option<Compressor<'static>>,
-    zstd: Vec<u8>,
-    lz4: Vec<u8>,
-}
+/// Text is written once a column, each of its entries once.
+const LEVEL_TEXT: i32 = 6;
 
 thread_local! {
-    static DEFLATE: RefCell<Contexts> = RefCell::default();
+    /// Contexts are large and streams short, so each thread keeps one.
+    static DEFLATE: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
     static INFLATE: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// Appends a stream.
-pub(super) fn put_stream(out: &mut Vec<u8>, bytes: &[u8], content: Content) {
+/// Appends a stream: planes of numbers, bits.
+pub(super) fn put_stream(out: &mut Vec<u8>, bytes: &[u8]) {
+    put(out, bytes, |bytes| {
+        DEFLATE.with_borrow_mut(|context| {
+            if context.is_none() {
+                *context = Compressor::new(LEVEL_NUMBERS).ok();
+            }
+            context.as_mut()?.compress(bytes).ok()
+        })
+    });
+}
+
+/// Appends a stream of text.
+pub(super) fn put_text_stream(out: &mut Vec<u8>, bytes: &[u8]) {
+    put(out, bytes, |bytes| zstd::bulk::compress(bytes, LEVEL_TEXT).ok());
+}
+
+fn put(out: &mut Vec<u8>, bytes: &[u8], deflate: impl Fn(&[u8]) -> Option<Vec<u8>>) {
     let Some(first) = bytes.first() else { return };
     if bytes.len() <= CONSTANT_MAX && bytes.iter().all(|byte| byte == first) {
         return out.extend_from_slice(&[CONSTANT, *first]);
     }
-    if bytes.len() >= COMPRESS_FROM_BYTES {
-        let is_stored = DEFLATE.with_borrow_mut(|contexts| contexts.put_smaller(out, bytes, content));
-        if is_stored {
-            return;
-        }
-    }
-    out.push(RAW);
-    out.extend_from_slice(bytes);
-}
-
-impl Contexts {
-    /// Appends the stream compressed where that earns its keep.
-    fn put_smaller(&mut self, out: &mut Vec<u8>, bytes: &[u8], content: Content) -> bool {
-        let (context, level) = match content {
-            Content::Text => (&mut self.text, LEVEL_TEXT),
-            Content::Numbers => (&mut self.numbers, LEVEL_NUMBERS),
-        };
-        if context.is_none() {
-            *context = Compressor::new(level).ok();
-        }
-        let Some(compressor) = context else { return false };
-        self.zstd.clear();
-        self.zstd.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
-        if compressor.compress_to_buffer(bytes, &mut self.zstd).is_err() {
-            return false;
-        }
-        // inflating costs time at every cold read, so zstd has to save a twentieth, and lz4 is taken where it is as good
-        if self.zstd.len() + 5 > bytes.len() - bytes.len() / 20 {
-            return false;
-        }
-        self.lz4.resize(lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
-        let lz4 = lz4_flex::block::compress_into(bytes, &mut self.lz4).ok().map(|size| &self.lz4[..size]);
-        let (codec, stored) = match lz4 {
-            Some(lz4) if lz4.len() <= self.zstd.len() + self.zstd.len() / 20 => (LZ4, lz4),
-            _ => (ZSTD, &self.zstd[..]),
-        };
-        let Ok(size) = u32::try_from(stored.len()) else { return false };
-        out.push(codec);
-        out.extend_from_slice(&size.to_le_bytes());
-        out.extend_from_slice(stored);
-        true
-    }
+    let zstd = if bytes.len() < COMPRESS_FROM_BYTES { None } else { deflate(bytes) };
+    // inflating costs time at every cold read, so zstd has to save a twentieth, and lz4 is taken where it is as good
+    let zstd = zstd.filter(|zstd| zstd.len() + 5 <= bytes.len() - bytes.len() / 20);
+    let Some(zstd) = zstd else {
+        out.push(RAW);
+        return out.extend_from_slice(bytes);
+    };
+    let lz4 = lz4_flex::block::compress(bytes);
+    let (codec, stored) = if lz4.len() <= zstd.len() + zstd.len() / 20 { (LZ4, lz4) } else { (ZSTD, zstd) };
+    out.push(codec);
+    // smaller than a section, which `write` bounds
+    out.extend_from_slice(&(stored.len() as u32).to_le_bytes());
+    out.extend_from_slice(&stored);
 }
 
 /// Reads a stream of `size` bytes.

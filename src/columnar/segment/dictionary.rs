@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::{Narrow, with_narrow};
-use crate::columnar::segment::compress::{Content, put_stream, read_stream};
-use crate::columnar::segment::planes::{put_narrow, read_narrow};
+use crate::columnar::segment::compress::{put_text_stream, read_stream};
+use crate::columnar::segment::planes::{put_narrow, read_narrow, wide};
 use crate::columnar::segment::reader::{Reader, corrupt};
 use crate::columnar::text::{Dictionary, Texts};
 use crate::error::Result;
@@ -50,13 +50,13 @@ impl Dictionaries {
         }
     }
 
-    fn set(&mut self, role: Role, dictionary: Dictionary) {
+    fn set(&mut self, role: Role, dictionary: Arc<Dictionary>) {
         let place = match role {
             Role::Strings => &mut self.strings,
             Role::Items => &mut self.items,
             Role::Json => &mut self.json,
         };
-        *place = Arc::new(dictionary);
+        *place = dictionary;
     }
 
     /// Appends those that have an entry; nothing where none has.
@@ -81,7 +81,7 @@ impl Dictionaries {
             return Err(corrupt(format!("dictionaries have flags {flags}")));
         }
         for (role, _) in FLAGS.iter().filter(|(_, flag)| flags & flag != 0) {
-            dictionaries.set(*role, read_dictionary(&mut reader)?);
+            dictionaries.set(*role, Arc::new(read_dictionary(&mut reader)?));
         }
         reader.end()?;
         Ok(dictionaries)
@@ -92,11 +92,11 @@ impl Dictionaries {
         let mut dictionaries = Self::default();
         let maps = parts.iter().map(|part| {
             let (role, texts) = texts_of(part)?;
-            let (dictionary, map) = used_entries(part, texts);
-            match dictionary {
-                Some(dictionary) => dictionaries.set(role, dictionary),
-                None => dictionaries.set(role, Dictionary::clone(&texts.dictionary)),
-            }
+            let (dictionary, map) = match used_entries(part, texts) {
+                Some((dictionary, map)) => (Arc::new(dictionary), Some(map)),
+                None => (Arc::clone(&texts.dictionary), None),
+            };
+            dictionaries.set(role, dictionary);
             map
         });
         let maps = maps.collect();
@@ -105,7 +105,7 @@ impl Dictionaries {
 }
 
 /// The texts of a part, and what they are.
-pub(super) fn texts_of(part: &Column) -> Option<(Role, &Texts)> {
+fn texts_of(part: &Column) -> Option<(Role, &Texts)> {
     match &part.data {
         Data::Text(texts) => Some((Role::Strings, texts)),
         Data::Json(texts) => Some((Role::Json, texts)),
@@ -115,7 +115,7 @@ pub(super) fn texts_of(part: &Column) -> Option<(Role, &Texts)> {
 }
 
 /// The entries that rows with a value use, and the new code of each; `None` where all are used.
-fn used_entries(part: &Column, texts: &Texts) -> (Option<Dictionary>, Option<Vec<u32>>) {
+fn used_entries(part: &Column, texts: &Texts) -> Option<(Dictionary, Vec<u32>)> {
     let mut used = vec![false; texts.dictionary.len()];
     let mut mark = |code: u64| {
         if let Some(used) = used.get_mut(code as usize) {
@@ -123,7 +123,7 @@ fn used_entries(part: &Column, texts: &Texts) -> (Option<Dictionary>, Option<Vec
         }
     };
     match (&part.data, &part.validity) {
-        (_, None) => with_narrow!(&texts.codes, codes => codes.iter().for_each(|code| mark(*code as u64))),
+        (_, None) => with_narrow!(&texts.codes, codes => codes.iter().for_each(|code| mark(wide(*code)))),
         (Data::List { ends, .. }, Some(validity)) => {
             for row in validity.ones() {
                 let start = if row == 0 { 0 } else { ends[row - 1] };
@@ -133,7 +133,7 @@ fn used_entries(part: &Column, texts: &Texts) -> (Option<Dictionary>, Option<Vec
         (_, Some(validity)) => validity.ones().for_each(|row| mark(texts.codes.get(row))),
     }
     if used.iter().all(|used| *used) {
-        return (None, None);
+        return None;
     }
     let mut count = 0;
     let map = used.iter().map(|used| {
@@ -142,7 +142,7 @@ fn used_entries(part: &Column, texts: &Texts) -> (Option<Dictionary>, Option<Vec
     });
     let map = map.collect();
     let kept = texts.dictionary.iter().zip(&used).filter(|(_, used)| **used).map(|(text, _)| text);
-    (Some(Dictionary::from_sorted(kept)), Some(map))
+    Some((Dictionary::from_sorted(kept), map))
 }
 
 fn put_dictionary(out: &mut Vec<u8>, dictionary: &Dictionary) {
@@ -151,7 +151,7 @@ fn put_dictionary(out: &mut Vec<u8>, dictionary: &Dictionary) {
     let starts = std::iter::once(&0).chain(ends);
     let lengths: Vec<u64> = ends.iter().zip(starts).map(|(end, start)| u64::from(end - start)).collect();
     put_narrow(out, &lengths);
-    put_stream(out, text.as_bytes(), Content::Text);
+    put_text_stream(out, text.as_bytes());
 }
 
 fn read_dictionary(reader: &mut Reader<'_>) -> Result<Dictionary> {
@@ -172,7 +172,7 @@ pub(super) fn ends_of(lengths: &Narrow, max: usize) -> Result<Vec<u32>> {
     let mut end = 0u64;
     let is_beyond = || corrupt(format!("lengths add up to more than {max}"));
     with_narrow!(lengths, lengths => lengths.iter().map(|length| {
-        end = end.checked_add(*length as u64).filter(|end| *end <= max).ok_or_else(is_beyond)?;
+        end = end.checked_add(wide(*length)).filter(|end| *end <= max).ok_or_else(is_beyond)?;
         Ok(end as u32)
     }).collect())
 }

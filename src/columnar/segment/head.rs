@@ -2,9 +2,18 @@
 
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
 use crate::columnar::column::{Column, Data};
+use crate::columnar::segment::reader::{Reader, corrupt};
 use crate::error::{Error, Result};
-use crate::fields::Kinds;
+use crate::fields::{FieldType, Kinds};
+
+const MAGIC: &[u8; 3] = b"WRH";
+const VERSION: u8 = 1;
+const HAS_NULLS: u8 = 1;
+const HAS_SPAN: u8 = 2;
+const IS_SAME: u8 = 4;
 
 /// The columns of a segment, sorted by name.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -49,50 +58,103 @@ impl SegmentHead {
 
     /// The stored form.
     pub fn encode(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        body.extend_from_slice(&(self.rows as u32).to_le_bytes());
+        body.extend_from_slice(&(self.columns.len() as u32).to_le_bytes());
+        self.columns.iter().for_each(|column| put_column(&mut body, column));
         let mut out = Vec::new();
-        out.extend_from_slice(&(self.rows as u64).to_le_bytes());
-        for column in &self.columns {
-            out.extend_from_slice(&(column.name.len() as u32).to_le_bytes());
-            out.extend_from_slice(column.name.as_bytes());
-            out.push(column.kinds.bits() as u8);
-            out.push(u8::from(column.has_nulls));
-            out.push(u8::from(column.span.is_some()));
-            let (min, max) = column.span.unwrap_or_default();
-            out.extend_from_slice(&min.to_le_bytes());
-            out.extend_from_slice(&max.to_le_bytes());
-            out.extend_from_slice(&column.same_as.unwrap_or(u32::MAX).to_le_bytes());
-        }
+        out.extend_from_slice(MAGIC);
+        out.push(VERSION);
+        out.extend_from_slice(&checksum(&out, &body).to_le_bytes());
+        out.extend_from_slice(&body);
         out
     }
 
     /// Reads the stored form.
     ///
     /// # Errors
-    /// `Corrupt`.
+    /// `Corrupt` where the bytes break a rule of the format.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let corrupt = || Error::Corrupt("the head of a segment is damaged".into());
-        let mut rest = bytes;
-        let mut take = |count: usize| {
-            let (taken, left) = rest.split_at_checked(count).ok_or_else(corrupt)?;
-            rest = left;
-            Ok::<_, Error>((taken, left.is_empty()))
-        };
-        let number = |bytes: &[u8]| bytes.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
-        let (rows, mut ended) = take(8)?;
-        let rows = number(rows) as usize;
-        let mut columns = Vec::new();
-        while !ended {
-            let length = number(take(4)?.0) as usize;
-            let name = std::str::from_utf8(take(length)?.0).map_err(|_| corrupt())?.into();
-            let kinds = Kinds::from_bits(i64::from(take(1)?.0[0]));
-            let has_nulls = take(1)?.0[0] == 1;
-            let has_span = take(1)?.0[0] == 1;
-            let span = (number(take(8)?.0) as i64, number(take(8)?.0) as i64);
-            let (same, last) = take(4)?;
-            let same_as = Some(number(same) as u32).filter(|same| *same != u32::MAX);
-            columns.push(HeadColumn { name, kinds, has_nulls, span: has_span.then_some(span), same_as });
-            ended = last;
-        }
-        Ok(Self { rows, columns })
+        read(bytes).map_err(|error| match error {
+            Error::Corrupt(what) => Error::Corrupt(format!("the head of a segment is damaged: {what}")),
+            other => other,
+        })
     }
+}
+
+fn checksum(start: &[u8], body: &[u8]) -> u64 {
+    xxh3_64_with_seed(body, xxh3_64(start))
+}
+
+fn put_column(out: &mut Vec<u8>, column: &HeadColumn) {
+    out.extend_from_slice(&(column.name.len() as u32).to_le_bytes());
+    out.extend_from_slice(column.name.as_bytes());
+    out.push(column.kinds.bits() as u8);
+    let flag = |is_there: bool, flag: u8| if is_there { flag } else { 0 };
+    let flags = flag(column.has_nulls, HAS_NULLS) | flag(column.span.is_some(), HAS_SPAN);
+    out.push(flags | flag(column.same_as.is_some(), IS_SAME));
+    if let Some((min, max)) = column.span {
+        out.extend_from_slice(&min.to_le_bytes());
+        out.extend_from_slice(&max.to_le_bytes());
+    }
+    if let Some(same) = column.same_as {
+        out.extend_from_slice(&same.to_le_bytes());
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<SegmentHead> {
+    let mut reader = Reader::new(bytes);
+    let start = reader.take(MAGIC.len() + 1)?;
+    let (magic, version) = start.split_at(MAGIC.len());
+    if magic != MAGIC {
+        return Err(corrupt("it does not begin as one"));
+    }
+    if version != [VERSION] {
+        return Err(corrupt(format!(
+            "it is of version {}, this program reads version {VERSION}",
+            version[0]
+        )));
+    }
+    if reader.u64()? != checksum(start, reader.rest()) {
+        return Err(corrupt("its checksum is wrong"));
+    }
+    let rows = reader.u32()? as usize;
+    let count = reader.u32()?;
+    let mut columns: Vec<HeadColumn> = Vec::new();
+    for _ in 0..count {
+        let column = read_column(&mut reader)?;
+        if columns.last().is_some_and(|previous| previous.name >= column.name) {
+            return Err(corrupt("its columns are out of order"));
+        }
+        let told = |of: &HeadColumn| (of.kinds, of.has_nulls, of.span);
+        if let Some(same) = column.same_as
+            && !columns.get(same as usize).is_some_and(|c| c.same_as.is_none() && told(c) == told(&column))
+        {
+            return Err(corrupt("a column is the same as one that is not stored"));
+        }
+        columns.push(column);
+    }
+    reader.end()?;
+    Ok(SegmentHead { rows, columns })
+}
+
+fn read_column(reader: &mut Reader<'_>) -> Result<HeadColumn> {
+    let length = reader.u32()? as usize;
+    let name = std::str::from_utf8(reader.take(length)?).map_err(|_| corrupt("a name is not UTF-8"))?.into();
+    let bits = reader.u8()?;
+    let kinds = Kinds::from_bits(i64::from(bits));
+    if kinds.bits() != i64::from(bits) {
+        return Err(corrupt("a column has a type that is not known"));
+    }
+    let flags = reader.u8()?;
+    if flags & !(HAS_NULLS | HAS_SPAN | IS_SAME) != 0 {
+        return Err(corrupt(format!("a column has flags {flags}")));
+    }
+    let span = if flags & HAS_SPAN != 0 { Some((reader.i64()?, reader.i64()?)) } else { None };
+    let has_order = kinds == Kinds::of(FieldType::Int) || kinds == Kinds::of(FieldType::Time);
+    if span.is_some_and(|(min, max)| min > max || !has_order) {
+        return Err(corrupt("a column has bounds that cannot be"));
+    }
+    let same_as = if flags & IS_SAME != 0 { Some(reader.u32()?) } else { None };
+    Ok(HeadColumn { name, kinds, has_nulls: flags & HAS_NULLS != 0, span, same_as })
 }

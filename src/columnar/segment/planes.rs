@@ -1,13 +1,19 @@
-//! Unsigned numbers of one width. Wider than a byte, they are stored as planes, all low bytes first, unless whole numbers
-//! that repeat make the other order smaller.
+//! Unsigned numbers of one width. Wider than a byte, they are stored as planes, all low bytes first: the high ones
+//! compress. Codes of two bytes that come in the same order again and again are smaller as they are.
 
 use crate::columnar::narrow::Narrow;
-use crate::columnar::segment::compress::{CONSTANT_MAX, Content, put_stream, read_stream};
+use crate::columnar::segment::compress::{CONSTANT_MAX, put_stream, read_stream};
 use crate::columnar::segment::reader::{Reader, corrupt};
 use crate::error::Result;
 
-/// Added to the width where numbers stand one after the other.
-const INTERLEAVED: u8 = 0x10;
+/// Numbers of two bytes one after the other. Wider ones that repeat are stored as distinct integers and codes.
+const PAIRS: u8 = 0x12;
+
+/// A number of any width as 64 bits, for code that is written once for all widths.
+#[inline]
+pub(super) fn wide(number: impl Into<u64>) -> u64 {
+    number.into()
+}
 
 /// Appends numbers in the fewest bytes.
 pub(super) fn put_narrow(out: &mut Vec<u8>, numbers: &[u64]) {
@@ -28,22 +34,17 @@ pub(super) fn put_narrow(out: &mut Vec<u8>, numbers: &[u64]) {
     for plane in 0..width {
         bytes.clear();
         bytes.extend(numbers.iter().map(|number| (number >> (plane * 8)) as u8));
-        put_stream(out, &bytes, Content::Numbers);
+        put_stream(out, &bytes);
     }
-    if width == 1 {
-        return;
-    }
-    bytes.clear();
-    match width {
-        2 => numbers.iter().for_each(|n| bytes.extend_from_slice(&(*n as u16).to_le_bytes())),
-        4 => numbers.iter().for_each(|n| bytes.extend_from_slice(&(*n as u32).to_le_bytes())),
-        _ => numbers.iter().for_each(|n| bytes.extend_from_slice(&n.to_le_bytes())),
-    }
-    let mut interleaved = vec![width as u8 | INTERLEAVED];
-    put_stream(&mut interleaved, &bytes, Content::Numbers);
-    if interleaved.len() < out.len() - start {
-        out.truncate(start);
-        out.extend_from_slice(&interleaved);
+    if width == 2 {
+        bytes.clear();
+        numbers.iter().for_each(|number| bytes.extend_from_slice(&(*number as u16).to_le_bytes()));
+        let mut pairs = vec![PAIRS];
+        put_stream(&mut pairs, &bytes);
+        if pairs.len() < out.len() - start {
+            out.truncate(start);
+            out.extend_from_slice(&pairs);
+        }
     }
 }
 
@@ -66,10 +67,12 @@ pub(super) fn read_narrow(reader: &mut Reader<'_>, count: usize) -> Result<Narro
             let whole = low.zip(high).map(|((a, b), (c, d))| u32::from_le_bytes([*a, *b, *c, *d]));
             Narrow::U32(whole.collect())
         }
-        8 => Narrow::U64(wide(&planes(reader, count)?)),
-        0x12 => Narrow::U16(interleaved(reader, count, u16::from_le_bytes)?),
-        0x14 => Narrow::U32(interleaved(reader, count, u32::from_le_bytes)?),
-        0x18 => Narrow::U64(interleaved(reader, count, u64::from_le_bytes)?),
+        8 => Narrow::U64(joined(&planes(reader, count)?)),
+        PAIRS => {
+            let size = count.checked_mul(2).ok_or_else(|| corrupt("a length overflows"))?;
+            let bytes = read_stream(reader, size)?;
+            Narrow::U16(bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect())
+        }
         _ => return Err(corrupt(format!("{count} numbers have form {form}"))),
     })
 }
@@ -84,7 +87,7 @@ fn planes<'a, const N: usize>(reader: &mut Reader<'a>, count: usize) -> Result<[
     Ok(planes)
 }
 
-fn wide(planes: &[Plane<'_>; 8]) -> Vec<u64> {
+fn joined(planes: &[Plane<'_>; 8]) -> Vec<u64> {
     let mut numbers = vec![0u64; planes[0].len()];
     for (at, plane) in planes.iter().enumerate() {
         // the upper planes of most numbers are empty
@@ -93,15 +96,4 @@ fn wide(planes: &[Plane<'_>; 8]) -> Vec<u64> {
         }
     }
     numbers
-}
-
-fn interleaved<const N: usize, T>(
-    reader: &mut Reader<'_>,
-    count: usize,
-    read: impl Fn([u8; N]) -> T,
-) -> Result<Vec<T>> {
-    let size = count.checked_mul(N).ok_or_else(|| corrupt("a length overflows"))?;
-    let bytes = read_stream(reader, size)?;
-    let (chunks, _) = bytes.as_chunks::<N>();
-    Ok(chunks.iter().map(|chunk| read(*chunk)).collect())
 }

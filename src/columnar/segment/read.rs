@@ -15,7 +15,7 @@ use crate::columnar::segment::dictionary::{Dictionaries, Role, ends_of};
 use crate::columnar::segment::floats::read_floats;
 use crate::columnar::segment::index::BlockZone;
 use crate::columnar::segment::integers::read_integers;
-use crate::columnar::segment::planes::read_narrow;
+use crate::columnar::segment::planes::{read_narrow, wide};
 use crate::columnar::segment::reader::{Reader, corrupt};
 use crate::columnar::text::Texts;
 use crate::error::Result;
@@ -127,11 +127,11 @@ fn codes(
     }
     let (base, max) = (integers.min() as u64, integers.max() as u64);
     let offsets = integers.into_offsets();
-    let smallest = with_narrow!(&offsets, offsets => offsets.iter().min().map_or(0, |min| *min as u64));
+    let smallest = with_narrow!(&offsets, offsets => offsets.iter().min().map_or(0, |min| wide(*min)));
     let codes = match base {
         0 => offsets,
         _ => {
-            with_narrow!(&offsets, offsets => Narrow::collect(max, offsets.iter().map(|o| base + *o as u64)))
+            with_narrow!(&offsets, offsets => Narrow::collect(max, offsets.iter().map(|o| base + wide(*o))))
         }
     };
     Ok((Texts { codes, dictionary }, Some(((base + smallest) as u32, max as u32))))
@@ -179,8 +179,10 @@ fn spread_narrow(dense: Narrow, validity: Option<&Bitmap>) -> Narrow {
 
 fn spread_bits(dense: Bitmap, validity: Option<&Bitmap>) -> Bitmap {
     let Some(validity) = validity else { return dense };
-    let mut words = vec![0u64; validity.words().len()];
-    let rows = validity.ones().enumerate().filter(|(at, _)| dense.get(*at));
-    rows.for_each(|(_, row)| words[row / 64] |= 1 << (row % 64));
-    Bitmap::from_words(words, validity.len()).unwrap_or_default()
+    let mut values = 0;
+    Bitmap::from_fn(validity.len(), |row| {
+        let has_value = validity.get(row);
+        values += usize::from(has_value);
+        has_value && dense.get(values - 1)
+    })
 }

@@ -53,6 +53,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What is left.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// That nothing is left.
     pub(super) fn end(self) -> Result<()> {
         if self.bytes.is_empty() { Ok(()) } else { Err(corrupt("bytes follow its end")) }

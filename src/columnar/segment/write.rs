@@ -8,7 +8,7 @@ use crate::columnar::encode::{
     KIND_BOOL, KIND_FLOAT, KIND_INT, KIND_JSON, KIND_MIXED, KIND_STRING, KIND_STRINGS, KIND_TIME,
 };
 use crate::columnar::narrow::{Ints, Narrow, with_narrow};
-use crate::columnar::segment::compress::{Content, put_stream};
+use crate::columnar::segment::compress::put_stream;
 use crate::columnar::segment::dictionary::{Dictionaries, TEXT_BYTES_MAX};
 use crate::columnar::segment::floats::put_floats;
 use crate::columnar::segment::index::{BlockZone, Section, put_index};
@@ -39,9 +39,7 @@ pub fn encode(column: &Column) -> Result<Vec<u8>> {
         parts.push(Part { kind: kind_of(column)?, column, map });
     }
     parts.sort_by_key(|part| part.kind);
-    if parts.windows(2).any(|pair| pair[0].kind == pair[1].kind) {
-        return Err(Error::Internal("a mixed column has two parts of one type".into()));
-    }
+    check_parts(column.rows, &parts)?;
     let mut sections = Vec::new();
     dictionaries.put(&mut sections);
     let dictionaries = section(&sections)?;
@@ -55,6 +53,30 @@ pub fn encode(column: &Column) -> Result<Vec<u8>> {
     put_index(&mut out, rows, dictionaries, &blocks);
     out.extend_from_slice(&sections);
     Ok(out)
+}
+
+/// What could not be read back is not written.
+fn check_parts(rows: usize, parts: &[Part<'_>]) -> Result<()> {
+    if parts.windows(2).any(|pair| pair[0].kind == pair[1].kind) {
+        return Err(Error::Internal("a mixed column has two parts of one type".into()));
+    }
+    let mut filled = Bitmap::filled(rows, false);
+    let mut values = 0;
+    for part in parts {
+        let all = || Bitmap::filled(rows, true);
+        let bits = part.column.validity.clone().unwrap_or_else(all);
+        values += bits.count_ones();
+        filled.or(&bits);
+        if let Data::Float { values, .. } = &part.column.data
+            && bits.ones().any(|row| !values[row].is_finite())
+        {
+            return Err(Error::Internal("a float is not finite".into()));
+        }
+    }
+    if filled.count_ones() != values {
+        return Err(Error::Internal("parts of a mixed column lie over each other".into()));
+    }
+    Ok(())
 }
 
 fn section(stored: &[u8]) -> Result<Section> {
@@ -93,10 +115,7 @@ fn put_block(out: &mut Vec<u8>, parts: &[Part<'_>], start: usize, end: usize) ->
     let present: Vec<(&Part<'_>, Vec<u32>)> =
         parts.iter().map(|part| (part, rows_of(part))).filter(|(_, rows)| !rows.is_empty()).collect();
     let filled: usize = present.iter().map(|(_, rows)| rows.len()).sum();
-    let nulls = (end - start)
-        .checked_sub(filled)
-        .ok_or_else(|| Error::Internal("parts of a mixed column lie over each other".into()))?;
-    let mut zone = BlockZone { nulls: nulls as u32, ..BlockZone::default() };
+    let mut zone = BlockZone { nulls: (end - start - filled) as u32, ..BlockZone::default() };
     match &present[..] {
         [] => out.push(KIND_NULL),
         [(part, rows)] => zone = BlockZone { nulls: zone.nulls, ..put_typed(out, part, rows, start, end)? },
@@ -179,5 +198,5 @@ fn codes(codes: &Narrow, map: Option<&[u32]>, places: impl Iterator<Item = usize
 fn put_bits(out: &mut Vec<u8>, bits: &Bitmap) {
     let mut bytes: Vec<u8> = bits.words().iter().flat_map(|word| word.to_le_bytes()).collect();
     bytes.truncate(bits.len().div_ceil(8));
-    put_stream(out, &bytes, Content::Numbers);
+    put_stream(out, &bytes);
 }

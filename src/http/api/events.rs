@@ -1,4 +1,5 @@
-//! Events in: the body is an object, an array or NDJSON; 200 says what was committed and what was rejected.
+//! Events in: the body is an object, an array or NDJSON; 200 says what was committed and what was rejected. And out
+//! again, by a condition.
 
 use serde::Serialize;
 
@@ -9,6 +10,7 @@ use crate::http::problem::Item;
 use crate::http::routes::Call;
 use crate::ingest::accept::{Accepted, accept, decode_json};
 use crate::ingest::destination::Requests;
+use crate::query::erase;
 
 /// The reply: what became of the events.
 #[derive(Debug, Serialize)]
@@ -60,4 +62,16 @@ pub fn append(call: &Call<'_>) -> Result<Response> {
         rejected: rejected.iter().map(Item::of).collect(),
         rejected_total: (rejected_total > listed).then_some(rejected_total),
     })
+}
+
+/// The reply of erasing.
+#[derive(Debug, Serialize)]
+struct Erased {
+    erased: u64,
+}
+
+/// `DELETE /v1/datasets/{dataset}/events?where=`: erases what the condition is true for.
+pub fn erase(call: &Call<'_>) -> Result<Response> {
+    let condition = call.request.parameter("where").unwrap_or_default();
+    Response::json(&Erased { erased: erase::erase(&call.service.store, call.dataset(), condition)? })
 }
