@@ -37,12 +37,27 @@ impl Writer {
         self.guarded(false, change)
     }
 
-    /// As [`Writer::change`], also while others are refused: what it does frees space.
-    pub(super) fn change_that_frees<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.guarded(true, change)
+    /// As [`Writer::change`], also while others are refused: what it does frees space. Where it is the first to meet the
+    /// full disk, it is done again with what the ballast has left.
+    pub(super) fn change_that_frees<T>(
+        &mut self,
+        mut change: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let was_held = self.ballast.is_held();
+        match self.guarded(true, &mut change) {
+            Err(Error::StorageUnavailable(_)) if was_held && !self.ballast.is_held() => {
+                self.guarded(true, change)
+            }
+            done => done,
+        }
     }
 
-    fn guarded<T>(&mut self, frees: bool, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    /// Runs one change; `frees`: also while others are refused.
+    pub(super) fn guarded<T>(
+        &mut self,
+        frees: bool,
+        change: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         self.look_after_failure();
         if let Some(failure) = self.failed.as_ref().filter(|failure| failure.is_lasting || !frees) {
             return Err(self.refusal(failure));
@@ -70,7 +85,10 @@ impl Writer {
         let told = if error.is_of_the_disk() { self.refusal(&failure) } else { error };
         // once a state, not once a request
         if is_first {
-            error!("a write failed, further ones are refused until the file can be written again: {}", failure.reason);
+            error!(
+                "a write failed, further ones are refused until the file can be written again: {}",
+                failure.reason
+            );
         } else {
             debug!("a write failed again: {}", failure.reason);
         }

@@ -53,10 +53,7 @@ impl Writer {
             let bytes = swap.new.iter().map(|new| new.encoded.bytes()).sum();
             self.has_room_for(bytes, if swap.out.is_empty() { "sealing" } else { "merging" })?;
         }
-        if swap.rows_gone > 0 || swap.out.is_empty() {
-            return self.change_that_frees(|writer| writer.swap(swap));
-        }
-        self.change(|writer| writer.swap(swap))
+        self.guarded(swap.rows_gone > 0 || swap.out.is_empty(), |writer| writer.swap(swap))
     }
 
     /// Every row that goes comes again in a new segment or is among those that are meant to go: otherwise nothing is
