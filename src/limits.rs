@@ -47,6 +47,8 @@ pub const SEGMENT_BYTES: usize = 128 << 20;
 pub const BUFFER_POOL_BYTES: usize = 256 << 20;
 /// WAL bytes after which the writer checkpoints.
 pub const WAL_CHECKPOINT_BYTES: u64 = 32 << 20;
+/// Bytes of the ballast beside a database; less on a small disk.
+pub const BALLAST_BYTES: u64 = 16 << 20;
 /// Read connections.
 pub const READERS: u32 = 10;
 /// Times a batch is decoded anew because the rules of its dataset changed meanwhile.

@@ -1,10 +1,12 @@
 //! The SQLite file: everything that lasts is a row or a BLOB in it, every change one of its transactions.
 //! [`Store`] is the whole of it for a process that may write; [`read`] is for one that only looks.
 
+mod ballast;
 pub mod catalog;
 mod change;
 pub mod compose;
 pub mod describe;
+mod failure;
 pub mod lock;
 pub mod log;
 pub mod migrate;
@@ -18,6 +20,7 @@ pub mod snapshot;
 pub mod swap;
 pub mod tail;
 pub mod upkeep;
+mod watch;
 pub mod writer;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +34,7 @@ use rusqlite::Connection;
 use crate::error::{Error, Result};
 use crate::fields::Declaration;
 use crate::limits;
+use crate::store::ballast::Ballast;
 use crate::store::catalog::ImportMark;
 use crate::store::lock::Lock;
 use crate::store::open::{Durability, Readers};
@@ -39,6 +43,7 @@ use crate::store::segment::Segment;
 use crate::store::segments::{PooledBytes, TransactionBytes};
 use crate::store::snapshot::Snapshot;
 use crate::store::upkeep::Upkeep;
+use crate::store::watch::Watch;
 use crate::store::writer::{Appended, Batch, Command, Reply, SegmentBatch, Writer};
 
 /// How a store is opened.
@@ -105,9 +110,17 @@ impl Store {
         // by its real name: two names of one file would be two locks and two WALs to watch
         let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let lock = Lock::take(path)?;
-        let connection = open::writer(path, options.durability)?;
-        let secret = secret(&connection)?;
-        bury_left_behind(&connection)?;
+        let opened = open_to_write(path, options.durability);
+        let (connection, secret) = match opened {
+            // an earlier process may have left its ballast on a disk that is full now
+            Err(e) if e.is_of_the_disk() && ballast::release_of(path) => {
+                open_to_write(path, options.durability)?
+            }
+            opened => opened?,
+        };
+        if let Err(e) = bury_left_behind(&connection) {
+            tracing::warn!("removed segments keep their space until the next start: {e}");
+        }
         let readers = open::readers(path, options.readers)?;
         let pool =
             Arc::new(BufferPool::new(Box::new(PooledBytes(readers.clone())), options.buffer_pool_bytes));
@@ -118,6 +131,7 @@ impl Store {
         let queued_bytes = Arc::new(AtomicUsize::new(0));
         let mut wal = path.as_os_str().to_owned();
         wal.push("-wal");
+        let wal = PathBuf::from(wal);
         let writer = Writer {
             connection,
             pool: Arc::clone(&pool),
@@ -126,7 +140,9 @@ impl Store {
             dead: Vec::new(),
             published: Arc::clone(&published),
             queued_bytes: Arc::clone(&queued_bytes),
-            wal: wal.into(),
+            watch: Watch::of(path, &wal),
+            ballast: Ballast::keep(path),
+            wal,
             failed: None,
         };
         let upkeep = Arc::new(Upkeep::new(Arc::clone(&published), commands.clone(), options.seal_rows));
@@ -336,6 +352,12 @@ fn load(connection: &Connection, only: Option<&str>, pool: &Arc<BufferPool>) -> 
         snapshot.datasets.insert(Arc::clone(&dataset.name), Arc::new(dataset));
     }
     Ok(snapshot)
+}
+
+fn open_to_write(path: &Path, durability: Durability) -> Result<(Connection, [u8; 32])> {
+    let connection = open::writer(path, durability)?;
+    let secret = secret(&connection)?;
+    Ok((connection, secret))
 }
 
 /// Removes segments that an earlier process took out and had no time to remove.

@@ -22,6 +22,10 @@ use crate::store::{Published, stopped};
 
 /// How often the thread looks around when nothing wakes it.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long the thread leaves everything alone after a failure, at first and after many.
+const BACK_OFF_MIN: Duration = Duration::from_secs(1);
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+
 /// Which neighbouring segments are merged.
 #[derive(Debug, Clone, Copy)]
 struct Merging {
@@ -77,15 +81,35 @@ impl Upkeep {
     /// Works until told to stop.
     pub(super) fn run(&self, wake: &Receiver<()>) {
         let mut wait = Duration::ZERO;
+        let mut back_off = Duration::ZERO;
         loop {
-            match wake.recv_timeout(wait) {
+            // after a failure nobody wakes it: what fails is costly, and the disk is needed by others
+            let woken = if back_off.is_zero() { wake.recv_timeout(wait) } else { self.sleep(back_off, wake) };
+            match woken {
                 Err(RecvTimeoutError::Disconnected) => return,
                 _ if self.is_stopping.load(Ordering::Relaxed) => return,
                 _ => {}
             }
             wait = LOOK_EVERY;
-            if let Err(e) = self.look_around() {
-                warn!("upkeep goes on later: {e}");
+            match self.look_around() {
+                Ok(()) => back_off = Duration::ZERO,
+                Err(e) => {
+                    if back_off.is_zero() {
+                        warn!("upkeep goes on later: {e}");
+                    }
+                    back_off = (back_off * 2).clamp(BACK_OFF_MIN, BACK_OFF_MAX);
+                }
+            }
+        }
+    }
+
+    /// Waits, whoever wakes it, unless it is to stop.
+    fn sleep(&self, long: Duration, wake: &Receiver<()>) -> Result<(), RecvTimeoutError> {
+        let end = Instant::now() + long;
+        loop {
+            match wake.recv_deadline(end) {
+                Ok(()) if !self.is_stopping.load(Ordering::Relaxed) => {}
+                woken => return woken,
             }
         }
     }
