@@ -112,6 +112,18 @@ impl Error {
         }
     }
 
+    /// Whether it is the disk that fails, rather than what is in the file or the program.
+    pub fn is_of_the_disk(&self) -> bool {
+        use rusqlite::ErrorCode::{CannotOpen, DiskFull, SystemIoFailure};
+        match self {
+            Self::StorageUnavailable(_) | Self::Io { .. } => true,
+            Self::Sqlite { source, .. } => {
+                matches!(source.sqlite_error_code(), Some(CannotOpen | DiskFull | SystemIoFailure))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a program should call it a fault of its own rather than of its caller.
     pub fn is_internal(&self) -> bool {
         matches!(self, Self::Corrupt(_) | Self::Sqlite { .. } | Self::Io { .. } | Self::Internal(_))

@@ -39,12 +39,16 @@ pub const SEAL_ROWS: usize = 250_000;
 pub const SEAL_BYTES: usize = 64 << 20;
 /// A segment that is merged no further has so many times the rows of a tail that is sealed.
 pub const SEGMENT_TAILS: usize = 4;
+/// Bytes in the file of a segment that is merged no further: it is written in one transaction.
+pub const SEGMENT_STORED_BYTES: u64 = 64 << 20;
 /// Bytes in memory of the rows that an import makes one segment of.
 pub const SEGMENT_BYTES: usize = 128 << 20;
 /// Bytes of decoded columns that are kept in memory.
 pub const BUFFER_POOL_BYTES: usize = 256 << 20;
 /// WAL bytes after which the writer checkpoints.
 pub const WAL_CHECKPOINT_BYTES: u64 = 32 << 20;
+/// Bytes of the ballast beside a database; less on a small disk.
+pub const BALLAST_BYTES: u64 = 16 << 20;
 /// Read connections.
 pub const READERS: u32 = 10;
 /// Times a batch is decoded anew because the rules of its dataset changed meanwhile.

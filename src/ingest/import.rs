@@ -32,7 +32,7 @@ use crate::ingest::declare_time::declare_time;
 use crate::ingest::destination::Destination;
 use crate::ingest::format::{self, FileFormat};
 use crate::ingest::gather::Gather;
-use crate::ingest::resume::{mark_name, resume_place};
+use crate::ingest::resume::{mark_name, place_told, resume_place};
 use crate::ingest::rows::{Decoded, Rows};
 use crate::ingest::rules::Rules;
 use crate::ingest::source::{self, Source};
@@ -409,32 +409,42 @@ impl Run<'_> {
 
     /// Notes that the file was read to its end, or tells how to go on where it was not.
     fn end(&self, report: &mut Report) -> Result<()> {
-        match &mut report.broken {
-            Some(Error::Invalid { detail, .. } | Error::StorageUnavailable(detail)) => {
-                detail.push_str(&format!(
-                    "; the {} rows before it are imported and stay, go on after them with --resume",
-                    report.accepted
-                ));
-            }
-            Some(_) => {}
-            None => {
-                let place = self.reached.load(Ordering::Relaxed);
-                let mark = self.mark_at(place).map(|mark| ImportMark { ended: true, ..mark });
-                if let Some(mark) = mark.filter(|_| self.store.snapshot().datasets.contains_key(self.dataset))
-                {
-                    self.store.mark_import(self.dataset, mark)?;
-                }
-            }
+        if report.broken.is_none() {
+            report.broken = self.mark_ended().err();
+        }
+        if let Some(Error::Invalid { detail, .. } | Error::StorageUnavailable(detail)) = &mut report.broken {
+            let place = place_told(self.store, self.dataset, self.mark.as_deref(), report.format);
+            detail.push_str(&format!(
+                "; the {} rows before it are imported and stay, go on after them{place} with --resume",
+                report.accepted
+            ));
         }
         if let Some(dataset) = self.store.snapshot().datasets.get(self.dataset) {
-            self.store.upkeep().settle(dataset.id)?;
-            self.store.upkeep().give_back()?;
+            let upkeep = self.store.upkeep();
+            match upkeep.settle(dataset.id).and_then(|()| upkeep.give_back()) {
+                // the rows are there; the next process has the time to arrange them
+                Err(Error::StorageUnavailable(_)) if report.broken.is_some() => {}
+                Err(Error::StorageUnavailable(why)) => {
+                    report.notes.push(format!("segments are merged later: {why}"));
+                }
+                done => done?,
+            }
         }
         report.up_to_date &= report.accepted == 0 && report.rejected_total == 0 && report.broken.is_none();
         if report.up_to_date {
             report.notes.push("nothing was added to it since it was imported".into());
         }
         Ok(())
+    }
+
+    fn mark_ended(&self) -> Result<()> {
+        let place = self.reached.load(Ordering::Relaxed);
+        match self.mark_at(place) {
+            Some(mark) if self.store.snapshot().datasets.contains_key(self.dataset) => {
+                self.store.mark_import(self.dataset, ImportMark { ended: true, ..mark })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn count(&self, (accepted, rejected): (u64, u64)) {

@@ -1,5 +1,5 @@
 //! Where an import begins: at the start of its file, or where an earlier import of the same file has ended. `import`
-//! asks before it reads the first record.
+//! asks before it reads the first record, and when it breaks off.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -45,4 +45,11 @@ pub fn resume_place(
         ))),
         _ => Ok(0),
     }
+}
+
+/// Where an import that breaks off will go on, as the end of "go on after them": what is committed tells.
+pub fn place_told(store: &Store, dataset: &str, mark: Option<&str>, format: FileFormat) -> String {
+    let unit = if format == FileFormat::Json { "item" } else { "line" };
+    let mark = mark.and_then(|name| store.import_mark(dataset, name).ok().flatten());
+    mark.map_or(String::new(), |mark| format!(" at {unit} {}", mark.place))
 }

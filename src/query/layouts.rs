@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use crate::columnar::segment::ColumnIndex;
 use crate::error::{Error, Result};
+use crate::store::compose::{Origin, compose};
 use crate::store::pool::{BufferPool, ColumnBytes, ColumnKey};
-use crate::store::segment::{EncodedSegment, Segment, encode, in_order};
+use crate::store::segment::{EncodedSegment, Segment};
 use crate::store::snapshot::{Dataset, Snapshot, TailBlock};
 
 /// Where rows are.
@@ -55,8 +56,9 @@ pub type Reads = Arc<Mutex<Vec<(Arc<str>, bool)>>>;
 
 /// A segment that notes what is read of it, and whose columns may be damaged.
 pub fn watched(id: i64, tail: &[TailBlock], damage: Option<Damage<'_>>) -> (Segment, Reads) {
-    let (block, ..) = in_order(tail);
-    let EncodedSegment { head, mut columns, .. } = encode(&block).expect("encodes");
+    let origins: Vec<Origin> = tail.iter().cloned().map(Origin::Block).collect();
+    let composed = compose(&origins).expect("encodes").expect("rows");
+    let EncodedSegment { head, mut columns, .. } = composed.encoded;
     let names: Vec<Arc<str>> = head.columns.iter().map(|column| Arc::clone(&column.name)).collect();
     let place = |name: &str| head.position(name).expect("a column");
     let blocks = columns.iter().map(|bytes| bytes.as_deref().map_or_else(Vec::new, block_ranges)).collect();

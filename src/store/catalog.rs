@@ -69,13 +69,23 @@ fn load_fields(connection: &Connection, dataset_id: i64) -> Result<FieldSet> {
     Ok(fields)
 }
 
-/// Adds a dataset; its id is filled in.
+/// The id of the dataset that was made last, also where it is gone.
+const LAST_ID: &str = "last_dataset_id";
+
+/// Adds a dataset; its id is filled in. No id is used twice, so what was meant for a dropped dataset never meets the one
+/// that has its name now.
 pub fn insert(transaction: &Transaction<'_>, dataset: &mut Dataset) -> Result<()> {
+    let last =
+        meta(transaction, LAST_ID)?.and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_le_bytes);
     transaction
-        .prepare_cached("INSERT INTO dataset (name, declaration, created_us) VALUES (?1, '{}', ?2)")
-        .and_then(|mut statement| statement.insert(params![&*dataset.name, dataset.created_us]))
+        .prepare_cached(
+            "INSERT INTO dataset (id, name, declaration, created_us)
+             SELECT max(coalesce(max(id), 0), ?3) + 1, ?1, '{}', ?2 FROM dataset",
+        )
+        .and_then(|mut statement| statement.insert(params![&*dataset.name, dataset.created_us, last]))
         .map(|id| dataset.id = id)
-        .map_err(|e| Error::sqlite(format!("cannot create dataset \"{}\"", dataset.name), e))
+        .map_err(|e| Error::sqlite(format!("cannot create dataset \"{}\"", dataset.name), e))?;
+    set_meta(transaction, LAST_ID, &dataset.id.to_le_bytes())
 }
 
 /// Writes what changed in a dataset: its declaration, time field and next sequence number.

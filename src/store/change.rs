@@ -196,7 +196,8 @@ pub(super) fn insert(
 }
 
 /// The version of a new dataset's rules, unlike that of any earlier dataset of its name: a batch that was decoded
-/// before it was there, or under the rules of one that was dropped meanwhile, is decoded anew.
+/// before it was there, or under the rules of one that was dropped meanwhile, is decoded anew. Its id is never used
+/// twice, and a clock that goes back does not change that.
 pub(super) fn first_version(dataset: &Dataset) -> u64 {
-    dataset.created_us.unsigned_abs().max(1)
+    dataset.id.unsigned_abs() << 32
 }

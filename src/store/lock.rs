@@ -60,6 +60,11 @@ impl Lock {
         file.set_len(0)
             .and_then(|()| file.seek(SeekFrom::Start(0)))
             .and_then(|_| file.write_all(text.as_bytes()))
+            .or_else(|e| match e.kind() {
+                // it only tells others whom they met: a full disk shall not keep the database from being opened
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Ok(()),
+                _ => Err(e),
+            })
             .map_err(|e| Error::io(format!("cannot write the lock file {}", self.path.display()), e))
     }
 }

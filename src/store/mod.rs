@@ -2,12 +2,14 @@
 //! [`Store`] is the whole of it for a process that may write; [`read`] is for one that only looks.
 
 pub mod backup;
+mod ballast;
 pub mod catalog;
 mod change;
 pub mod check;
 pub mod compose;
 mod copy;
 pub mod describe;
+mod failure;
 pub mod lock;
 pub mod log;
 pub mod migrate;
@@ -24,6 +26,7 @@ pub mod snapshot;
 pub mod swap;
 pub mod tail;
 pub mod upkeep;
+mod watch;
 pub mod writer;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +40,7 @@ use rusqlite::Connection;
 use crate::error::{Error, Result};
 use crate::fields::Declaration;
 use crate::limits;
+use crate::store::ballast::Ballast;
 use crate::store::catalog::ImportMark;
 use crate::store::lock::Lock;
 use crate::store::open::{Durability, Readers};
@@ -45,6 +49,7 @@ use crate::store::segment::Segment;
 use crate::store::segments::{PooledBytes, TransactionBytes};
 use crate::store::snapshot::Snapshot;
 use crate::store::upkeep::Upkeep;
+use crate::store::watch::Watch;
 use crate::store::writer::{Appended, Batch, Command, Reply, SegmentBatch, Writer};
 
 /// How a store is opened.
@@ -111,9 +116,17 @@ impl Store {
         // by its real name: two names of one file would be two locks and two WALs to watch
         let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let lock = Lock::take(path)?;
-        let connection = open::writer(path, options.durability)?;
-        let secret = secret(&connection)?;
-        bury_left_behind(&connection)?;
+        let opened = open_to_write(path, options.durability);
+        let (connection, secret) = match opened {
+            // an earlier process may have left its ballast on a disk that is full now
+            Err(e) if e.is_of_the_disk() && ballast::release_of(path) => {
+                open_to_write(path, options.durability)?
+            }
+            opened => opened?,
+        };
+        if let Err(e) = bury_left_behind(&connection) {
+            tracing::warn!("removed segments keep their space until the next start: {e}");
+        }
         let readers = open::readers(path, options.readers)?;
         let pool =
             Arc::new(BufferPool::new(Box::new(PooledBytes(readers.clone())), options.buffer_pool_bytes));
@@ -124,6 +137,7 @@ impl Store {
         let queued_bytes = Arc::new(AtomicUsize::new(0));
         let mut wal = path.as_os_str().to_owned();
         wal.push("-wal");
+        let wal = PathBuf::from(wal);
         let writer = Writer {
             connection,
             pool: Arc::clone(&pool),
@@ -132,7 +146,9 @@ impl Store {
             dead: Vec::new(),
             published: Arc::clone(&published),
             queued_bytes: Arc::clone(&queued_bytes),
-            wal: wal.into(),
+            watch: Watch::of(path, &wal),
+            ballast: Ballast::keep(path),
+            wal,
             failed: None,
         };
         let upkeep = Arc::new(Upkeep::new(Arc::clone(&published), commands.clone(), options.seal_rows));
@@ -342,6 +358,12 @@ fn load(connection: &Connection, only: Option<&str>, pool: &Arc<BufferPool>) -> 
         snapshot.datasets.insert(Arc::clone(&dataset.name), Arc::new(dataset));
     }
     Ok(snapshot)
+}
+
+fn open_to_write(path: &Path, durability: Durability) -> Result<(Connection, [u8; 32])> {
+    let connection = open::writer(path, durability)?;
+    let secret = secret(&connection)?;
+    Ok((connection, secret))
 }
 
 /// Removes segments that an earlier process took out and had no time to remove.

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{Error, Result};
 use crate::store::migrate::{self, APPLICATION_ID};
+use crate::store::watch::identity;
 
 /// A pool of read-only connections.
 pub type Readers = r2d2::Pool<SqliteConnectionManager>;
@@ -58,6 +59,20 @@ const READER_PRAGMAS: &str = "
 /// The folder or file cannot be written, it is no database of ours, or a newer one.
 pub fn writer(path: &Path, durability: Durability) -> Result<Connection> {
     check_sqlite()?;
+    let was_there = path.symlink_metadata().is_ok();
+    let opened = open_writer(path, durability);
+    if opened.is_err() && !was_there {
+        // a file that could not be made is none; nobody else has it, the lock is ours
+        for end in ["", "-wal", "-shm", "-journal"] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            let _ = std::fs::remove_file(name);
+        }
+    }
+    opened
+}
+
+fn open_writer(path: &Path, durability: Durability) -> Result<Connection> {
     let is_new = make_file(path)?;
     let context = || format!("cannot open {}", path.display());
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -90,12 +105,22 @@ pub fn writer(path: &Path, durability: Durability) -> Result<Connection> {
 /// # Errors
 /// No connection can be made.
 pub fn readers(path: &Path, count: u32) -> Result<Readers> {
+    // a file that was put in the place of the one that is served has other events: none of them may be read
+    let (opened, name) = (identity(path), path.to_owned());
     let manager = SqliteConnectionManager::file(path)
         .with_flags(OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .with_init(|connection| connection.execute_batch(READER_PRAGMAS));
+        .with_init(move |connection| {
+            if identity(&name) != opened {
+                return Err(rusqlite::Error::InvalidPath(name.clone()));
+            }
+            connection.execute_batch(READER_PRAGMAS)
+        });
     r2d2::Pool::builder()
         .max_size(count)
         .min_idle(Some(1))
+        // those that are open go on reading a file that was deleted
+        .max_lifetime(None)
+        .idle_timeout(None)
         .test_on_check_out(false)
         .connection_timeout(Duration::from_secs(1))
         .build(manager)

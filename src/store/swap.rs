@@ -38,12 +38,22 @@ impl Writer {
             return Ok(outcome);
         }
         changed.write(&transaction)?;
-        Self::commit(transaction)?;
+        self.watch.commit(transaction)?;
         let mut snapshot = Snapshot::clone(&current);
         snapshot.datasets.insert(name, Arc::new(changed.dataset));
         self.published.publish(snapshot);
         let _ = self.wake.try_send(());
         Ok(outcome)
+    }
+
+    /// As [`Writer::swap`], guarded as every change. A full disk is made free by taking rows out, and by sealing where
+    /// there is room for it; merging waits.
+    pub(super) fn swap_guarded(&mut self, swap: Swap) -> Result<bool> {
+        if swap.rows_gone == 0 {
+            let bytes = swap.new.iter().map(|new| new.encoded.bytes()).sum();
+            self.has_room_for(bytes, if swap.out.is_empty() { "sealing" } else { "merging" })?;
+        }
+        self.guarded(swap.rows_gone > 0 || swap.out.is_empty(), |writer| writer.swap(swap))
     }
 
     /// Every row that goes comes again in a new segment or is among those that are meant to go: otherwise nothing is
@@ -84,7 +94,7 @@ impl Writer {
                 dataset.name, swap.rows_gone
             )));
         }
-        Self::commit(transaction)?;
+        self.watch.commit(transaction)?;
         dataset.segments.sort_by_key(|segment| (segment.first_seq, segment.id));
         let mut snapshot = Snapshot::clone(&current);
         snapshot.datasets.insert(Arc::clone(&dataset.name), Arc::new(dataset));
@@ -93,21 +103,24 @@ impl Writer {
         Ok(true)
     }
 
-    /// Removes the dead segments that no snapshot holds any more. What fails stays dead, and is removed at the next start.
+    /// Removes the dead segments that no snapshot holds any more. One that cannot be removed for lack of space is tried
+    /// again, any other is left to the next start.
     pub(super) fn bury_the_dead(&mut self) {
         // the one count left is that of the list
-        while self.failed.is_none()
-            && let Some(at) = self.dead.iter().position(|segment| Arc::strong_count(segment) == 1)
-        {
-            let id = self.dead.swap_remove(at).id;
-            let buried = self.change(|writer| {
+        while let Some(at) = self.dead.iter().position(|segment| Arc::strong_count(segment) == 1) {
+            let segment = self.dead.swap_remove(at);
+            let buried = self.change_that_frees(|writer| {
                 let transaction = Self::begin(&mut writer.connection)?;
-                segments::bury(&transaction, id)?;
+                segments::bury(&transaction, segment.id)?;
                 Self::commit(transaction)
             });
-            self.pool.forget(id);
-            if let Err(e) = buried {
-                warn!("segment {id} is removed later: {e}");
+            match buried {
+                Ok(()) => self.pool.forget(segment.id),
+                Err(Error::StorageUnavailable(_)) => return self.dead.push(segment),
+                Err(e) => {
+                    self.pool.forget(segment.id);
+                    warn!("segment {} is removed at the next start: {e}", segment.id);
+                }
             }
         }
     }

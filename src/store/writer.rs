@@ -3,29 +3,29 @@
 //! visible to the next query.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tracing::{error, warn};
 
 use crate::columnar::Block;
 use crate::error::{Error, Result};
 use crate::fields::Declaration;
 use crate::limits;
+use crate::store::ballast::Ballast;
 use crate::store::catalog::ImportMark;
 use crate::store::change::{self, Changed};
 use crate::store::compose::NewSegment;
+use crate::store::failure::{Failure, TRIAL_EVERY, told_to_all};
 use crate::store::pool::BufferPool;
 use crate::store::segment::Segment;
 use crate::store::snapshot::{Dataset, Snapshot};
 use crate::store::swap::Swap;
-use crate::store::{Published, catalog, open, tail, upkeep};
-use crate::time;
+use crate::store::watch::Watch;
+use crate::store::{Published, catalog, tail, upkeep};
 
 /// Rows for one dataset.
 #[derive(Debug)]
@@ -104,16 +104,16 @@ pub(super) struct Writer {
     pub published: Arc<Published>,
     pub queued_bytes: Arc<AtomicUsize>,
     pub wal: PathBuf,
-    /// Why the last commit failed, and when; writes are refused until a trial write succeeds.
-    pub failed: Option<(String, Instant)>,
+    /// Whether the file is still the one that was opened.
+    pub watch: Watch,
+    /// Space to give away when the disk is full.
+    pub ballast: Ballast,
+    /// Why writes are refused, where they are.
+    pub failed: Option<Failure>,
 }
 
 /// How long the writer waits for work before it looks after the WAL.
 const IDLE: Duration = Duration::from_secs(2);
-/// WAL bytes that an idle writer leaves alone: a trickle of events shall not checkpoint every time.
-const IDLE_WAL_BYTES: u64 = 1 << 20;
-/// How long a failed disk is left alone before the next trial write.
-const TRIAL_EVERY: Duration = Duration::from_millis(500);
 
 impl Writer {
     /// Runs until told to stop, or until nobody is left who could ask for anything.
@@ -122,11 +122,11 @@ impl Writer {
         loop {
             let command = match next.take() {
                 Some(command) => command,
-                None => match commands.recv_timeout(IDLE) {
+                None => match commands.recv_timeout(if self.failed.is_some() { TRIAL_EVERY } else { IDLE }) {
                     Ok(command) => command,
                     Err(RecvTimeoutError::Timeout) => {
-                        self.bury_the_dead();
-                        self.checkpoint_if_larger_than(IDLE_WAL_BYTES);
+                        self.look_after_failure();
+                        self.tidy_up();
                         continue;
                     }
                     Err(RecvTimeoutError::Disconnected) => break,
@@ -139,7 +139,7 @@ impl Writer {
                     let _ = reply.send(done);
                 }
                 Command::Drop(name, reply) => {
-                    let done = self.change(|writer| writer.drop_dataset(&name));
+                    let done = self.change_that_frees(|writer| writer.drop_dataset(&name));
                     let _ = reply.send(done);
                 }
                 Command::MarkImport(name, mark, reply) => {
@@ -150,23 +150,20 @@ impl Writer {
                     let _ = reply.send(self.change(|writer| writer.append_segment(*batch)));
                 }
                 Command::Swap(swap, reply) => {
-                    let _ = reply.send(self.change(|writer| writer.swap(*swap)));
+                    let _ = reply.send(self.swap_guarded(*swap));
                 }
                 Command::Vacuum(pages, reply) => {
-                    let _ = reply.send(self.change(|writer| writer.vacuum(pages)));
+                    let _ = reply.send(self.change_that_frees(|writer| writer.vacuum(pages)));
                 }
                 Command::Checkpoint(reply) => {
-                    let _ = reply.send(self.checkpoint());
+                    let _ = reply.send(self.change_that_frees(|writer| writer.checkpoint()));
                 }
                 Command::Stop => break,
             }
             self.bury_the_dead();
             self.checkpoint_if_larger_than(limits::WAL_CHECKPOINT_BYTES);
         }
-        self.bury_the_dead();
-        if let Err(e) = self.checkpoint() {
-            warn!("the last checkpoint failed, the WAL stays: {e}");
-        }
+        self.finish();
     }
 
     /// Takes every append that waits, up to the size of one transaction; gives back a command of another sort that
@@ -203,49 +200,11 @@ impl Writer {
             }
             Err(e) => {
                 for reply in &replies {
-                    let _ = reply.send(Err(refusal(&e)));
+                    let _ = reply.send(Err(told_to_all(&e)));
                 }
             }
         }
         next
-    }
-
-    /// Runs one change of the file; after a failure, only once a trial write has succeeded. A panic is a failure: the
-    /// transaction is rolled back as it unwinds, and nothing was published.
-    pub(super) fn change<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.clear_failure()?;
-        let done = catch_unwind(AssertUnwindSafe(|| change(self)))
-            .unwrap_or_else(|_| Err(Error::Internal("a write panicked".into())));
-        if let Err(e) = &done
-            && (e.is_internal() || matches!(e, Error::StorageUnavailable(_)))
-        {
-            error!("a write failed, further ones are refused until the file can be written again: {e}");
-            self.failed = Some((e.to_string(), Instant::now()));
-        }
-        done
-    }
-
-    fn clear_failure(&mut self) -> Result<()> {
-        let Some((reason, since)) = &self.failed else { return Ok(()) };
-        let refuse =
-            |reason: &str| Err(Error::StorageUnavailable(format!("an earlier write failed: {reason}")));
-        if since.elapsed() < TRIAL_EVERY {
-            return refuse(reason);
-        }
-        if !self.connection.is_autocommit() && self.connection.execute_batch("ROLLBACK").is_err() {
-            return refuse(reason);
-        }
-        match catalog::set_meta(&self.connection, "trial_write", &time::now().to_le_bytes()) {
-            Ok(()) => {
-                warn!("the file can be written again");
-                self.failed = None;
-                Ok(())
-            }
-            Err(e) => {
-                self.failed = Some((e.to_string(), Instant::now()));
-                Err(e)
-            }
-        }
     }
 
     pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
@@ -277,7 +236,7 @@ impl Writer {
         for entry in changed.values_mut() {
             entry.write(&transaction)?;
         }
-        Self::commit(transaction)?;
+        self.watch.commit(transaction)?;
         let mut snapshot = Snapshot::clone(&current);
         for (name, entry) in changed {
             if upkeep::wants_seal(&entry.dataset, self.seal_rows) {
@@ -308,7 +267,7 @@ impl Writer {
         dataset.declaration = declaration;
         dataset.rules_version += if changed.is_new { change::first_version(dataset) } else { 1 };
         catalog::update(&transaction, dataset)?;
-        Self::commit(transaction)?;
+        self.watch.commit(transaction)?;
         let mut snapshot = Snapshot::clone(&current);
         snapshot.datasets.insert(Arc::clone(name), Arc::new(changed.dataset));
         self.published.publish(snapshot);
@@ -322,7 +281,7 @@ impl Writer {
         let id = snapshot.dataset(name)?.id;
         let transaction = Self::begin(&mut self.connection)?;
         catalog::delete(&transaction, id)?;
-        Self::commit(transaction)?;
+        self.watch.commit(transaction)?;
         let dropped = snapshot.datasets.remove(name);
         self.published.publish(snapshot);
         let segments = dropped.iter().flat_map(|dataset| &dataset.segments).filter(|segment| segment.id > 0);
@@ -334,7 +293,7 @@ impl Writer {
         let id = self.published.current().dataset(name)?.id;
         let transaction = Self::begin(&mut self.connection)?;
         catalog::put_import(&transaction, id, mark)?;
-        Self::commit(transaction)
+        self.watch.commit(transaction)
     }
 
     /// After the acknowledgement, so that nobody waits for it.
@@ -352,42 +311,12 @@ impl Writer {
             self.published.publish(snapshot);
         }
     }
-
-    fn checkpoint_if_larger_than(&self, bytes: u64) {
-        // the size by the file's metadata: opening it would be a second handle
-        let is_large = std::fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > bytes);
-        if is_large
-            && self.failed.is_none()
-            && let Err(e) = self.checkpoint()
-        {
-            warn!("a checkpoint failed, the WAL grows: {e}");
-        }
-    }
-
-    /// Brings the WAL into the file, as far as readers in other processes allow; it never waits for them, because
-    /// writes would wait with it.
-    fn checkpoint(&self) -> Result<()> {
-        let context = |e| Error::sqlite("cannot checkpoint", e);
-        self.connection.busy_timeout(Duration::ZERO).map_err(context)?;
-        let done = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        self.connection.busy_timeout(open::BUSY_TIMEOUT).map_err(context)?;
-        done.map_err(context)
-    }
-}
-
-/// One failure told to every request of the group.
-fn refusal(error: &Error) -> Error {
-    match error {
-        Error::StorageUnavailable(detail) => Error::StorageUnavailable(detail.clone()),
-        Error::TooLarge(detail) => Error::TooLarge(detail.clone()),
-        other => Error::StorageUnavailable(format!("the write failed, nothing of it was kept: {other}")),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::open::Durability;
+    use crate::store::open::{self, Durability};
     use crate::store::pool::MemoryBytes;
 
     #[test]
@@ -403,6 +332,8 @@ mod tests {
             published: Arc::default(),
             queued_bytes: Arc::default(),
             wal: folder.path().join("a.db-wal"),
+            watch: Watch::of(&path, &folder.path().join("a.db-wal")),
+            ballast: Ballast::keep(&path),
             failed: None,
         };
         let panicked = writer.change(|writer| {

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::mpsc;
 use std::thread;
@@ -23,13 +23,24 @@ pub struct Server {
     child: Child,
     /// `127.0.0.1:PORT`.
     pub address: String,
+    log: PathBuf,
 }
 
 impl Server {
     /// Starts `windrow --db DIR/windrow.db serve --listen 127.0.0.1:0 --no-auth EXTRA…` and waits until it listens.
     pub fn start(dir: &Path, extra: &[&str]) -> Self {
-        let log = dir.join("serve.stderr");
+        Self::launch(dir, extra, &[], dir.join("serve.stderr"))
+    }
+
+    /// The same with settings in the environment and the log outside of DIR, which may be a full disk.
+    pub fn start_with(dir: &Path, extra: &[&str], settings: &[(&str, &str)]) -> Self {
+        let name = dir.file_name().unwrap().to_string_lossy().into_owned();
+        Self::launch(dir, extra, settings, std::env::temp_dir().join(format!("{name}.stderr")))
+    }
+
+    fn launch(dir: &Path, extra: &[&str], settings: &[(&str, &str)], log: PathBuf) -> Self {
         let mut command = windrow(dir);
+        command.envs(settings.iter().copied());
         command.args(["serve", "--listen", "127.0.0.1:0", "--no-auth"]).args(extra);
         command.stderr(File::options().create(true).append(true).open(&log).unwrap());
         let mut child = command.spawn().expect("the binary starts");
@@ -50,7 +61,12 @@ impl Server {
             let log = std::fs::read_to_string(&log).unwrap_or_default();
             panic!("the server printed no \"listening on http://…\" ({status:?}); its log:\n{log}");
         };
-        Self { child, address }
+        Self { child, address, log }
+    }
+
+    /// The file that its log goes to.
+    pub fn log(&self) -> &Path {
+        &self.log
     }
 
     pub fn pid(&self) -> u32 {

@@ -53,7 +53,7 @@ fn kill_nine_while_erasing() {
     small_segments(dir.path());
     let mut random = Lcg(11);
     let mut server = Server::start(dir.path(), &[]);
-    assert_eq!(server.accepted("events", &events(0..TAGS)), TAGS * EACH);
+    assert_eq!(server.accepted("events", events(0..TAGS)), TAGS * EACH);
     let mut cut_off = 0;
     for round in 0..rounds() {
         let tag = round % TAGS;
@@ -72,7 +72,7 @@ fn kill_nine_while_erasing() {
         let erased = server.client().send("DELETE", &path, &[], b"").json();
         assert_eq!(erased["erased"], left, "round {round}: the rest goes when it is asked for again");
         assert_eq!(by_tag(&server).len() as u64, TAGS - 1);
-        assert_eq!(server.accepted("events", &events(tag..=tag)), EACH);
+        assert_eq!(server.accepted("events", events(tag..=tag)), EACH);
     }
     eprintln!("{} kills, {cut_off} of them before all were erased", rounds());
     assert_eq!(by_tag(&server), (0..TAGS).map(|tag| (tag, EACH, EACH)).collect::<Vec<_>>());

@@ -42,6 +42,11 @@ impl Dictionaries {
         FLAGS.iter().map(|(role, _)| self.of(*role).bytes()).sum::<usize>() + size_of::<Self>()
     }
 
+    /// The texts that codes of strings stand for.
+    pub fn strings(&self) -> &Arc<Dictionary> {
+        &self.strings
+    }
+
     pub(super) fn of(&self, role: Role) -> &Arc<Dictionary> {
         match role {
             Role::Strings => &self.strings,
