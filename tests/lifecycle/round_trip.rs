@@ -84,7 +84,7 @@ fn ndjson_carries_every_type_exactly() {
         (8, r#""mixed":7.5"#),
         (12, "9007199254740993"),
         (14, "123456789012345678901234567890"),
-        (14, r#""float":2}"#),
+        (14, r#""float":2,"#),
     ] {
         assert!(lines[at].contains(part), "{part} in {}", lines[at]);
     }
