@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! file → source (unpack, mark and magic) → format → chunks (whole records, their line)          the reader's thread
-//!      → json | csv_rows (cells) → rows (rules of the dataset) → block                          decoders, side by side
+//!      → json | csv_rows | … (cells) → rows (rules of the dataset) → block                          decoders, side by side
 //!      → turns (order of the file) → accept → store/writer (durable, visible)                   one after the other
 //! ```
 //!
@@ -25,15 +25,15 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::error::{Error, ItemError, Result, nearest};
 use crate::fields::{Declaration, FieldType, Kinds, check_dataset_name};
 use crate::ingest::accept::{Patience, accept_in_turn};
-use crate::ingest::chunks::{Border, Chunks, line_start};
+use crate::ingest::chunks::{Border, Chunks};
 use crate::ingest::csv_rows::{Table, sniff_delimiter};
+use crate::ingest::document;
 use crate::ingest::format::{self, FileFormat};
+use crate::ingest::records::{Chunk, Decoder, Form, Records};
 use crate::ingest::resume::{mark_name, resume_place};
-use crate::ingest::rows::{Decoded, Rows};
 use crate::ingest::rules::Rules;
 use crate::ingest::source::{self, Source};
 use crate::ingest::turns::Turns;
-use crate::ingest::{document, json, split};
 use crate::limits;
 use crate::store::Store;
 use crate::store::catalog::ImportMark;
@@ -47,6 +47,8 @@ pub struct ImportOptions {
     pub time: Option<String>,
     /// The field of a JSON document that holds the rows.
     pub at: Option<String>,
+    /// Fields whose text is JSON, which is flattened as if it had been nested in them.
+    pub json_fields: Vec<String>,
     /// The byte between two cells; else the header tells.
     pub delimiter: Option<u8>,
     /// Go on where an earlier import of the same file has ended.
@@ -148,60 +150,6 @@ pub fn import(
     Ok(report)
 }
 
-/// Some records on their way to a decoder.
-struct Chunk<'a> {
-    records: Records<'a>,
-    /// Line of the first record, or index of the first item.
-    place: u64,
-    /// Line or item that follows the last record.
-    end: u64,
-    rejected: Vec<ItemError>,
-}
-
-impl Chunk<'_> {
-    /// Leaves out what comes before a line or item.
-    fn skip_to(&mut self, place: u64) {
-        let Some(count) = place.checked_sub(self.place).filter(|count| *count > 0) else { return };
-        match &mut self.records {
-            Records::Text(text) => drop(text.drain(..line_start(text, count))),
-            Records::Items(items) => drop(items.drain(..items.len().min(count as usize))),
-        }
-        self.place = place;
-        self.rejected.retain(|item| item.index >= place);
-    }
-}
-
-enum Records<'a> {
-    Text(Vec<u8>),
-    Items(Vec<&'a [u8]>),
-}
-
-/// What finds the cells in a chunk.
-enum Decoder {
-    Json,
-    Table(Table),
-}
-
-impl Decoder {
-    fn decode(&self, chunk: &Chunk<'_>, rules: &Rules) -> Decoded {
-        let mut rows = Rows::new(rules);
-        match (&chunk.records, self) {
-            (Records::Text(text), Self::Table(table)) => return table.decode(text, chunk.place, rules),
-            (Records::Text(text), Self::Json) => {
-                for (number, line) in split::lines(text) {
-                    json::record(line, chunk.place + number - 1, &mut rows);
-                }
-            }
-            (Records::Items(items), _) => {
-                for (place, item) in (chunk.place..).zip(items) {
-                    json::record(item, place, &mut rows);
-                }
-            }
-        }
-        rows.finish()
-    }
-}
-
 /// One chunk, or why there is no further one.
 type Next<'a> = Result<Chunk<'a>>;
 
@@ -220,7 +168,11 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// NDJSON and CSV: chunks of text.
+    fn decoder(&self, form: Form) -> Decoder<'_> {
+        Decoder { form, json_fields: &self.options.json_fields }
+    }
+
+    /// NDJSON, CSV and access logs: chunks of text.
     fn stream(&self, source: Source, mut report: Report) -> Result<Report> {
         let delimiter = match report.format {
             FileFormat::Csv => Some(self.options.delimiter.unwrap_or_else(|| sniff_delimiter(source.head()))),
@@ -245,13 +197,16 @@ impl Run<'_> {
             )),
         };
         let Some(mut first) = next(limits::IMPORT_SAMPLE_ROWS)? else { return Ok(report) };
-        let decoder = match delimiter {
-            None => Decoder::Json,
+        let form = match delimiter {
+            None if report.format == FileFormat::AccessLog => Form::AccessLog,
+            None => Form::Json,
             Some(delimiter) => match table(&mut first, delimiter, &mut report)? {
-                Some(table) => Decoder::Table(table),
+                Some(table) => Form::Table(table),
                 None => return Ok(report),
             },
         };
+        let decoder = self.decoder(form);
+        report.notes.extend(decoder.check_json_fields(&first)?);
         self.pipeline(first, move || next(limits::TAIL_BLOCK_ROWS), &decoder, report)
     }
 
@@ -279,10 +234,10 @@ impl Run<'_> {
             (at, rows_max) = (at + count, limits::TAIL_BLOCK_ROWS);
             Ok((count > 0).then_some(chunk))
         };
-        match next()? {
-            Some(first) => self.pipeline(first, next, &Decoder::Json, report),
-            None => Ok(report),
-        }
+        let Some(first) = next()? else { return Ok(report) };
+        let decoder = self.decoder(Form::Json);
+        report.notes.extend(decoder.check_json_fields(&first)?);
+        self.pipeline(first, next, &decoder, report)
     }
 
     /// From chunks to commits: the reader on a thread of its own, decoders on others and on this one.
@@ -290,7 +245,7 @@ impl Run<'_> {
         &self,
         mut first: Chunk<'a>,
         mut next: impl FnMut() -> Result<Option<Chunk<'a>>> + Send,
-        decoder: &Decoder,
+        decoder: &Decoder<'_>,
         report: Report,
     ) -> Result<Report> {
         let turns = Turns::new(report);
@@ -324,7 +279,7 @@ impl Run<'_> {
     }
 
     /// The first chunk: alone, because it tells what the others are decoded under.
-    fn first(&self, chunk: &Chunk<'_>, decoder: &Decoder, turns: &Turns) -> Result<()> {
+    fn first(&self, chunk: &Chunk<'_>, decoder: &Decoder<'_>, turns: &Turns) -> Result<()> {
         if let Some(field) = &self.options.time {
             self.declare_time(field, chunk, decoder)?;
         }
@@ -358,7 +313,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn decode_all(&self, chunks: Receiver<(u64, Next<'_>)>, decoder: &Decoder, turns: &Turns) {
+    fn decode_all(&self, chunks: Receiver<(u64, Next<'_>)>, decoder: &Decoder<'_>, turns: &Turns) {
         for (number, chunk) in chunks {
             let turn = turns.of(number);
             let done = chunk.and_then(|chunk| {
@@ -416,7 +371,7 @@ impl Run<'_> {
     }
 
     /// Declares the time field that the user names, once the first rows have shown that they have it.
-    fn declare_time(&self, field: &str, chunk: &Chunk<'_>, decoder: &Decoder) -> Result<()> {
+    fn declare_time(&self, field: &str, chunk: &Chunk<'_>, decoder: &Decoder<'_>) -> Result<()> {
         let dataset = self.dataset;
         let mut rules = Rules::of(&self.store.snapshot(), dataset);
         match &rules.time_field {

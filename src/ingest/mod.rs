@@ -2,12 +2,14 @@
 //! `accept` is the one way in for HTTP, command line and library; decoders differ only in how they find the cells.
 
 pub mod accept;
+pub mod access_log;
 pub mod chunks;
 pub mod csv_rows;
 pub mod document;
 pub mod format;
 pub mod import;
 pub mod json;
+pub mod records;
 pub mod resume;
 pub mod rows;
 pub mod rules;

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::ingest::format::FileFormat;
 use crate::ingest::import::{ImportOptions, Report};
 use crate::store::Store;
 
@@ -31,7 +30,7 @@ pub fn resume_place(
             "standard input cannot be resumed, because nothing tells it from another; import a file";
         return if options.resume { Err(Error::invalid(refused)) } else { Ok(0) };
     };
-    let unit = if report.format == FileFormat::Json { "item" } else { "line" };
+    let unit = report.format.unit();
     match store.import_mark(dataset, &name)? {
         Some(mark) if options.resume => {
             report.notes.push(format!("going on at {unit} {} of {}", mark.place, report.source));
