@@ -34,10 +34,10 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 pub struct ImportArguments {
     /// The dataset: a-z first, then a-z, 0-9 and _
     pub dataset: String,
-    /// NDJSON, JSON, CSV or TSV files and access logs, plain, .gz or .zst; - reads standard input
+    /// NDJSON, JSON, CSV or TSV files and access logs, plain, .gz or .zst; Parquet files; - reads standard input
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// ndjson, json, csv, tsv or access-log; without it, name and content tell
+    /// ndjson, json, csv, tsv, parquet or access-log; without it, name and content tell
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<FileFormat>,
     /// The field that the time of an event is taken from; without it, the first whose name and values say so
@@ -143,8 +143,8 @@ fn as_value(path: &Path, report: Option<&Report>, failure: Option<String>) -> se
         return json!({"file": path.display().to_string(), "accepted": 0, "error": failure});
     };
     let place = match report.format.unit() {
-        "line" => "line",
-        _ => "index",
+        "item" => "index",
+        unit => unit,
     };
     let rejected: Vec<_> =
         report.rejected.iter().map(|item| json!({place: item.index, "message": item.message})).collect();

@@ -25,6 +25,8 @@ pub enum FileFormat {
     Tsv,
     /// A request a line, as web servers write them: Common or Combined.
     AccessLog,
+    /// Columns in row groups.
+    Parquet,
 }
 
 impl FileFormat {
@@ -32,18 +34,20 @@ impl FileFormat {
     pub fn unit(self) -> &'static str {
         match self {
             Self::Json => "item",
+            Self::Parquet => "row",
             Self::Ndjson | Self::Csv | Self::Tsv | Self::AccessLog => "line",
         }
     }
 }
 
 /// Names of `--format` and extensions of files, each with its format; the first of a format is its name.
-const NAMES: [(&str, FileFormat); 8] = [
+const NAMES: [(&str, FileFormat); 9] = [
     ("ndjson", FileFormat::Ndjson),
     ("json", FileFormat::Json),
     ("csv", FileFormat::Csv),
     ("tsv", FileFormat::Tsv),
     ("access-log", FileFormat::AccessLog),
+    ("parquet", FileFormat::Parquet),
     ("jsonl", FileFormat::Ndjson),
     ("jsonlines", FileFormat::Ndjson),
     ("tab", FileFormat::Tsv),
@@ -62,7 +66,7 @@ impl FromStr for FileFormat {
         NAMES.iter().find(|(n, _)| *n == name).map(|(_, format)| *format).ok_or_else(|| {
             let hint = nearest(name, NAMES.iter().map(|(n, _)| *n));
             Error::invalid(format!(
-                "\"{name}\" is no format{hint}; formats are ndjson, json, csv, tsv, access-log"
+                "\"{name}\" is no format{hint}; formats are ndjson, json, csv, tsv, parquet, access-log"
             ))
         })
     }
@@ -73,17 +77,27 @@ impl FromStr for FileFormat {
 /// # Errors
 /// The content contradicts the name, or neither tells.
 pub fn tell(source: &Source, wanted: Option<FileFormat>) -> Result<(FileFormat, Option<String>)> {
-    if let Some(format) = wanted {
-        return Ok((format, None));
+    let name = source.name();
+    match wanted {
+        // what is Parquet was told before a source was made of it
+        Some(FileFormat::Parquet) => {
+            return Err(Error::invalid(format!(
+                "{name} is no Parquet file: it does not begin with PAR1; leave --format out, or name what it is"
+            )));
+        }
+        Some(format) => return Ok((format, None)),
+        None => {}
     }
     let found = Content::of(source);
-    let name = source.name();
     let contradicted = |seems: &str, format: &str| {
         Err(Error::invalid(format!(
             "{name} is not what its name says: it begins as {seems}; add --format {format} if that is what it is"
         )))
     };
     match (by_name(name), found) {
+        (Some(FileFormat::Parquet), Content::Nothing) => {
+            Err(Error::invalid(format!("{name}: there is nothing in it; a Parquet file begins with PAR1")))
+        }
         (named, Content::Nothing) => Ok((named.unwrap_or(FileFormat::Ndjson), None)),
         (Some(FileFormat::Csv | FileFormat::Tsv), Content::Lines) => contradicted("NDJSON", "ndjson"),
         (Some(FileFormat::Csv | FileFormat::Tsv), Content::Array | Content::Object) => {
@@ -96,6 +110,9 @@ pub fn tell(source: &Source, wanted: Option<FileFormat>) -> Result<(FileFormat, 
             Ok((FileFormat::Ndjson, Some(note)))
         }
         (Some(FileFormat::Json), Content::Text { .. }) => contradicted("text that is no JSON", "csv"),
+        (Some(FileFormat::Parquet), _) => Err(Error::invalid(format!(
+            "{name} is not what its name says: a Parquet file begins with PAR1; say with --format what it is"
+        ))),
         (Some(FileFormat::AccessLog), Content::Lines) => Ok((FileFormat::Ndjson, None)),
         (Some(format), _) => Ok((format, None)),
         (None, Content::AccessLog) => Ok((FileFormat::AccessLog, None)),
@@ -105,7 +122,7 @@ pub fn tell(source: &Source, wanted: Option<FileFormat>) -> Result<(FileFormat, 
             Ok((if has_comma { FileFormat::Csv } else { FileFormat::Tsv }, None))
         }
         (None, _) => Err(Error::invalid(format!(
-            "neither the name of {name} nor its first bytes tell its format; say it with --format ndjson, json, csv, tsv or access-log"
+            "neither the name of {name} nor its first bytes tell its format; say it with --format ndjson, json, csv, tsv, parquet or access-log"
         ))),
     }
 }

@@ -27,13 +27,14 @@ use crate::fields::{Declaration, FieldType, Kinds, check_dataset_name};
 use crate::ingest::accept::{Patience, accept_in_turn};
 use crate::ingest::chunks::{Border, Chunks};
 use crate::ingest::csv_rows::{Table, sniff_delimiter};
-use crate::ingest::document;
 use crate::ingest::format::{self, FileFormat};
+use crate::ingest::parquet::ParquetFile;
 use crate::ingest::records::{Chunk, Decoder, Form, Records};
 use crate::ingest::resume::{mark_name, resume_place};
 use crate::ingest::rules::Rules;
 use crate::ingest::source::{self, Source};
 use crate::ingest::turns::Turns;
+use crate::ingest::{document, parquet};
 use crate::limits;
 use crate::store::Store;
 use crate::store::catalog::ImportMark;
@@ -107,19 +108,15 @@ pub fn import(
 ) -> Result<Report> {
     check_dataset_name(dataset)?;
     let started = Instant::now();
-    let mut source = Source::open(path, Arc::clone(&progress.bytes_read))?;
-    progress.bytes_total.store(source.bytes_total().unwrap_or(0), Ordering::Relaxed);
-    let (format, note) = format::tell(&source, options.format)?;
-    let mut notes = source.take_notes();
-    notes.extend(note);
+    let (input, format, notes) = open(path, options, progress)?;
     if options.at.is_some() && format != FileFormat::Json {
         return Err(Error::invalid(format!(
             "--at is for JSON documents, {} is read as {format}",
-            source.name()
+            input.name()
         )));
     }
     let mut report = Report {
-        source: source.name().to_owned(),
+        source: input.name().to_owned(),
         format,
         accepted: 0,
         rejected_total: 0,
@@ -140,14 +137,50 @@ pub fn import(
         resume,
         reached: AtomicU64::new(resume),
     };
-    let mut report = match format {
-        FileFormat::Json => run.document(source, report),
-        _ => run.stream(source, report),
+    let mut report = match input {
+        Input::Text(source) if format == FileFormat::Json => run.document(source, report),
+        Input::Text(source) => run.stream(source, report),
+        Input::Parquet(file) => run.rows(file, report),
     }?;
     report.bytes = progress.bytes_read.load(Ordering::Relaxed);
     report.elapsed = started.elapsed();
     run.end(&mut report)?;
     Ok(report)
+}
+
+/// A file that is open: text from its beginning on, or columns.
+enum Input {
+    Text(Source),
+    Parquet(Box<ParquetFile>),
+}
+
+impl Input {
+    fn name(&self) -> &str {
+        match self {
+            Self::Text(source) => source.name(),
+            Self::Parquet(file) => file.name(),
+        }
+    }
+}
+
+/// Opens a file; gives its format, and what the user should know of it.
+fn open(
+    path: &Path,
+    options: &ImportOptions,
+    progress: &Progress,
+) -> Result<(Input, FileFormat, Vec<String>)> {
+    let bytes_read = Arc::clone(&progress.bytes_read);
+    if parquet::is_parquet(path, options.format)? {
+        let file = ParquetFile::open(path, &options.json_fields, bytes_read)?;
+        progress.bytes_total.store(file.bytes_total(), Ordering::Relaxed);
+        return Ok((Input::Parquet(Box::new(file)), FileFormat::Parquet, Vec::new()));
+    }
+    let mut source = Source::open(path, bytes_read)?;
+    progress.bytes_total.store(source.bytes_total().unwrap_or(0), Ordering::Relaxed);
+    let (format, note) = format::tell(&source, options.format)?;
+    let mut notes = source.take_notes();
+    notes.extend(note);
+    Ok((Input::Text(source), format, notes))
 }
 
 /// One chunk, or why there is no further one.
@@ -236,6 +269,24 @@ impl Run<'_> {
         };
         let Some(first) = next()? else { return Ok(report) };
         let decoder = self.decoder(Form::Json);
+        report.notes.extend(decoder.check_json_fields(&first)?);
+        self.pipeline(first, next, &decoder, report)
+    }
+
+    /// A Parquet file: chunks of rows.
+    fn rows(&self, mut file: Box<ParquetFile>, mut report: Report) -> Result<Report> {
+        file.skip_to(self.resume);
+        let mut next = move || {
+            let rows = file.next()?;
+            Ok(rows.map(|found| Chunk {
+                place: found.place,
+                end: found.place + found.rows.rows as u64,
+                records: Records::Rows(Box::new(found.rows)),
+                rejected: Vec::new(),
+            }))
+        };
+        let Some(first) = next()? else { return Ok(report) };
+        let decoder = self.decoder(Form::Parquet);
         report.notes.extend(decoder.check_json_fields(&first)?);
         self.pipeline(first, next, &decoder, report)
     }

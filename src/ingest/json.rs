@@ -146,8 +146,8 @@ fn field(raw: &str, path: &mut String, depth: usize, rows: &mut Rows<'_>) -> Res
 /// # Errors
 /// The reason for which the row has to be rejected.
 pub fn embedded(text: &str, id: FieldId, path: &str, rows: &mut Rows<'_>) -> Result<(), String> {
-    let raw: &RawValue = serde_json::from_str(text)
-        .map_err(|e| format!("the text in \"{path}\", which --json-field names: {}", syntax(&e)))?;
+    let raw: &RawValue =
+        serde_json::from_str(text).map_err(|e| format!("in the text of \"{path}\": {}", syntax(&e)))?;
     value(raw.get(), id, &mut path.to_owned(), 1, rows)
 }
 

@@ -9,6 +9,7 @@ pub mod document;
 pub mod format;
 pub mod import;
 pub mod json;
+pub mod parquet;
 pub mod records;
 pub mod resume;
 pub mod rows;

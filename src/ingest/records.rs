@@ -4,9 +4,10 @@
 use crate::error::{Error, ItemError, Result, nearest};
 use crate::ingest::chunks::line_start;
 use crate::ingest::csv_rows::Table;
+use crate::ingest::parquet::columns::RowChunk;
 use crate::ingest::rows::{Decoded, Rows};
 use crate::ingest::rules::Rules;
-use crate::ingest::{access_log, json, split};
+use crate::ingest::{access_log, json, parquet, split};
 use crate::store::snapshot::Snapshot;
 
 /// Some records on their way to a decoder.
@@ -29,6 +30,8 @@ impl Chunk<'_> {
         match &mut self.records {
             Records::Text(text) => drop(text.drain(..line_start(text, count))),
             Records::Items(items) => drop(items.drain(..items.len().min(count as usize))),
+            // the file is read from the right row on
+            Records::Rows(_) => return,
         }
         self.place = place;
         self.rejected.retain(|item| item.index >= place);
@@ -42,6 +45,8 @@ pub enum Records<'a> {
     Text(Vec<u8>),
     /// Items of a JSON document.
     Items(Vec<&'a [u8]>),
+    /// Rows of a Parquet file.
+    Rows(Box<RowChunk>),
 }
 
 /// What finds the cells in a chunk.
@@ -53,6 +58,8 @@ pub enum Form {
     Table(Table),
     /// Lines of an access log.
     AccessLog,
+    /// Columns of a Parquet file.
+    Parquet,
 }
 
 /// What decodes the chunks of a file, under the rules that it is given each time.
@@ -91,6 +98,9 @@ impl Decoder<'_> {
 
     /// The rows of a chunk, by the rules.
     pub fn decode(&self, chunk: &Chunk<'_>, rules: &Rules) -> Decoded {
+        if let Records::Rows(rows) = &chunk.records {
+            return parquet::decode(rows, chunk.place, rules);
+        }
         let mut rows = Rows::with_json_fields(rules, self.json_fields);
         match (&chunk.records, &self.form) {
             (Records::Text(text), Form::Table(table)) => table.decode(text, chunk.place, rules, &mut rows),
@@ -105,6 +115,7 @@ impl Decoder<'_> {
                     json::record(item, place, &mut rows);
                 }
             }
+            (Records::Rows(_), _) => {}
         }
         rows.finish()
     }

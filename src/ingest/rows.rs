@@ -289,7 +289,11 @@ impl<'r> Rows<'r> {
     }
 }
 
-fn instant(name: &str, cell: Cell<'_>) -> Result<i64, String> {
+/// The instant that a cell says.
+///
+/// # Errors
+/// It says none: the reason, with the field's name.
+pub fn instant(name: &str, cell: Cell<'_>) -> Result<i64, String> {
     let found = match cell {
         Cell::Time(us) => Some(us),
         Cell::Text(text) => time::parse(text),

@@ -93,34 +93,12 @@ fn access_logs_are_told_by_name_content_or_flag_and_other_lines_are_rejected() {
         let names =
             "_time _seq _id client user time method path query protocol status bytes referrer user_agent";
         assert_eq!(found.columns, names.split(' ').collect::<Vec<_>>());
-        let first = json!([
-            "::1",
-            "ann",
-            "2000-10-10T20:55:36Z",
-            "GET",
-            "/a",
-            "b=1",
-            "HTTP/1.0",
-            200,
-            2326,
-            null,
-            null
-        ]);
-        let second = json!([
-            "h",
-            null,
-            "2000-10-10T20:55:37Z",
-            null,
-            "\\x16\\x03",
-            null,
-            null,
-            400,
-            null,
-            null,
-            "x \"y\""
-        ]);
-        let cells: Vec<_> = found.rows.iter().map(|row| Value::from(row[3..].to_vec())).collect();
-        assert_eq!(cells, [first, second]);
+        let wanted = [
+            r#"["::1","ann","2000-10-10T20:55:36Z","GET","/a","b=1","HTTP/1.0",200,2326,null,null]"#,
+            r#"["h",null,"2000-10-10T20:55:37Z",null,"\\x16\\x03",null,null,400,null,"r","x \"y\""]"#,
+        ];
+        let cells: Vec<_> = found.rows.iter().map(|row| json!(row[3..]).to_string()).collect();
+        assert_eq!(cells, wanted);
     }
 }
 
