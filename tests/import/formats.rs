@@ -1,4 +1,4 @@
-//! Access logs and fields whose text is JSON, compared with what a few lines of other code make of the same input.
+//! Access logs, fields whose text is JSON, and Parquet, compared with what a few lines of other code make of the same input.
 
 use std::collections::BTreeMap;
 
@@ -145,4 +145,164 @@ fn a_json_field_that_is_not_there_is_told() {
     assert_says(&refused.stderr, &["\"prop\"", "--json-field", "did you mean \"props\""]);
     let noted = run(dir.path(), &["import", "b", "b.ndjson", "--json-field", "prop"]).exits(0);
     assert_says(&noted.stderr, &["note:", "\"prop\"", "did you mean \"props\""]);
+}
+
+/// A file of `tests/import/parquet`.
+fn fixture(name: &str) -> String {
+    format!("{}/tests/import/parquet/{name}.parquet", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Imports a file of `tests/import/parquet` and gives its rows, without what the engine adds, as JSON.
+fn rows_of(name: &str) -> Vec<String> {
+    let dir = temp_dir();
+    run(dir.path(), &["import", "d", &fixture(name)]).exits(0);
+    let found = sql(dir.path(), "SELECT * FROM d ORDER BY _seq LIMIT 10000");
+    let names = found.columns[3..].iter();
+    let object = |row: &Vec<Value>| {
+        let cells = names.clone().zip(&row[3..]).filter(|(_, value)| !value.is_null());
+        Value::Object(cells.map(|(name, value)| (name.clone(), value.clone())).collect()).to_string()
+    };
+    found.rows.iter().map(object).collect()
+}
+
+#[test]
+fn parquet_scalars_of_all_types_are_what_another_writer_meant() {
+    let first = r#"{"flag":true,"i8":-128,"i16":-32768,"i32":-2147483648,"i64":-9223372036854775808,"u8":0,"u16":0,"u32":0,"u64":0,"f16":1.5,"f32":0.5,"f64":0.1,"text":"","large":"x","bytes":"plain","choice":"red","fixed":"abcd","day":"1970-01-02T00:00:00Z","s":"1970-01-01T00:00:00Z","ms":"1969-12-31T23:59:59.999Z","us":"1969-12-31T23:59:59.999999Z","ns":"1969-12-31T23:59:59.999999Z","clock_ms":"00:00:00.000000","clock_us":"00:00:00.000001","clock_ns":"00:00:00.000001"}"#;
+    let last = r#"{"flag":false,"i8":127,"i16":32767,"i32":2147483647,"i64":9223372036854775807,"u8":255,"u16":65535,"u32":4294967295,"u64":18446744073709551615,"f16":-0.25,"f32":-1.0000000150474662e30,"f64":1e300,"text":"größe 😀","large":"y","bytes":"ascii","choice":"red","fixed":"wxyz","day":"2026-03-01T00:00:00Z","s":"2023-11-14T22:13:20Z","ms":"2023-11-14T22:13:20.123Z","us":"2023-11-14T22:13:20.123456Z","ns":"2023-11-14T22:13:20.123456Z","clock_ms":"23:59:59.999000","clock_us":"23:59:59.999999","clock_ns":"23:59:59.999999"}"#;
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let found = rows_of("scalars");
+    assert_eq!(found[1], "{}");
+    assert_eq!([parsed(&found[0]), parsed(&found[2])], [parsed(first), parsed(last)]);
+    assert_eq!(
+        rows_of("int96"),
+        [
+            r#"{"at":"1970-01-01T00:00:00Z","n":1}"#,
+            r#"{"n":2}"#,
+            r#"{"at":"2023-11-14T22:13:20.123456Z","n":3}"#,
+            r#"{"at":"1969-12-31T23:59:59.999999Z","n":4}"#,
+        ]
+    );
+    assert_eq!(
+        rows_of("logical"),
+        [
+            r#"{"id":"00000000-0000-0000-0000-000000000001","doc.a.b":1,"doc.c":["x"]}"#,
+            r#"{"id":"80000000-0000-0000-0000-000000000000","doc":[1]}"#,
+        ]
+    );
+}
+
+#[test]
+fn parquet_decimals_of_every_form_are_numbers() {
+    for name in ["decimal_int32", "decimal_int64", "decimal_fixed"] {
+        let wanted = [
+            r#"{"price":123.45,"whole":7}"#,
+            "{}",
+            r#"{"price":-0.01,"whole":-8}"#,
+            r#"{"price":99999.99,"whole":99999}"#,
+        ];
+        assert_eq!(rows_of(name), wanted, "{name}");
+    }
+    let dir = temp_dir();
+    run(dir.path(), &["import", "d", &fixture("decimal_long")]).exits(0);
+    let found = run(dir.path(), &["sql", "--format", "ndjson", "SELECT price, whole FROM d"]).exits(0).stdout;
+    let wanted = "{\"price\":1.2345678901234568e25,\"whole\":1000000000000000000000000000000}\n\
+                  {\"price\":null,\"whole\":5}\n";
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn parquet_columns_that_are_nested_come_as_nested_json_would() {
+    let wanted = [
+        json!({"id": 1, "tags": ["a", "b\"c"], "numbers": [1, 2], "deep": [["x"], []], "user.name": "Ada",
+               "user.home.city": "London", "user.home.since": "1840-01-01T00:00:00Z", "user.roles": ["x"],
+               "items": [{"sku": "a", "count": 1, "at": [1.5]}, {"sku": null, "count": 2, "at": null}],
+               "labels": {"k": "v", "l": null}, "by_number": {"7": [1]}}),
+        json!({"id": 2, "tags": [], "items": [], "labels": {}}),
+        json!({"id": 3, "numbers": [], "deep": [null, ["y", "z"]], "by_number": {}}),
+        json!({"id": 4, "tags": ["d", null], "numbers": [3], "deep": [], "user.name": "Alan", "user.roles": [],
+               "items": [{"sku": "b", "count": null, "at": []}, null], "labels": {"m": "w"}, "by_number": {"8": null}}),
+    ];
+    let found: Vec<Value> = rows_of("nested").iter().map(|row| serde_json::from_str(row).unwrap()).collect();
+    assert_eq!(found, wanted);
+    let dir = temp_dir();
+    run(dir.path(), &["import", "d", &fixture("nested")]).exits(0);
+    let server = crate::common::Server::start(dir.path(), &[]);
+    for (field, kind) in [
+        ("user.roles", "strings"),
+        ("numbers", "json"),
+        ("items", "json"),
+        ("labels", "json"),
+        ("user.name", "string"),
+    ] {
+        assert_eq!(server.type_of("d", field).as_deref(), Some(kind), "{field}");
+    }
+}
+
+#[test]
+fn parquet_pages_of_every_codec_and_encoding_hold_the_same_rows() {
+    let row = |n: i64, with_high: bool, with_value: bool| {
+        let mut row = json!({"n": n});
+        if n % 5 != 0 {
+            row["low"] = json!(format!("v{}", n % 7));
+        }
+        if with_high {
+            row["high"] = json!(format!("text {}", n * 7919 % 1499));
+        }
+        if with_value && n % 10 == 0 {
+            row["value"] = json!(n as f64 / 8.0);
+        }
+        row.to_string()
+    };
+    for (name, with_high, with_value) in [
+        ("pages_none", false, false),
+        ("pages_snappy", false, false),
+        ("pages_gzip", false, false),
+        ("pages_lz4", false, false),
+        ("pages_brotli", false, false),
+        ("pages_zstd", true, true),
+        ("delta", true, false),
+    ] {
+        let wanted: Vec<_> = (0..1_500).map(|n| row(n, with_high, with_value)).collect();
+        assert_eq!(rows_of(name), wanted, "{name}");
+    }
+}
+
+#[test]
+fn parquet_that_cannot_be_taken_is_told_by_column_and_way_out() {
+    let dir = temp_dir();
+    let refused = run(dir.path(), &["import", "d", &fixture("binary")]).exits(1);
+    assert_says(&refused.stderr, &["binary.parquet", "\"blob\"", "no text", "convert"]);
+    let refused = run(dir.path(), &["import", "d", &fixture("nan")]).exits(1);
+    assert_says(&refused.stderr, &["row 0", "\"nan\"", "NaN", "every row was rejected"]);
+    let whole = std::fs::read(fixture("pages_zstd")).unwrap();
+    std::fs::write(dir.path().join("cut.parquet"), &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(dir.path().join("text.parquet"), "n\n1\n").unwrap();
+    std::fs::write(dir.path().join("packed.parquet.gz"), gzip(&whole)).unwrap();
+    for (args, parts) in [
+        (&["cut.parquet"][..], &["cut.parquet", "cut off", "get the whole file"][..]),
+        (&["text.parquet"], &["text.parquet", "PAR1"]),
+        (&["packed.parquet.gz"], &["packed.parquet.gz", "not packed"]),
+        (&["--at", "x", &fixture("nan")], &["--at", "parquet"]),
+        (&["--json-field", "lo", &fixture("pages_zstd")], &["\"lo\"", "did you mean \"low\""]),
+    ] {
+        let refused = run(dir.path(), &[&["import", "d"][..], args].concat()).exits(1);
+        assert_says(&refused.stderr, parts);
+    }
+    let refused = run_with_input(dir.path(), &["import", "d", "-"], &whole).exits(1);
+    assert_says(&refused.stderr, &["Parquet", "standard input"]);
+    let listed = run(dir.path(), &["--json", "datasets"]).exits(0).stdout;
+    assert!(!listed.contains("\"d\""), "{listed}");
+}
+
+#[test]
+fn parquet_takes_its_time_where_it_is_said_and_goes_on_with_resume() {
+    let dir = temp_dir();
+    let file = fixture("int96");
+    let said = run(dir.path(), &["import", "a", &file, "--time", "at"]).exits(0).output();
+    assert_says(&said, &["4 rows", "its field \"at\""]);
+    let found = sql(dir.path(), "SELECT max(at), count(*) FILTER (WHERE _time = at) FROM a");
+    assert_same_rows("times", &found.rows, &[vec![json!("2023-11-14T22:13:20.123456Z"), json!(3)]]);
+    let again = run(dir.path(), &["import", "a", &file, "--resume"]).exits(0).output();
+    assert_says(&again, &["going on at row 4", "nothing was added"]);
+    assert_eq!(sql(dir.path(), "SELECT count(*) FROM a").cell(), 4);
 }

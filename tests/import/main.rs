@@ -2,7 +2,7 @@
 //! itself straight from the raw files.
 //!
 //! `bad`: files that are broken or not what their names say. `forms`: formats, headers, options, exit codes. `formats`:
-//! access logs, JSON within text.
+//! access logs, JSON within text, Parquet.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

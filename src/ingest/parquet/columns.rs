@@ -13,7 +13,7 @@ use crate::ingest::parquet::embedded::Embedded;
 use crate::ingest::parquet::leaf::{LeafRows, NO_TIME, Values};
 use crate::ingest::parquet::nested::Assembler;
 use crate::ingest::parquet::pages::Coded;
-use crate::ingest::parquet::shape::{Content, Node, Shape};
+use crate::ingest::parquet::shape::{Content, Shape};
 
 /// Some rows of one row group, as they were read.
 #[derive(Debug)]
@@ -54,11 +54,9 @@ impl RowChunk {
                     Content::Flat(leaf) => making.flat(&field.name, &self.leaves[*leaf]),
                     Content::Json(leaf) => making.json(&field.name, &self.leaves[*leaf]),
                     Content::Nested(node) => {
-                        making.nested(
-                            &field.name,
-                            node,
-                            Assembler::new(node, &self.shape.leaves, &self.leaves),
-                        );
+                        let leaves = &self.shape.leaves;
+                        let assembler = Assembler::new(node, leaves, &self.leaves);
+                        making.nested(&field.name, node.is_list_of_texts(leaves), assembler);
                     }
                 }
             }
@@ -235,9 +233,9 @@ impl Making {
         }
     }
 
-    /// Lists are JSON arrays, and texts where they hold nothing else; maps are JSON as a whole, because their keys
-    /// are values and would be fields.
-    fn nested(&mut self, name: &Arc<str>, node: &Node, mut assembler: Assembler<'_>) {
+    /// Lists of texts are such, where no item is null; all other lists are JSON, so that a field has one type although
+    /// some are empty, and maps are JSON as a whole, because their keys are values and would be fields.
+    fn nested(&mut self, name: &Arc<str>, is_list_of_texts: bool, mut assembler: Assembler<'_>) {
         let (mut texts, mut present) = (TextBuilder::default(), Bitmap::default());
         let mut json = Vec::new();
         for row in 0..self.rows {
@@ -257,8 +255,7 @@ impl Making {
                 }
             }
         }
-        let is_map = |node: &Node| matches!(node, Node::Map { .. });
-        if is_map(node) || matches!(node, Node::Optional(_, inner) if is_map(inner)) {
+        if !is_list_of_texts {
             self.fields.names.push(Arc::clone(name));
             let codes = spread(texts.codes().to_vec(), Some(&present), self.rows);
             let texts = Texts::from_unsorted(&codes, &texts.distinct());

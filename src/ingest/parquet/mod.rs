@@ -143,7 +143,7 @@ impl ParquetFile {
         let reader = opened.map_err(|fault| match fault {
             Fault::Unsupported(_) => told(&name, &fault, ""),
             Fault::Damaged(what) => Error::invalid(format!(
-                "{name} is cut off or damaged: the description at its end cannot be read ({what}); get the whole file"
+                "{name} is a Parquet file that is cut off or damaged: the description at its end cannot be read ({what}); get the whole file"
             )),
         })?;
         let metadata = reader.metadata().file_metadata();

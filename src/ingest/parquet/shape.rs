@@ -134,6 +134,25 @@ impl Node {
         }
     }
 
+    /// Whether it is a list of what JSON writes as texts.
+    pub fn is_list_of_texts(&self, leaves: &[Leaf]) -> bool {
+        let present = |node: &Self| match node {
+            Self::Optional(_, inner) => matches!(**inner, Self::Leaf(_)).then(|| inner.first_leaf()),
+            Self::Leaf(leaf) => Some(*leaf),
+            _ => None,
+        };
+        match self {
+            Self::Optional(_, inner) => inner.is_list_of_texts(leaves),
+            Self::List { item, .. } => present(item).and_then(|leaf| leaves.get(leaf)).is_some_and(|leaf| {
+                matches!(
+                    leaf.kind,
+                    Kind::Text | Kind::Binary | Kind::Uuid | Kind::Time(_) | Kind::TimeOfDay(_)
+                )
+            }),
+            _ => false,
+        }
+    }
+
     /// Calls a function with every leaf below it.
     pub fn each_leaf(&self, visit: &mut impl FnMut(usize)) {
         match self {

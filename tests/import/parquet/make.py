@@ -104,4 +104,4 @@ write("logical.parquet", [
     ("doc", pa.array(['{"a":{"b":1},"c":["x"]}', "[1]"], pa.string()).cast(pa.json_())),
 ])
 write("binary.parquet", [("n", pa.array([1, 2])), ("blob", pa.array([b"ok", b"\xff\xfe"]))])
-write("duration.parquet", [("n", pa.array([1])), ("nan", pa.array([float("nan")]))])
+write("nan.parquet", [("n", pa.array([1])), ("nan", pa.array([float("nan")]))])
