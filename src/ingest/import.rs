@@ -277,7 +277,7 @@ impl Run<'_> {
     fn rows(&self, mut file: Box<ParquetFile>, mut report: Report) -> Result<Report> {
         file.skip_to(self.resume);
         let mut next = move || {
-            let rows = file.next()?;
+            let rows = file.next_rows()?;
             Ok(rows.map(|found| Chunk {
                 place: found.place,
                 end: found.place + found.rows.rows as u64,

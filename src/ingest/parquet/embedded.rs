@@ -68,7 +68,7 @@ impl Embedded {
     pub fn columns(&self, places: &[u32]) -> impl Iterator<Item = (Arc<str>, Option<Column>)> {
         self.names.iter().filter(|name| ***name != *TIME).map(|name| {
             let column = self.block.column(name).map(|column| compact(column.take(places)));
-            (Arc::clone(name), column.filter(|column| has_values(column)))
+            (Arc::clone(name), column.filter(has_values))
         })
     }
 }

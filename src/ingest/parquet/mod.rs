@@ -182,15 +182,15 @@ impl ParquetFile {
     ///
     /// # Errors
     /// The file is damaged here, or its columns hold what no field can.
-    pub fn next(&mut self) -> Result<Option<FileRows>> {
+    pub fn next_rows(&mut self) -> Result<Option<FileRows>> {
         let place = self.row;
-        match guarded(|| self.next_rows()) {
+        match guarded(|| self.read_rows()) {
             Ok(rows) => Ok(rows.map(|rows| FileRows { rows, place })),
             Err(fault) => Err(told(&self.name, &fault, &format!("the rows from row {place} on"))),
         }
     }
 
-    fn next_rows(&mut self) -> std::result::Result<Option<RowChunk>, Fault> {
+    fn read_rows(&mut self) -> std::result::Result<Option<RowChunk>, Fault> {
         while self.open.as_ref().is_none_or(|group| group.rows_left == 0) {
             if self.next_group >= self.reader.num_row_groups() {
                 return Ok(None);

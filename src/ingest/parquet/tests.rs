@@ -98,7 +98,7 @@ fn decoded(path: &Path, from: u64, json_fields: &[&str], rules: &Rules) -> Vec<D
     let mut file = ParquetFile::open(path, &json_fields, Arc::default()).expect("opened");
     file.skip_to(from);
     let mut all = Vec::new();
-    while let Some(rows) = file.next().expect("rows") {
+    while let Some(rows) = file.next_rows().expect("rows") {
         all.push(decode(&rows.rows, rows.place, rules));
     }
     all
@@ -204,7 +204,7 @@ fn damage_is_told_and_never_a_panic() {
     let read = |bytes: &[u8]| {
         std::fs::write(&damaged, bytes).expect("written");
         let mut file = ParquetFile::open(&damaged, &["props".to_owned()], Arc::default())?;
-        while let Some(rows) = file.next()? {
+        while let Some(rows) = file.next_rows()? {
             decode(&rows.rows, rows.place, &rules("{}"));
         }
         Ok::<(), Error>(())
