@@ -31,7 +31,7 @@ pub fn resume_place(
             "standard input cannot be resumed, because nothing tells it from another; import a file";
         return if options.resume { Err(Error::invalid(refused)) } else { Ok(0) };
     };
-    let unit = if report.format == FileFormat::Json { "item" } else { "line" };
+    let unit = report.format.unit();
     match store.import_mark(dataset, &name)? {
         Some(mark) if options.resume => {
             report.notes.push(format!("going on at {unit} {} of {}", mark.place, report.source));
@@ -49,7 +49,7 @@ pub fn resume_place(
 
 /// Where an import that breaks off will go on, as the end of "go on after them": what is committed tells.
 pub fn place_told(store: &Store, dataset: &str, mark: Option<&str>, format: FileFormat) -> String {
-    let unit = if format == FileFormat::Json { "item" } else { "line" };
+    let unit = format.unit();
     let mark = mark.and_then(|name| store.import_mark(dataset, name).ok().flatten());
     mark.map_or(String::new(), |mark| format!(" at {unit} {}", mark.place))
 }

@@ -151,7 +151,6 @@ fn blocks_read(reads: &Reads) -> BTreeMap<String, usize> {
 }
 
 #[test]
-#[ignore = "the stored form does not tell the blocks of a column apart yet"]
 fn a_page_at_any_depth_reads_two_blocks_of_a_column_at_most() {
     for late in [0, 97] {
         let tail = vec![block(1, ROWS * 4, late)];
@@ -177,7 +176,6 @@ fn a_page_at_any_depth_reads_two_blocks_of_a_column_at_most() {
 }
 
 #[test]
-#[ignore = "the stored form does not tell the blocks of a column apart yet"]
 fn only_the_columns_and_blocks_that_are_needed_are_read() {
     let (segment, reads) = watched(1, &[block(1, ROWS * 4, 0)], None);
     let segments = vec![Arc::new(segment)];
@@ -232,7 +230,10 @@ fn damage_is_met_by_those_alone_who_touch_it() {
         walk(&data, request("-_time", 5_000));
         let next = PageRequest { cursor: found.next, limit: Some(60), ..newest };
         names_it(turn(&data, &next).expect_err("a page into the first"));
-        names_it(turn(&data, &request("word", 10)).expect_err("an order by it"));
+        // what is told of a block may keep a page from it; nothing is told of a column that is lost
+        if matches!(damage, Damage::Lost(_)) {
+            names_it(turn(&data, &request("word", 10)).expect_err("an order by it"));
+        }
     }
 }
 
