@@ -131,7 +131,7 @@ impl Destination for Gather {
         set.under.time_field = batch.rules.time_field.or(set.under.time_field.take());
         set.under.import = batch.rules.import.or(set.under.import.take());
         set.blocks.push(TailBlock { first_seq, block: Arc::new(batch.block) });
-        Ok(Appended::Committed { first_seq })
+        Ok(Appended::Committed { first_seq, duplicates: 0 })
     }
 }
 

@@ -14,6 +14,7 @@ pub mod open;
 pub mod part;
 pub mod pool;
 pub mod rewrite;
+pub mod seen;
 pub mod segment;
 pub mod segments;
 pub mod snapshot;

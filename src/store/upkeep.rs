@@ -65,6 +65,8 @@ pub(super) struct Work {
     unreadable: HashSet<i64>,
     /// By dataset: for how long, in µs, events were kept when those too old last went, and when that was.
     pub(super) expired: HashMap<i64, (i64, Instant)>,
+    /// By dataset: the day on which the ids that are forgotten were last looked for.
+    pub(super) swept: HashMap<i64, i64>,
 }
 
 /// Whether the tail is large enough to be sealed.
@@ -114,6 +116,10 @@ impl Upkeep {
         }
     }
 
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+
     pub(super) fn stop(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
@@ -125,6 +131,7 @@ impl Upkeep {
                 self.seal(id)?;
             }
             self.expire(id, &mut work)?;
+            self.sweep(id, &mut work)?;
             while self.merge(id, BACKGROUND, &mut work)? {}
         }
         // pages that the next segments will need are not worth moving
@@ -244,7 +251,10 @@ impl Upkeep {
         self.snapshot().datasets.values().find(|dataset| dataset.id == id).cloned()
     }
 
-    fn ask<T>(&self, command: impl FnOnce(crate::store::writer::Reply<T>) -> Command) -> Result<T> {
+    pub(super) fn ask<T>(
+        &self,
+        command: impl FnOnce(crate::store::writer::Reply<T>) -> Command,
+    ) -> Result<T> {
         let (reply, answer) = bounded(1);
         self.commands.send(command(reply)).map_err(|_| stopped())?;
         answer.recv().unwrap_or_else(|_| Err(stopped()))
