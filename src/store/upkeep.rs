@@ -89,7 +89,7 @@ impl Upkeep {
             let woken = if back_off.is_zero() { wake.recv_timeout(wait) } else { self.sleep(back_off, wake) };
             match woken {
                 Err(RecvTimeoutError::Disconnected) => return,
-                _ if self.is_stopping.load(Ordering::Relaxed) => return,
+                _ if self.is_stopping() => return,
                 _ => {}
             }
             wait = LOOK_EVERY;
@@ -110,7 +110,7 @@ impl Upkeep {
         let end = Instant::now() + long;
         loop {
             match wake.recv_deadline(end) {
-                Ok(()) if !self.is_stopping.load(Ordering::Relaxed) => {}
+                Ok(()) if !self.is_stopping() => {}
                 woken => return woken,
             }
         }
@@ -126,16 +126,18 @@ impl Upkeep {
 
     fn look_around(&self) -> Result<()> {
         let mut work = self.work();
+        let mut done = Ok(());
         for id in self.dataset_ids() {
+            // what frees space goes first, and is not kept from it by a segment for which there is no room
+            done = done.and(self.expire(id, &mut work)).and(self.sweep(id, &mut work));
             if self.dataset(id).is_some_and(|dataset| wants_seal(&dataset, self.seal_rows)) {
-                self.seal(id)?;
+                done = done.and_then(|()| self.seal(id));
             }
-            self.expire(id, &mut work)?;
-            self.sweep(id, &mut work)?;
-            while self.merge(id, BACKGROUND, &mut work)? {}
+            while done.is_ok() && self.merge(id, BACKGROUND, &mut work)? {}
         }
+        done?;
         // pages that the next segments will need are not worth moving
-        while !self.is_stopping.load(Ordering::Relaxed) && self.vacuum(0)? > FREE_PAGES_LEFT {
+        while !self.is_stopping() && self.vacuum(0)? > FREE_PAGES_LEFT {
             self.vacuum(VACUUM_PAGES)?;
         }
         Ok(())
@@ -175,6 +177,8 @@ impl Upkeep {
     /// # Errors
     /// The file cannot be written.
     pub fn give_back(&self) -> Result<()> {
+        // after one more turn the writer has removed what nobody reads any more
+        self.vacuum(0)?;
         while self.vacuum(VACUUM_PAGES)? > 0 {}
         self.ask(Command::Checkpoint)
     }

@@ -1,7 +1,8 @@
 //! What was acknowledged is there: after a stop, after a kill, after a hundred kills. And what a server refuses at
 //! its start: a file that another holds, a newer file, a port in use, a place that cannot be written.
 //!
-//! `dedupe`: what is sent again. `full_disk`: a disk that fills up. `lost_file`: a file that is gone. `kills`: kill -9 under concurrent ingest. `refusals`: a start that cannot be. This file: the graceful stop.
+//! `kills`: kill -9 under concurrent ingest. `full_disk`: a disk that fills up. `lost_file`: a file that is gone.
+//! `dedupe`: what is sent again. `refusals`: a start that cannot be. This file: the graceful stop.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
