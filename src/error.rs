@@ -74,6 +74,10 @@ pub enum Error {
     Internal(String),
 }
 
+/// What to do about a damaged database file, at the end of the message.
+pub const DAMAGED_FILE_ADVICE: &str =
+    "; `windrow check` tells what is damaged, `windrow restore FILE --overwrite` puts a backup in its place";
+
 impl Error {
     /// A mistake of the caller, told in one sentence.
     pub fn invalid(detail: impl Into<String>) -> Self {
@@ -85,9 +89,10 @@ impl Error {
         Self::Io { context: context.into(), source }
     }
 
-    /// A failed SQLite call, with what was being done. A full or read-only disk becomes `StorageUnavailable`.
+    /// A failed SQLite call, with what was being done. A full or read-only disk becomes `StorageUnavailable`,
+    /// a damaged file `Corrupt`.
     pub fn sqlite(context: impl Into<String>, source: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DiskFull, ReadOnly};
+        use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly};
         let context = context.into();
         match source.sqlite_error_code() {
             Some(DiskFull) => Self::StorageUnavailable(format!(
@@ -95,6 +100,13 @@ impl Error {
             )),
             Some(ReadOnly) => Self::StorageUnavailable(format!(
                 "{context}: the database cannot be written ({source}); check the permissions of the file and its folder"
+            )),
+            Some(DatabaseCorrupt) => Self::Corrupt(format!(
+                "{context}: the database file is damaged, a page of it is not what it should be or is missing{DAMAGED_FILE_ADVICE}"
+            )),
+            Some(NotADatabase) => Self::Corrupt(format!(
+                "{context}: the file is not a database, or its first page is damaged; name another file with --db, or \
+                 put a backup in its place with `windrow restore FILE --overwrite`"
             )),
             _ => Self::Sqlite { context, source },
         }

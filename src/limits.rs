@@ -41,6 +41,8 @@ pub const SEAL_ROWS: usize = 250_000;
 pub const SEAL_BYTES: usize = 64 << 20;
 /// A segment that is merged no further has so many times the rows of a tail that is sealed.
 pub const SEGMENT_TAILS: usize = 4;
+/// Bytes in the file of a segment that is merged no further: it is written in one transaction.
+pub const SEGMENT_STORED_BYTES: u64 = 64 << 20;
 /// Bytes in memory of the rows that an import makes one segment of.
 pub const SEGMENT_BYTES: usize = 128 << 20;
 /// Bytes of decoded columns that are kept in memory.

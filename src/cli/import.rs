@@ -34,10 +34,10 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 pub struct ImportArguments {
     /// The dataset: a-z first, then a-z, 0-9 and _
     pub dataset: String,
-    /// NDJSON, JSON, CSV or TSV files, plain, .gz or .zst; - reads standard input
+    /// NDJSON, JSON, CSV or TSV files and access logs, plain, .gz or .zst; Parquet files; - reads standard input
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// ndjson, json, csv or tsv; without it, name and content tell
+    /// ndjson, json, csv, tsv, parquet or access-log; without it, name and content tell
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<FileFormat>,
     /// The field that the time of an event is taken from; without it, the first whose name and values say so
@@ -46,6 +46,9 @@ pub struct ImportArguments {
     /// The field of a JSON document that holds the array of rows
     #[arg(long, value_name = "FIELD")]
     pub at: Option<String>,
+    /// A field whose text is JSON, as {"plan":"pro"} in props: it becomes fields as props.plan; may be repeated
+    #[arg(long = "json-field", value_name = "FIELD")]
+    pub json_fields: Vec<String>,
     /// The character between two cells of a CSV file, or "tab"; without it, the header tells
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
     pub delimiter: Option<u8>,
@@ -68,6 +71,7 @@ pub fn run(session: &Session, arguments: &ImportArguments) -> Result<ExitCode> {
         format: arguments.format,
         time: arguments.time.clone(),
         at: arguments.at.clone(),
+        json_fields: arguments.json_fields.clone(),
         delimiter: arguments.delimiter,
         resume: arguments.resume,
     };
@@ -128,7 +132,7 @@ fn print(dataset: &str, report: &Report) {
     for note in &report.notes {
         eprintln!("note: {note}");
     }
-    let place = if report.format == FileFormat::Json { "item" } else { "line" };
+    let place = report.format.unit();
     for item in report.rejected.iter().take(REJECTIONS_SHOWN) {
         eprintln!("rejected: {place} {}: {}", item.index, item.message);
     }
@@ -142,7 +146,10 @@ fn as_value(path: &Path, report: Option<&Report>, failure: Option<String>) -> se
     let Some(report) = report else {
         return json!({"file": path.display().to_string(), "accepted": 0, "error": failure});
     };
-    let place = if report.format == FileFormat::Json { "index" } else { "line" };
+    let place = match report.format.unit() {
+        "item" => "index",
+        unit => unit,
+    };
     let rejected: Vec<_> =
         report.rejected.iter().map(|item| json!({place: item.index, "message": item.message})).collect();
     json!({
@@ -214,7 +221,7 @@ fn rows_and_rate(progress: &Progress, started: Instant) -> String {
 }
 
 /// A number with a comma at every thousand.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

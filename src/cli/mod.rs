@@ -1,10 +1,14 @@
 //! The command line, one file a verb. [`Arguments`] is what was written, [`Session`] what every verb gets: the
 //! settings in force and how to print. `main` parses, runs and turns the outcome into an exit code.
 
+pub mod backup;
+pub mod check;
 pub mod config;
 pub mod datasets;
 pub mod erase;
 pub mod import;
+pub mod optimize;
+pub mod progress;
 pub mod serve;
 pub mod sql;
 
@@ -73,6 +77,14 @@ pub enum Verb {
     Erase(erase::EraseArguments),
     /// List the datasets, or describe one
     Datasets(datasets::DatasetsArguments),
+    /// Copy the database to a file and verify the copy, also beside a running server
+    Backup(backup::BackupArguments),
+    /// Put a backup in the place of the database
+    Restore(backup::RestoreArguments),
+    /// Check every page, row and block of the file, also beside a running server
+    Check(check::CheckArguments),
+    /// Seal, merge, analyse and pack the file
+    Optimize(optimize::OptimizeArguments),
     /// Print the settings in force and where each comes from
     Config(config::ConfigArguments),
 }
@@ -89,11 +101,15 @@ impl Verb {
     fn run(&self, session: &Session) -> Result<ExitCode> {
         let done = match self {
             Self::Import(arguments) => return import::run(session, arguments),
+            Self::Check(arguments) => return check::run(session, arguments),
             Self::Serve(arguments) => serve::run(session, arguments),
             Self::Sql(arguments) => sql::run(session, arguments),
             Self::Query(arguments) => sql::run_query(session, arguments),
             Self::Erase(arguments) => erase::run(session, arguments),
             Self::Datasets(arguments) => datasets::run(session, arguments),
+            Self::Backup(arguments) => backup::run(session, arguments),
+            Self::Restore(arguments) => backup::run_restore(session, arguments),
+            Self::Optimize(arguments) => optimize::run(session, arguments),
             Self::Config(arguments) => config::run(session, arguments),
         };
         done.map(|()| ExitCode::SUCCESS)

@@ -291,9 +291,9 @@ impl Part {
     }
 }
 
-/// Distinct texts in the order they came, a code a row.
+/// Distinct texts in the order they came, a code a row: the making of one text column.
 #[derive(Debug, Default)]
-struct TextBuilder {
+pub struct TextBuilder {
     text: String,
     ends: Vec<u32>,
     table: HashTable<u32>,
@@ -307,7 +307,8 @@ impl TextBuilder {
         start..ends[code as usize] as usize
     }
 
-    fn push(&mut self, new: &str) {
+    /// Appends a row.
+    pub fn push(&mut self, new: &str) {
         let hasher = FixedState::default();
         // records often repeat the value of the row before
         if let Some(last) = self.codes.last()
@@ -331,11 +332,20 @@ impl TextBuilder {
         codes.push(code);
     }
 
-    fn finish(self) -> Texts {
-        let texts: Vec<&str> = (0..self.ends.len())
-            .map(|code| &self.text[Self::entry(&self.text, &self.ends, code as u32)])
-            .collect();
-        Texts::from_unsorted(&self.codes, &texts)
+    /// The code of each row: texts are numbered in the order they came.
+    pub fn codes(&self) -> &[u32] {
+        &self.codes
+    }
+
+    /// The distinct texts by their code.
+    pub fn distinct(&self) -> Vec<&str> {
+        let codes = 0..self.ends.len() as u32;
+        codes.map(|code| &self.text[Self::entry(&self.text, &self.ends, code)]).collect()
+    }
+
+    /// The rows as a column's texts.
+    pub fn finish(self) -> Texts {
+        Texts::from_unsorted(&self.codes, &self.distinct())
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::columnar::bitmap::Bitmap;
 use crate::columnar::narrow::Narrow;
 
 /// Distinct texts in byte order; a code is a place in it.
@@ -21,6 +22,24 @@ impl Dictionary {
             dictionary.ends.push(dictionary.text.len() as u32);
         }
         dictionary
+    }
+
+    /// From texts in any order: the dictionary, and the code in it of each of them. Equal texts share a code.
+    pub fn sorted(texts: &[&str]) -> (Self, Vec<u32>) {
+        let mut order: Vec<u32> = (0..texts.len() as u32).collect();
+        order.sort_unstable_by_key(|i| texts[*i as usize].as_bytes());
+        let (mut dictionary, mut codes) = (Self::default(), vec![0; texts.len()]);
+        let mut last = None;
+        for index in order {
+            let text = texts[index as usize];
+            if last != Some(text) {
+                dictionary.text.push_str(text);
+                dictionary.ends.push(dictionary.text.len() as u32);
+                last = Some(text);
+            }
+            codes[index as usize] = (dictionary.len() - 1) as u32;
+        }
+        (dictionary, codes)
     }
 
     /// From stored parts; `None` unless the ends rise, lie on character borders and the texts are sorted and distinct.
@@ -111,6 +130,36 @@ impl Texts {
         Self { codes: Narrow::collect(max, codes), dictionary: Arc::new(dictionary) }
     }
 
+    /// From codes into a sorted dictionary that more rows than these share: of its texts only those that a row has are
+    /// kept. Rows that `validity` lacks hold any code.
+    pub fn of_shared(dictionary: &Arc<Dictionary>, codes: &[u32], validity: Option<&Bitmap>) -> Self {
+        let mut used = vec![false; dictionary.len()];
+        let mut mark = |code: &u32| {
+            if let Some(used) = used.get_mut(*code as usize) {
+                *used = true;
+            }
+        };
+        match validity {
+            None => codes.iter().for_each(&mut mark),
+            Some(bits) => bits.ones().filter_map(|row| codes.get(row)).for_each(&mut mark),
+        }
+        let (mut places, mut kept) = (vec![0u32; used.len()], 0u32);
+        for (place, used) in places.iter_mut().zip(&used) {
+            *place = kept;
+            kept += u32::from(*used);
+        }
+        let dictionary = if kept as usize == dictionary.len() {
+            Arc::clone(dictionary)
+        } else {
+            let texts = dictionary.iter().zip(&used).filter_map(|(text, used)| used.then_some(text));
+            Arc::new(Dictionary::from_sorted(texts))
+        };
+        // a row without a value may hold a code whose text is gone
+        let max = u64::from(kept.saturating_sub(1));
+        let place = |code: &u32| places.get(*code as usize).map_or(0, |place| u64::from(*place).min(max));
+        Self { codes: Narrow::collect(max, codes.iter().map(place)), dictionary }
+    }
+
     /// The text of a row that has a value.
     #[inline]
     pub fn get(&self, row: usize) -> &str {
@@ -140,6 +189,25 @@ mod tests {
         assert_eq!(texts.dictionary.find("pear"), Some(1));
         assert_eq!(texts.dictionary.find("quince"), None);
         assert_eq!(texts.dictionary.lower_bound("quince"), 2);
+    }
+
+    #[test]
+    fn of_a_shared_dictionary_only_the_texts_that_a_row_has_are_kept() {
+        let (dictionary, codes) = Dictionary::sorted(&["pear", "apple", "zebra", "pear"]);
+        assert_eq!(
+            (dictionary.iter().collect::<Vec<_>>(), codes),
+            (vec!["apple", "pear", "zebra"], vec![1, 0, 2, 1])
+        );
+        let dictionary = Arc::new(dictionary);
+        let validity = Bitmap::from_fn(4, |row| row != 1);
+        let texts = Texts::of_shared(&dictionary, &[2, 0, 1, 2], Some(&validity));
+        assert_eq!(texts.dictionary.iter().collect::<Vec<_>>(), ["pear", "zebra"]);
+        assert_eq!([0, 2, 3].map(|row| texts.get(row)), ["zebra", "pear", "zebra"]);
+        let all = Texts::of_shared(&dictionary, &[2, 0, 1], None);
+        assert!(Arc::ptr_eq(&all.dictionary, &dictionary));
+        assert_eq!((all.get(0), all.get(1)), ("zebra", "apple"));
+        let none = Texts::of_shared(&dictionary, &[0, 2], Some(&Bitmap::filled(2, false)));
+        assert_eq!((none.dictionary.len(), none.codes.len()), (0, 2));
     }
 
     #[test]

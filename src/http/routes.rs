@@ -195,7 +195,7 @@ mod tests {
     fn another_method_is_405_with_those_that_are_there() {
         assert_eq!(found(Method::Get, "/v1/sql"), Err("405 POST".into()));
         assert_eq!(found(Method::Post, "/v1/datasets/visits"), Err("405 GET, HEAD, PUT, DELETE".into()));
-        assert_eq!(found(Method::Other, "/v1/datasets/x/events"), Err("405 POST".into()));
+        assert_eq!(found(Method::Other, "/v1/datasets/x/events"), Err("405 POST, DELETE".into()));
     }
 
     #[test]

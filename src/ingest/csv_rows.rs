@@ -11,7 +11,8 @@ use crate::columnar::builder::Cell;
 use crate::error::{Error, Result};
 use crate::fields::FieldType;
 use crate::ingest::chunks::line_ends;
-use crate::ingest::rows::{Decoded, Rows};
+use crate::ingest::json;
+use crate::ingest::rows::Rows;
 use crate::ingest::rules::Rules;
 use crate::limits;
 
@@ -103,10 +104,9 @@ impl Table {
         }
     }
 
-    /// Decodes whole records; `first_line` is the line that they begin with.
-    pub fn decode(&self, bytes: &[u8], first_line: u64, rules: &Rules) -> Decoded {
+    /// Decodes whole records under the rules that `rows` has too; `first_line` is the line that they begin with.
+    pub fn decode(&self, bytes: &[u8], first_line: u64, rules: &Rules, rows: &mut Rows<'_>) {
         let kinds = self.kinds_under(rules);
-        let mut rows = Rows::new(rules);
         let mut reader = reader(bytes, self.delimiter);
         let mut record = StringRecord::new();
         let (mut line, mut counted) = (first_line, 0);
@@ -116,7 +116,7 @@ impl Table {
             counted = start;
             match reader.read_record(&mut record) {
                 Ok(false) => break,
-                Ok(true) => match self.row(&record, &kinds, &mut rows) {
+                Ok(true) => match self.row(&record, &kinds, rows) {
                     Ok(()) => {
                         rows.end_row(line);
                     }
@@ -125,7 +125,6 @@ impl Table {
                 Err(e) => rows.reject_row(line, bad_text(&e, "row")),
             }
         }
-        rows.finish()
     }
 
     fn row(&self, record: &StringRecord, kinds: &[CellKind], rows: &mut Rows<'_>) -> Result<(), String> {
@@ -136,7 +135,12 @@ impl Table {
         }
         for ((name, kind), cell) in self.names.iter().zip(kinds).zip(record) {
             let id = rows.name(name)?;
-            if !cell.is_empty() {
+            if cell.is_empty() {
+                continue;
+            }
+            if rows.holds_json(id) {
+                json::embedded(cell, id, name, rows)?;
+            } else {
                 rows.set(id, name, kind.read(cell))?;
             }
         }

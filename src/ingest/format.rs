@@ -5,8 +5,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result, nearest};
+use crate::ingest::access_log;
 use crate::ingest::source::Source;
-use crate::ingest::split::Scan;
+use crate::ingest::split::{self, Scan};
+
+/// Lines looked at to tell an access log.
+const SAMPLE_LINES: usize = 10;
 
 /// A form of rows in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,14 +23,31 @@ pub enum FileFormat {
     Csv,
     /// Cells between tabs, a header first.
     Tsv,
+    /// A request a line, as web servers write them: Common or Combined.
+    AccessLog,
+    /// Columns in row groups.
+    Parquet,
+}
+
+impl FileFormat {
+    /// What a place in such a file counts.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Json => "item",
+            Self::Parquet => "row",
+            Self::Ndjson | Self::Csv | Self::Tsv | Self::AccessLog => "line",
+        }
+    }
 }
 
 /// Names of `--format` and extensions of files, each with its format; the first of a format is its name.
-const NAMES: [(&str, FileFormat); 7] = [
+const NAMES: [(&str, FileFormat); 9] = [
     ("ndjson", FileFormat::Ndjson),
     ("json", FileFormat::Json),
     ("csv", FileFormat::Csv),
     ("tsv", FileFormat::Tsv),
+    ("access-log", FileFormat::AccessLog),
+    ("parquet", FileFormat::Parquet),
     ("jsonl", FileFormat::Ndjson),
     ("jsonlines", FileFormat::Ndjson),
     ("tab", FileFormat::Tsv),
@@ -44,7 +65,9 @@ impl FromStr for FileFormat {
     fn from_str(name: &str) -> Result<Self> {
         NAMES.iter().find(|(n, _)| *n == name).map(|(_, format)| *format).ok_or_else(|| {
             let hint = nearest(name, NAMES.iter().map(|(n, _)| *n));
-            Error::invalid(format!("\"{name}\" is no format{hint}; formats are ndjson, json, csv, tsv"))
+            Error::invalid(format!(
+                "\"{name}\" is no format{hint}; formats are ndjson, json, csv, tsv, parquet, access-log"
+            ))
         })
     }
 }
@@ -54,17 +77,27 @@ impl FromStr for FileFormat {
 /// # Errors
 /// The content contradicts the name, or neither tells.
 pub fn tell(source: &Source, wanted: Option<FileFormat>) -> Result<(FileFormat, Option<String>)> {
-    if let Some(format) = wanted {
-        return Ok((format, None));
+    let name = source.name();
+    match wanted {
+        // what is Parquet was told before a source was made of it
+        Some(FileFormat::Parquet) => {
+            return Err(Error::invalid(format!(
+                "{name} is no Parquet file: it does not begin with PAR1; leave --format out, or name what it is"
+            )));
+        }
+        Some(format) => return Ok((format, None)),
+        None => {}
     }
     let found = Content::of(source);
-    let name = source.name();
     let contradicted = |seems: &str, format: &str| {
         Err(Error::invalid(format!(
             "{name} is not what its name says: it begins as {seems}; add --format {format} if that is what it is"
         )))
     };
     match (by_name(name), found) {
+        (Some(FileFormat::Parquet), Content::Nothing) => {
+            Err(Error::invalid(format!("{name}: there is nothing in it; a Parquet file begins with PAR1")))
+        }
         (named, Content::Nothing) => Ok((named.unwrap_or(FileFormat::Ndjson), None)),
         (Some(FileFormat::Csv | FileFormat::Tsv), Content::Lines) => contradicted("NDJSON", "ndjson"),
         (Some(FileFormat::Csv | FileFormat::Tsv), Content::Array | Content::Object) => {
@@ -77,14 +110,19 @@ pub fn tell(source: &Source, wanted: Option<FileFormat>) -> Result<(FileFormat, 
             Ok((FileFormat::Ndjson, Some(note)))
         }
         (Some(FileFormat::Json), Content::Text { .. }) => contradicted("text that is no JSON", "csv"),
+        (Some(FileFormat::Parquet), _) => Err(Error::invalid(format!(
+            "{name} is not what its name says: a Parquet file begins with PAR1; say with --format what it is"
+        ))),
+        (Some(FileFormat::AccessLog), Content::Lines) => Ok((FileFormat::Ndjson, None)),
         (Some(format), _) => Ok((format, None)),
+        (None, Content::AccessLog) => Ok((FileFormat::AccessLog, None)),
         (None, Content::Lines) => Ok((FileFormat::Ndjson, None)),
         (None, Content::Array | Content::Object) => Ok((FileFormat::Json, None)),
         (None, Content::Text { has_tab, has_comma }) if says_nothing(name) && (has_tab || has_comma) => {
             Ok((if has_comma { FileFormat::Csv } else { FileFormat::Tsv }, None))
         }
         (None, _) => Err(Error::invalid(format!(
-            "neither the name of {name} nor its first bytes tell its format; say it with --format ndjson, json, csv or tsv"
+            "neither the name of {name} nor its first bytes tell its format; say it with --format ndjson, json, csv, tsv, parquet or access-log"
         ))),
     }
 }
@@ -93,6 +131,10 @@ pub fn tell(source: &Source, wanted: Option<FileFormat>) -> Result<(FileFormat, 
 fn by_name(name: &str) -> Option<FileFormat> {
     let lower = name.to_lowercase();
     let bare = lower.strip_suffix(".gz").or(lower.strip_suffix(".zst")).unwrap_or(&lower);
+    let file = bare.rsplit('/').next().unwrap_or(bare);
+    if matches!(file, "access.log" | "access_log") || file.ends_with(".access.log") {
+        return Some(FileFormat::AccessLog);
+    }
     let (_, extension) = bare.rsplit_once('.')?;
     NAMES.iter().find(|(n, _)| *n == extension).map(|(_, format)| *format)
 }
@@ -110,6 +152,7 @@ enum Content {
     Array,
     Object,
     Lines,
+    AccessLog,
     Text { has_tab: bool, has_comma: bool },
 }
 
@@ -121,11 +164,24 @@ impl Content {
             (None, _) if source.head_is_all() => Self::Nothing,
             (Some(b'['), None | Some(b'{' | b'[' | b']')) => Self::Array,
             (Some(b'{'), None | Some(b'"' | b'}')) => Self::of_object(head, source.head_is_all()),
+            _ if Self::is_access_log(head, source.head_is_all()) => Self::AccessLog,
             _ => {
                 let line = head.split(|b| *b == b'\n').next().unwrap_or_default();
                 Self::Text { has_tab: line.contains(&b'\t'), has_comma: line.contains(&b',') }
             }
         }
+    }
+
+    /// Whether most of the first lines are those of an access log.
+    fn is_access_log(head: &[u8], head_is_all: bool) -> bool {
+        // the last line of a head may be cut off anywhere
+        let whole = if head_is_all { head.len() } else { memchr::memrchr(b'\n', head).unwrap_or(0) };
+        let (mut lines, mut matching) = (0, 0);
+        for (_, line) in split::lines(&head[..whole]).take(SAMPLE_LINES) {
+            lines += 1;
+            matching += usize::from(access_log::is_line(line));
+        }
+        matching * 2 > lines
     }
 
     /// Lines, where the first object ends on its line and another follows, or nothing can follow.
@@ -169,9 +225,21 @@ mod tests {
         ] {
             assert_eq!(told("standard input", text).expect(text), format, "{text}");
         }
-        let told = told("access.log", "1.2.3.4 - - [17/May/2015:10:05:03 +0000] \"GET /\" 200 1, x")
-            .expect_err("no");
+        let told = told("notes.md", "some, words").expect_err("no");
         assert!(told.to_string().contains("--format"), "{told}");
+    }
+
+    #[test]
+    fn access_logs_are_told_by_name_or_content_and_the_content_decides() {
+        let log = "1.2.3.4 - - [17/May/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 1\n";
+        for name in ["standard input", "a.log", "a.txt.gz", "log.1", "access_log", "www.access.log"] {
+            assert_eq!(told(name, log).expect(name), FileFormat::AccessLog, "{name}");
+        }
+        let odd = format!("{log}{log}nonsense, here\n");
+        assert_eq!(told("a.log", &odd).expect("mostly"), FileFormat::AccessLog);
+        assert_eq!(told("Access.LOG", "nothing known").expect("by name"), FileFormat::AccessLog);
+        assert_eq!(told("access.log", "{\"a\":1}\n{\"a\":2}\n").expect("content"), FileFormat::Ndjson);
+        assert!(told("a.log", "some words, here").is_err());
     }
 
     #[test]

@@ -107,8 +107,8 @@ impl Destination for Gather {
             set.rows + batch.block.rows() > *segment_rows || set.bytes + bytes > limits::SEGMENT_BYTES;
         if is_full && set.rows > 0 {
             let full = std::mem::take(set);
-            let sent = sets.as_ref().map(|sets| sets.send(full));
-            if !matches!(sent, Some(Ok(()))) {
+            let sent = sets.as_ref().is_some_and(|sets| sets.send(full).is_ok());
+            if !sent {
                 *sets = None;
                 return Err(Error::Internal("segments are not made any more".into()));
             }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! file → source (unpack, mark and magic) → format → chunks (whole records, their line)          the reader's thread
-//!      → json | csv_rows (cells) → rows (rules of the dataset) → block                          decoders, side by side
+//!      → json | csv_rows | … (cells) → rows (rules of the dataset) → block                          decoders, side by side
 //!      → turns (order of the file) → accept → gather                                            one after the other
 //!      → store/compose (segments) → store/writer (durable, visible)                             a thread beside them
 //! ```
@@ -27,18 +27,19 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::error::{Error, ItemError, Result};
 use crate::fields::check_dataset_name;
 use crate::ingest::accept::accept_in_turn;
-use crate::ingest::chunks::{Border, Chunks, line_start};
+use crate::ingest::chunks::{Border, Chunks};
 use crate::ingest::csv_rows::{Table, sniff_delimiter};
 use crate::ingest::declare_time::declare_time;
 use crate::ingest::destination::{Destination, Patient};
 use crate::ingest::format::{self, FileFormat};
 use crate::ingest::gather::Gather;
-use crate::ingest::resume::{mark_name, place_told, resume_place};
-use crate::ingest::rows::{Decoded, Rows};
+use crate::ingest::parquet::ParquetFile;
+use crate::ingest::records::{Chunk, Decoder, Form, Records};
+use crate::ingest::resume::{arrange, mark_name, place_told, resume_place};
 use crate::ingest::rules::Rules;
 use crate::ingest::source::{self, Source};
 use crate::ingest::turns::Turns;
-use crate::ingest::{document, json, split};
+use crate::ingest::{document, parquet};
 use crate::limits;
 use crate::store::Store;
 use crate::store::catalog::ImportMark;
@@ -52,6 +53,8 @@ pub struct ImportOptions {
     pub time: Option<String>,
     /// The field of a JSON document that holds the rows.
     pub at: Option<String>,
+    /// Fields whose text is JSON, which is flattened as if it had been nested in them.
+    pub json_fields: Vec<String>,
     /// The byte between two cells; else the header tells.
     pub delimiter: Option<u8>,
     /// Go on where an earlier import of the same file has ended.
@@ -112,19 +115,15 @@ pub fn import(
 ) -> Result<Report> {
     check_dataset_name(dataset)?;
     let started = Instant::now();
-    let mut source = Source::open(path, Arc::clone(&progress.bytes_read))?;
-    progress.bytes_total.store(source.bytes_total().unwrap_or(0), Ordering::Relaxed);
-    let (format, note) = format::tell(&source, options.format)?;
-    let mut notes = source.take_notes();
-    notes.extend(note);
+    let (input, format, notes) = open(path, options, progress)?;
     if options.at.is_some() && format != FileFormat::Json {
         return Err(Error::invalid(format!(
             "--at is for JSON documents, {} is read as {format}",
-            source.name()
+            input.name()
         )));
     }
     let mut report = Report {
-        source: source.name().to_owned(),
+        source: input.name().to_owned(),
         format,
         accepted: 0,
         duplicates: 0,
@@ -146,9 +145,10 @@ pub fn import(
         resume,
         reached: AtomicU64::new(resume),
     };
-    let mut report = match format {
-        FileFormat::Json => run.document(source, report),
-        _ => run.stream(source, report),
+    let mut report = match input {
+        Input::Text(source) if format == FileFormat::Json => run.document(source, report),
+        Input::Text(source) => run.stream(source, report),
+        Input::Parquet(file) => run.rows(file, report),
     }?;
     report.bytes = progress.bytes_read.load(Ordering::Relaxed);
     report.elapsed = started.elapsed();
@@ -156,58 +156,39 @@ pub fn import(
     Ok(report)
 }
 
-/// Some records on their way to a decoder.
-struct Chunk<'a> {
-    records: Records<'a>,
-    /// Line of the first record, or index of the first item.
-    place: u64,
-    /// Line or item that follows the last record.
-    end: u64,
-    rejected: Vec<ItemError>,
+/// A file that is open: text from its beginning on, or columns.
+enum Input {
+    Text(Source),
+    Parquet(Box<ParquetFile>),
 }
 
-impl Chunk<'_> {
-    /// Leaves out what comes before a line or item.
-    fn skip_to(&mut self, place: u64) {
-        let Some(count) = place.checked_sub(self.place).filter(|count| *count > 0) else { return };
-        match &mut self.records {
-            Records::Text(text) => drop(text.drain(..line_start(text, count))),
-            Records::Items(items) => drop(items.drain(..items.len().min(count as usize))),
+impl Input {
+    fn name(&self) -> &str {
+        match self {
+            Self::Text(source) => source.name(),
+            Self::Parquet(file) => file.name(),
         }
-        self.place = place;
-        self.rejected.retain(|item| item.index >= place);
     }
 }
 
-enum Records<'a> {
-    Text(Vec<u8>),
-    Items(Vec<&'a [u8]>),
-}
-
-/// What finds the cells in a chunk.
-enum Decoder {
-    Json,
-    Table(Table),
-}
-
-impl Decoder {
-    fn decode(&self, chunk: &Chunk<'_>, rules: &Rules) -> Decoded {
-        let mut rows = Rows::new(rules);
-        match (&chunk.records, self) {
-            (Records::Text(text), Self::Table(table)) => return table.decode(text, chunk.place, rules),
-            (Records::Text(text), Self::Json) => {
-                for (number, line) in split::lines(text) {
-                    json::record(line, chunk.place + number - 1, &mut rows);
-                }
-            }
-            (Records::Items(items), _) => {
-                for (place, item) in (chunk.place..).zip(items) {
-                    json::record(item, place, &mut rows);
-                }
-            }
-        }
-        rows.finish()
+/// Opens a file; gives its format, and what the user should know of it.
+fn open(
+    path: &Path,
+    options: &ImportOptions,
+    progress: &Progress,
+) -> Result<(Input, FileFormat, Vec<String>)> {
+    let bytes_read = Arc::clone(&progress.bytes_read);
+    if parquet::is_parquet(path, options.format)? {
+        let file = ParquetFile::open(path, &options.json_fields, bytes_read)?;
+        progress.bytes_total.store(file.bytes_total(), Ordering::Relaxed);
+        return Ok((Input::Parquet(Box::new(file)), FileFormat::Parquet, Vec::new()));
     }
+    let mut source = Source::open(path, bytes_read)?;
+    progress.bytes_total.store(source.bytes_total().unwrap_or(0), Ordering::Relaxed);
+    let (format, note) = format::tell(&source, options.format)?;
+    let mut notes = source.take_notes();
+    notes.extend(note);
+    Ok((Input::Text(source), format, notes))
 }
 
 /// One chunk, or why there is no further one.
@@ -228,7 +209,11 @@ struct Run<'r> {
 }
 
 impl Run<'_> {
-    /// NDJSON and CSV: chunks of text.
+    fn decoder(&self, form: Form) -> Decoder<'_> {
+        Decoder { form, json_fields: &self.options.json_fields }
+    }
+
+    /// NDJSON, CSV and access logs: chunks of text.
     fn stream(&self, source: Source, mut report: Report) -> Result<Report> {
         let delimiter = match report.format {
             FileFormat::Csv => Some(self.options.delimiter.unwrap_or_else(|| sniff_delimiter(source.head()))),
@@ -253,13 +238,16 @@ impl Run<'_> {
             )),
         };
         let Some(mut first) = next(limits::IMPORT_SAMPLE_ROWS)? else { return Ok(report) };
-        let decoder = match delimiter {
-            None => Decoder::Json,
+        let form = match delimiter {
+            None if report.format == FileFormat::AccessLog => Form::AccessLog,
+            None => Form::Json,
             Some(delimiter) => match table(&mut first, delimiter, &mut report)? {
-                Some(table) => Decoder::Table(table),
+                Some(table) => Form::Table(table),
                 None => return Ok(report),
             },
         };
+        let decoder = self.decoder(form);
+        report.notes.extend(decoder.check_json_fields(&first)?);
         self.pipeline(first, move || next(limits::TAIL_BLOCK_ROWS), &decoder, report)
     }
 
@@ -287,10 +275,28 @@ impl Run<'_> {
             (at, rows_max) = (at + count, limits::TAIL_BLOCK_ROWS);
             Ok((count > 0).then_some(chunk))
         };
-        match next()? {
-            Some(first) => self.pipeline(first, next, &Decoder::Json, report),
-            None => Ok(report),
-        }
+        let Some(first) = next()? else { return Ok(report) };
+        let decoder = self.decoder(Form::Json);
+        report.notes.extend(decoder.check_json_fields(&first)?);
+        self.pipeline(first, next, &decoder, report)
+    }
+
+    /// A Parquet file: chunks of rows.
+    fn rows(&self, mut file: Box<ParquetFile>, mut report: Report) -> Result<Report> {
+        file.skip_to(self.resume);
+        let mut next = move || {
+            let rows = file.next_rows()?;
+            Ok(rows.map(|found| Chunk {
+                place: found.place,
+                end: found.place + found.rows.rows as u64,
+                records: Records::Rows(Box::new(found.rows)),
+                rejected: Vec::new(),
+            }))
+        };
+        let Some(first) = next()? else { return Ok(report) };
+        let decoder = self.decoder(Form::Parquet);
+        report.notes.extend(decoder.check_json_fields(&first)?);
+        self.pipeline(first, next, &decoder, report)
     }
 
     /// From chunks to commits: the reader on a thread of its own, decoders on others and on this one.
@@ -298,7 +304,7 @@ impl Run<'_> {
         &self,
         mut first: Chunk<'a>,
         mut next: impl FnMut() -> Result<Option<Chunk<'a>>> + Send,
-        decoder: &Decoder,
+        decoder: &Decoder<'_>,
         report: Report,
     ) -> Result<Report> {
         let turns = Turns::new(report);
@@ -361,7 +367,7 @@ impl Run<'_> {
     fn first(
         &self,
         chunk: &Chunk<'_>,
-        decoder: &Decoder,
+        decoder: &Decoder<'_>,
         turns: &Turns,
         destination: &dyn Destination,
     ) -> Result<()> {
@@ -393,7 +399,7 @@ impl Run<'_> {
     fn decode_all(
         &self,
         chunks: Receiver<(u64, Next<'_>)>,
-        decoder: &Decoder,
+        decoder: &Decoder<'_>,
         turns: &Turns,
         destination: &dyn Destination,
     ) {
@@ -432,17 +438,7 @@ impl Run<'_> {
                 report.accepted
             ));
         }
-        if let Some(dataset) = self.store.snapshot().datasets.get(self.dataset) {
-            let upkeep = self.store.upkeep();
-            match upkeep.settle(dataset.id).and_then(|()| upkeep.give_back()) {
-                // the rows are there; the next process has the time to arrange them
-                Err(Error::StorageUnavailable(_)) if report.broken.is_some() => {}
-                Err(Error::StorageUnavailable(why)) => {
-                    report.notes.push(format!("segments are merged later: {why}"));
-                }
-                done => done?,
-            }
-        }
+        arrange(self.store, self.dataset, report)?;
         report.up_to_date &= report.accepted == 0
             && report.duplicates == 0
             && report.rejected_total == 0

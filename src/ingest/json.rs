@@ -134,6 +134,25 @@ impl Visitor<'_> for AppendKey<'_> {
 /// One value of a field, as raw JSON that is known to be well-formed.
 fn field(raw: &str, path: &mut String, depth: usize, rows: &mut Rows<'_>) -> Result<(), String> {
     let id = rows.name(path)?;
+    if raw.starts_with('"') && rows.holds_json(id) {
+        let text = string(raw, path)?;
+        return embedded(&text, id, path, rows);
+    }
+    value(raw, id, path, depth, rows)
+}
+
+/// The text of a named field that is JSON itself: taken as if it had been nested there.
+///
+/// # Errors
+/// The reason for which the row has to be rejected.
+pub fn embedded(text: &str, id: FieldId, path: &str, rows: &mut Rows<'_>) -> Result<(), String> {
+    let raw: &RawValue =
+        serde_json::from_str(text).map_err(|e| format!("in the text of \"{path}\": {}", syntax(&e)))?;
+    value(raw.get(), id, &mut path.to_owned(), 1, rows)
+}
+
+/// One value of a field that is named already.
+fn value(raw: &str, id: FieldId, path: &mut String, depth: usize, rows: &mut Rows<'_>) -> Result<(), String> {
     match raw.as_bytes().first() {
         Some(b'n') => Ok(()),
         Some(b't') => rows.set(id, path, Cell::Bool(true)),

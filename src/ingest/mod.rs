@@ -2,6 +2,7 @@
 //! `accept` is the one way in for HTTP, command line and library; decoders differ only in how they find the cells.
 
 pub mod accept;
+pub mod access_log;
 pub mod chunks;
 pub mod csv_rows;
 pub mod declare_time;
@@ -11,6 +12,8 @@ pub mod format;
 pub mod gather;
 pub mod import;
 pub mod json;
+pub mod parquet;
+pub mod records;
 pub mod resume;
 pub mod rows;
 pub mod rules;

@@ -1,5 +1,5 @@
 //! Where an import begins: at the start of its file, or where an earlier import of the same file has ended. `import`
-//! asks before it reads the first record, and when it breaks off.
+//! asks before it reads the first record, and when it ends.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub fn resume_place(
             "standard input cannot be resumed, because nothing tells it from another; import a file";
         return if options.resume { Err(Error::invalid(refused)) } else { Ok(0) };
     };
-    let unit = if report.format == FileFormat::Json { "item" } else { "line" };
+    let unit = report.format.unit();
     match store.import_mark(dataset, &name)? {
         Some(mark) if options.resume => {
             report.notes.push(format!("going on at {unit} {} of {}", mark.place, report.source));
@@ -49,7 +49,27 @@ pub fn resume_place(
 
 /// Where an import that breaks off will go on, as the end of "go on after them": what is committed tells.
 pub fn place_told(store: &Store, dataset: &str, mark: Option<&str>, format: FileFormat) -> String {
-    let unit = if format == FileFormat::Json { "item" } else { "line" };
+    let unit = format.unit();
     let mark = mark.and_then(|name| store.import_mark(dataset, name).ok().flatten());
     mark.map_or(String::new(), |mark| format!(" at {unit} {}", mark.place))
+}
+
+/// Seals and merges what was imported, and gives free space back. Where there is no room for that, the rows are there
+/// all the same.
+///
+/// # Errors
+/// Those of the store.
+pub fn arrange(store: &Store, dataset: &str, report: &mut Report) -> Result<()> {
+    let snapshot = store.snapshot();
+    let Some(id) = snapshot.datasets.get(dataset).map(|dataset| dataset.id) else { return Ok(()) };
+    // what a snapshot holds is not removed
+    drop(snapshot);
+    match store.upkeep().settle(id).and_then(|()| store.upkeep().give_back()) {
+        Err(Error::StorageUnavailable(_)) if report.broken.is_some() => Ok(()),
+        Err(Error::StorageUnavailable(why)) => {
+            report.notes.push(format!("segments are merged later: {why}"));
+            Ok(())
+        }
+        done => done,
+    }
 }

@@ -29,6 +29,7 @@ pub struct Decoded {
 #[derive(Debug)]
 pub struct Rows<'r> {
     rules: &'r Rules,
+    json_fields: &'r [String],
     builder: BlockBuilder,
     /// What the rules say of each field of the builder, by its number.
     fields: Vec<FieldRule>,
@@ -43,6 +44,8 @@ struct FieldRule {
     role: Role,
     declared: Option<FieldType>,
     known: bool,
+    /// Its text is JSON, which the decoder flattens.
+    holds_json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,8 +71,14 @@ struct RowState {
 impl<'r> Rows<'r> {
     /// An empty batch.
     pub fn new(rules: &'r Rules) -> Self {
+        Self::with_json_fields(rules, &[])
+    }
+
+    /// An empty batch whose decoder shall read the text of some fields as JSON.
+    pub fn with_json_fields(rules: &'r Rules, json_fields: &'r [String]) -> Self {
         Self {
             rules,
+            json_fields,
             builder: BlockBuilder::default(),
             fields: Vec::new(),
             new_fields: 0,
@@ -108,6 +117,11 @@ impl<'r> Rows<'r> {
             return Err(format!("duplicate field \"{name}\": a record names each field once"));
         }
         Ok(id)
+    }
+
+    /// Whether the text of a field is to be read as JSON.
+    pub fn holds_json(&self, id: FieldId) -> bool {
+        self.fields[id.index()].holds_json
     }
 
     /// Gives a named field of the current row its value.
@@ -246,6 +260,7 @@ impl<'r> Rows<'r> {
             role,
             declared: self.rules.declaration.fields.get(name).and_then(|field| field.kind),
             known: self.rules.known.kinds(name).is_some() || role != Role::Plain && role != Role::Time,
+            holds_json: self.json_fields.iter().any(|field| field == name),
         }
     }
 
@@ -274,7 +289,11 @@ impl<'r> Rows<'r> {
     }
 }
 
-fn instant(name: &str, cell: Cell<'_>) -> Result<i64, String> {
+/// The instant that a cell says.
+///
+/// # Errors
+/// It says none: the reason, with the field's name.
+pub fn instant(name: &str, cell: Cell<'_>) -> Result<i64, String> {
     let found = match cell {
         Cell::Time(us) => Some(us),
         Cell::Text(text) => time::parse(text),

@@ -55,7 +55,11 @@ const FOREIGN: [(&[u8], &str, &str); 16] = [
         "export its table as CSV first, as with `sqlite3 -csv -header`",
     ),
     // with its fifth byte, because a header may begin with PAR1
-    (b"PAR1\x15", "a Parquet file", "Parquet is not read by this version; export it as CSV or NDJSON first"),
+    (
+        b"PAR1\x15",
+        "a Parquet file",
+        "it is read from its end, so it has to be a file, not packed and not standard input; save or unpack it, and leave --format out or say parquet",
+    ),
     (b"ARROW1\0", "an Arrow file", "convert it to CSV or NDJSON first"),
     (b"Obj\x01", "an Avro file", "convert it to CSV or NDJSON first"),
     (b"PK\x03\x04", "a zip archive (or an Excel file)", "unpack it, or save the sheet as CSV"),

@@ -1,12 +1,14 @@
 //! Aggregates as states that are fed columns, merged, and finished: one state vector an aggregate, a slot a group.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::with_narrow;
+use crate::columnar::text::Dictionary;
 use crate::error::{Error, Result};
 use crate::query::expression::AggregateFunction;
 use crate::query::intern::Interner;
@@ -19,8 +21,8 @@ pub enum State {
     Count(Vec<u64>),
     /// Sum and avg.
     Sum(Vec<Sum>),
-    /// min and max: what wins, and the order in which it does.
-    Extreme(Vec<Value>, Ordering),
+    /// min and max.
+    Extreme(Extremes),
     /// Exact distinct: pairs of group and value number.
     Distinct(Interner, HashSet<(u32, u32), FixedState>),
     /// Exact quantile: all numbers of each group.
@@ -49,8 +51,8 @@ impl State {
         match function {
             AggregateFunction::Count => Self::Count(Vec::new()),
             AggregateFunction::Sum | AggregateFunction::Avg => Self::Sum(Vec::new()),
-            AggregateFunction::Min => Self::Extreme(Vec::new(), Ordering::Less),
-            AggregateFunction::Max => Self::Extreme(Vec::new(), Ordering::Greater),
+            AggregateFunction::Min => Self::Extreme(Extremes::new(Ordering::Less)),
+            AggregateFunction::Max => Self::Extreme(Extremes::new(Ordering::Greater)),
             AggregateFunction::Uniq => Self::Distinct(Interner::default(), HashSet::default()),
             AggregateFunction::Quantile(q) => Self::Numbers(Vec::new(), q),
         }
@@ -61,7 +63,7 @@ impl State {
         match self {
             Self::Count(counts) => counts.resize(groups, 0),
             Self::Sum(sums) => sums.resize(groups, Sum::default()),
-            Self::Extreme(values, _) => values.resize(groups, Value::Null),
+            Self::Extreme(extremes) => extremes.values.resize(groups, Value::Null),
             Self::Numbers(numbers, _) => numbers.resize(groups, Numbers::default()),
             Self::Distinct(..) => {}
         }
@@ -76,7 +78,7 @@ impl State {
                 Some(valid) => valid.ones().for_each(|row| counts[groups[row] as usize] += 1),
             },
             (Self::Sum(sums), Some(column)) => update_sums(sums, groups, column),
-            (Self::Extreme(values, wins), Some(column)) => update_extremes(values, *wins, groups, column),
+            (Self::Extreme(extremes), Some(column)) => extremes.update(groups, column),
             (Self::Distinct(interner, seen), Some(column)) => {
                 let ids = interner.ids(column);
                 let mut last = None;
@@ -107,9 +109,10 @@ impl State {
                     sums[*group as usize].add(sum);
                 }
             }
-            (Self::Extreme(values, wins), Self::Extreme(more, _)) => {
-                for (value, group) in more.into_iter().zip(map) {
-                    keep_extreme(&mut values[*group as usize], value, *wins);
+            (Self::Extreme(extremes), Self::Extreme(more)) => {
+                extremes.settle();
+                for (value, group) in more.finish().into_iter().zip(map) {
+                    keep_extreme(&mut extremes.values[*group as usize], value, extremes.wins);
                 }
             }
             (Self::Distinct(interner, seen), Self::Distinct(values, pairs)) => {
@@ -139,7 +142,7 @@ impl State {
                 Ok(sums.iter().map(Sum::average).collect())
             }
             Self::Sum(sums) => sums.iter().map(Sum::total).collect(),
-            Self::Extreme(values, _) => Ok(values),
+            Self::Extreme(extremes) => Ok(extremes.finish()),
             Self::Distinct(_, seen) => {
                 let mut counts = vec![0i64; groups];
                 seen.iter().for_each(|(group, _)| counts[*group as usize] += 1);
@@ -219,16 +222,86 @@ fn update_sums(sums: &mut [Sum], groups: &[u32], column: &Column) {
     }
 }
 
+/// The smallest or largest value of each group.
+#[derive(Debug)]
+pub struct Extremes {
+    values: Vec<Value>,
+    /// Less: the smallest wins.
+    wins: Ordering,
+    /// Texts of the last dictionary, not in `values` yet.
+    codes: Option<Codes>,
+}
+
+/// The winning code of each group: dictionaries are sorted, so codes compare as their texts do.
+#[derive(Debug)]
+struct Codes {
+    dictionary: Arc<Dictionary>,
+    is_json: bool,
+    best: Vec<u32>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Extremes {
+    fn new(wins: Ordering) -> Self {
+        Self { values: Vec::new(), wins, codes: None }
+    }
+
+    fn update(&mut self, groups: &[u32], column: &Column) {
+        let (Data::Text(texts) | Data::Json(texts)) = &column.data else {
+            self.settle();
+            return update_extremes(&mut self.values, self.wins, groups, column);
+        };
+        let is_json = matches!(column.data, Data::Json(_));
+        let is_same =
+            |codes: &Codes| codes.is_json == is_json && Arc::ptr_eq(&codes.dictionary, &texts.dictionary);
+        if !self.codes.as_ref().is_some_and(is_same) {
+            self.settle();
+        }
+        let dictionary = &texts.dictionary;
+        let codes = self.codes.get_or_insert_with(|| Codes {
+            dictionary: Arc::clone(dictionary),
+            is_json,
+            best: Vec::new(),
+        });
+        codes.best.resize(self.values.len(), NONE);
+        let (best, wins) = (&mut codes.best, self.wins);
+        with_narrow!(&texts.codes, numbers => {
+            for (row, (group, code)) in groups.iter().zip(numbers).enumerate() {
+                let (best, code) = (&mut best[*group as usize], *code as usize as u32);
+                if column.is_valid(row) && (*best == NONE || code.cmp(best) == wins) {
+                    *best = code;
+                }
+            }
+        });
+    }
+
+    /// Makes values of the codes.
+    fn settle(&mut self) {
+        let Some(codes) = self.codes.take() else { return };
+        for (best, code) in self.values.iter_mut().zip(codes.best).filter(|(_, code)| *code != NONE) {
+            let value = match codes.dictionary.get(code as usize) {
+                text if codes.is_json => Value::Json(text.into()),
+                text => Value::text(text),
+            };
+            keep_extreme(best, value, self.wins);
+        }
+    }
+
+    fn finish(mut self) -> Vec<Value> {
+        self.settle();
+        self.values
+    }
+}
+
 fn keep_extreme(best: &mut Value, value: Value, wins: Ordering) {
     if !value.is_null() && (best.is_null() || value.compare(best) == wins) {
         *best = value;
     }
 }
 
-/// Finds the winning row of each group by number or code first, and makes one value a group of it: dictionaries are
-/// sorted, so codes compare as their texts do.
+/// Finds the winning row of each group by number or code first, and makes one value a group of it.
 fn update_extremes(best: &mut [Value], wins: Ordering, groups: &[u32], column: &Column) {
-    const NONE: u32 = u32::MAX;
     // of values that are equal, as 1 and 1.0 are, the one of the first row counts, however blocks are cut
     let mut of_parts: HashMap<usize, (u32, Value), FixedState> = HashMap::default();
     for part in column.parts() {

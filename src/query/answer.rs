@@ -35,7 +35,7 @@ pub struct Stats {
     pub elapsed_ms: f64,
     /// Rows looked at.
     pub rows_scanned: u64,
-    /// Segments and tail blocks looked at.
+    /// Segments looked at; the tail counts as one.
     pub segments: u64,
     /// `miss`, `partial` or `hit`.
     pub cache: &'static str,

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::fields::{Declaration, FieldSet};
 use crate::query::answer::Answer;
 use crate::query::format;
+use crate::query::layouts::{Layout, alone, laid_out};
 use crate::query::page::{Page, PageRequest, page};
 use crate::query::{parse, run};
 use crate::store::snapshot::{Dataset, Snapshot, TailBlock};
@@ -53,6 +54,8 @@ fn ask(data: &Snapshot, sql: &str) -> Result<Answer> {
 /// The rows of an answer, each as its cells' texts with commas between.
 fn told(data: &Snapshot, sql: &str) -> Vec<String> {
     let answer = ask(data, sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let sealed = ask(&sealed(data), sql).unwrap_or_else(|e| panic!("{sql}, sealed: {e}"));
+    assert_eq!(sealed.rows, answer.rows, "{sql}, sealed");
     let row = |cells: &Vec<Value>| cells.iter().map(|cell| cell.to_text().into_owned()).collect::<Vec<_>>();
     answer.rows.iter().map(|cells| row(cells).join(",")).collect()
 }
@@ -69,8 +72,19 @@ fn rows_page(data: &Snapshot, request: &PageRequest) -> Result<Page> {
     page(data, &[7; 32], &PageRequest { dataset: "t".into(), ..request.clone() })
 }
 
+/// The same data in a segment.
+fn sealed(data: &Snapshot) -> Snapshot {
+    alone(laid_out(&data.datasets["t"], Layout::Segment))
+}
+
 /// The `_seq`s of a walk to the end.
 fn walk(data: &Snapshot, order: &str, limit: usize) -> Vec<i64> {
+    let seen = walk_once(data, order, limit);
+    assert_eq!(walk_once(&sealed(data), order, limit), seen, "{order}, sealed");
+    seen
+}
+
+fn walk_once(data: &Snapshot, order: &str, limit: usize) -> Vec<i64> {
     let mut request = PageRequest {
         order: Some(order.into()),
         limit: Some(limit),

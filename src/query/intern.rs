@@ -1,13 +1,15 @@
 //! Small numbers for values: equal values (by the one order of values) get equal numbers, in the order they first
 //! appear. Groups and distinct counts then work on integers, and strings are hashed once a dictionary entry.
 
+use std::sync::Arc;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::columnar::bitmap::Bitmap;
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::{Ints, Narrow, with_narrow};
-use crate::columnar::text::Texts;
+use crate::columnar::text::{Dictionary, Texts};
 use crate::value::{Value, whole};
 
 /// Values and their numbers.
@@ -17,6 +19,16 @@ pub struct Interner {
     /// Whole numbers of every type, by value.
     integers: HashMap<i64, u32, FixedState>,
     others: HashMap<Value, u32, FixedState>,
+    /// The numbers of the last dictionary's texts: all blocks of a segment's column share it.
+    last: Option<Codes>,
+}
+
+/// The numbers of a dictionary's texts, as far as rows held them.
+#[derive(Debug)]
+struct Codes {
+    dictionary: Arc<Dictionary>,
+    is_json: bool,
+    ids: Vec<u32>,
 }
 
 const UNKNOWN: u32 = u32::MAX;
@@ -68,8 +80,8 @@ impl Interner {
         match &column.data {
             Data::Int(ints) => self.int_ids(ints, column.validity.as_ref(), Value::Int),
             Data::Time(ints) => self.int_ids(ints, column.validity.as_ref(), Value::Time),
-            Data::Text(texts) => self.text_ids(texts, column, |text| Value::text(text)),
-            Data::Json(texts) => self.text_ids(texts, column, |text| Value::Json(text.into())),
+            Data::Text(texts) => self.text_ids(texts, column, false),
+            Data::Json(texts) => self.text_ids(texts, column, true),
             _ => (0..column.rows).map(|row| self.id(column.get(row))).collect(),
         }
     }
@@ -135,14 +147,22 @@ impl Interner {
             .collect()
     }
 
-    fn text_ids(&mut self, texts: &Texts, column: &Column, wrap: impl Fn(&str) -> Value) -> Vec<u32> {
-        let mut ids = vec![UNKNOWN; texts.dictionary.len()];
+    fn text_ids(&mut self, texts: &Texts, column: &Column, is_json: bool) -> Vec<u32> {
+        let known = self.last.take();
+        let known =
+            known.filter(|last| last.is_json == is_json && Arc::ptr_eq(&last.dictionary, &texts.dictionary));
+        let mut ids = known.map_or_else(|| vec![UNKNOWN; texts.dictionary.len()], |last| last.ids);
         let null = column.validity.as_ref().map(|_| self.id(Value::Null));
-        let value = |code: usize| wrap(texts.dictionary.get(code));
+        let value = |code: usize| match texts.dictionary.get(code) {
+            text if is_json => Value::Json(text.into()),
+            text => Value::text(text),
+        };
         let is_valid = |row| column.is_valid(row);
-        with_narrow!(&texts.codes, codes => {
+        let found = with_narrow!(&texts.codes, codes => {
             self.small_ids(codes.iter().map(|code| *code as usize), &mut ids, is_valid, null, value)
-        })
+        });
+        self.last = Some(Codes { dictionary: Arc::clone(&texts.dictionary), is_json, ids });
+        found
     }
 
     /// Takes over the values of another; the result maps its numbers to numbers here.

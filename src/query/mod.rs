@@ -5,6 +5,7 @@ pub mod aggregate;
 pub mod answer;
 pub mod cast;
 pub mod cursor;
+pub mod entries;
 pub mod erase;
 pub mod execute;
 pub mod expression;
@@ -78,5 +79,9 @@ fn columns(plan: &Plan, rows: &[Vec<Value>]) -> Vec<AnswerColumn> {
 
 #[cfg(test)]
 mod edge_tests;
+#[cfg(test)]
+mod layouts;
+#[cfg(test)]
+mod segment_tests;
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use crate::columnar::bitmap::Bitmap;
 use crate::columnar::builder::column_of;
 use crate::columnar::column::{Column, Data};
-use crate::columnar::narrow::{Ints, Narrow, with_narrow};
-use crate::columnar::text::Texts;
+use crate::columnar::narrow::{Ints, with_narrow};
 use crate::error::Result;
 use crate::query::expression::{BinaryOp, Expr};
 use crate::query::functions::Context;
@@ -128,42 +127,11 @@ fn by_dictionary(expression: &Expr, view: &View, context: &Context) -> Result<Op
     let Some(name) = only_column(expression) else { return Ok(None) };
     let column = view.column(name);
     let (Data::Text(texts) | Data::Json(texts)) = &column.data else { return Ok(None) };
-    if texts.dictionary.len() > column.rows {
-        return Ok(None);
-    }
     let is_json = matches!(column.data, Data::Json(_));
-    let of_entry = |text: Option<&str>| {
-        let cell = match text {
-            None => Value::Null,
-            Some(text) if is_json => Value::Json(text.into()),
-            Some(text) => Value::text(text),
-        };
-        scalar::evaluate(expression, &|_| cell.clone(), context)
-    };
-    let entries = texts.dictionary.iter().map(Some).chain([None]);
-    // a fault in an entry that no row holds is none: the reference tells
-    let Ok(results) = entries.map(of_entry).collect::<Result<Vec<_>>>() else { return Ok(None) };
-    Ok(Some(spread(&column_of(results), texts, &column)))
-}
-
-/// Gives every row the result of its entry; the last result is that of null.
-fn spread(results: &Column, texts: &Texts, column: &Column) -> Column {
-    let null = results.rows - 1;
-    let entry = |row: usize, code: usize| if column.is_valid(row) { code } else { null };
-    if let (Data::Bool(bits), Narrow::U8(_) | Narrow::U16(_) | Narrow::U32(_)) = (&results.data, &texts.codes)
-    {
-        let table: Vec<bool> = (0..results.rows).map(|row| bits.get(row)).collect();
-        let valid: Option<Vec<bool>> =
-            results.validity.as_ref().map(|v| (0..results.rows).map(|row| v.get(row)).collect());
-        return with_narrow!(&texts.codes, codes => {
-            let bits = Bitmap::from_fn(column.rows, |row| table[entry(row, codes[row] as usize)]);
-            let validity = valid.map(|v| Bitmap::from_fn(column.rows, |row| v[entry(row, codes[row] as usize)]));
-            Column::new(column.rows, validity, Data::Bool(bits))
-        });
-    }
-    let rows: Vec<u32> =
-        texts.codes.iter().enumerate().map(|(row, code)| entry(row, code as usize) as u32).collect();
-    results.take(&rows)
+    let mut entries = context.take_entries(expression, texts, is_json);
+    let results = entries.column(texts, &column, context);
+    context.keep_entries(entries);
+    results.map(Some)
 }
 
 /// The one column that an expression names, if it names just one.

@@ -1,18 +1,24 @@
 //! The SQLite file: everything that lasts is a row or a BLOB in it, every change one of its transactions.
 //! [`Store`] is the whole of it for a process that may write; [`read`] is for one that only looks.
 
+pub mod backup;
 mod ballast;
 pub mod catalog;
 mod change;
+pub mod check;
 pub mod compose;
+mod copy;
 pub mod describe;
 mod failure;
 pub mod lock;
 pub mod log;
 pub mod migrate;
 pub mod open;
+pub mod optimize;
 pub mod part;
 pub mod pool;
+pub mod progress;
+pub mod restore;
 pub mod rewrite;
 pub mod seen;
 pub mod segment;

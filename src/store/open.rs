@@ -2,6 +2,7 @@
 //! up by `WRITER_PRAGMAS` or `READER_PRAGMAS`; the reasons for each value are in ARCHITECTURE.md.
 
 use std::fs::OpenOptions;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -126,11 +127,40 @@ pub fn readers(path: &Path, count: u32) -> Result<Readers> {
         .map_err(|e| Error::Internal(format!("cannot open readers of {}: {e}", path.display())))
 }
 
-/// One read-only connection of another process, beside a running server or without one.
+/// One read-only connection of another process, beside a running server or without one. Of a file that was cut off,
+/// what is left can be read.
 ///
 /// # Errors
 /// The file does not exist, is none of ours, or is a newer one.
 pub fn reader(path: &Path) -> Result<Connection> {
+    match whole_reader(path) {
+        Err(Error::Corrupt(what)) => {
+            let connection = salvage(path).map_err(|_| Error::Corrupt(what.clone()))?;
+            tracing::warn!("what is left of the file is read: {what}");
+            Ok(connection)
+        }
+        other => other,
+    }
+}
+
+/// As [`reader`], but a file that was cut off is an error.
+///
+/// # Errors
+/// As [`reader`], and `Corrupt`.
+pub fn whole_reader(path: &Path) -> Result<Connection> {
+    read_only(path, "")
+}
+
+/// A connection to a file that was cut off: pages that are missing are met when they are read.
+///
+/// # Errors
+/// As [`reader`].
+pub(super) fn salvage(path: &Path) -> Result<Connection> {
+    // with this alone SQLite opens a file that has fewer pages than it says; nothing is written either way
+    read_only(path, "PRAGMA writable_schema = ON;")
+}
+
+fn read_only(path: &Path, first: &str) -> Result<Connection> {
     check_sqlite()?;
     if !path.exists() {
         return Err(Error::NotFound(format!(
@@ -144,10 +174,48 @@ pub fn reader(path: &Path) -> Result<Connection> {
         Connection::open_with_flags(path, flags).map_err(|e| in_file(path, Error::sqlite(context(), e)))?;
     connection
         .busy_timeout(BUSY_TIMEOUT)
+        .and_then(|()| connection.execute_batch(first))
         .and_then(|()| connection.execute_batch(READER_PRAGMAS))
         .map_err(|e| in_file(path, Error::sqlite(context(), e)))?;
     migrate::check(&connection).map_err(|e| in_file(path, e))?;
     Ok(connection)
+}
+
+/// A read-only connection to a file that nobody writes and that has no WAL beside it: no file is made beside it, so it
+/// may lie in a folder that cannot be written.
+///
+/// # Errors
+/// As [`reader`].
+pub(super) fn alone(path: &Path) -> Result<Connection> {
+    let context = || format!("cannot read {}", path.display());
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let escaped = |byte: &u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => char::from(*byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    let full = std::path::absolute(path).map_err(|e| Error::io(context(), e))?;
+    let name: String = full.as_os_str().as_bytes().iter().map(escaped).collect();
+    let connection = Connection::open_with_flags(format!("file://{name}?immutable=1"), flags)
+        .map_err(|e| in_file(path, Error::sqlite(context(), e)))?;
+    connection.execute_batch(READER_PRAGMAS).map_err(|e| in_file(path, Error::sqlite(context(), e)))?;
+    migrate::check(&connection).map_err(|e| in_file(path, e))?;
+    Ok(connection)
+}
+
+/// Refuses a file that this program would have to bring up to date first.
+///
+/// # Errors
+/// `Conflict`.
+pub(super) fn require_current(connection: &Connection) -> Result<()> {
+    let (version, current) = (migrate::check(connection)?, migrate::current_version());
+    if version < current {
+        return Err(Error::Conflict(format!(
+            "the file is of an older format ({version}, this program writes {current}); `windrow optimize` brings it up \
+             to date, which leaves no way back to the older program"
+        )));
+    }
+    Ok(())
 }
 
 /// Makes an empty file that only its owner can read; false where there is one. It is closed before SQLite opens it.
@@ -189,11 +257,8 @@ fn check_sqlite() -> Result<()> {
 fn in_file(path: &Path, error: Error) -> Error {
     match error {
         Error::Conflict(detail) => Error::Conflict(format!("{}: {detail}", path.display())),
-        Error::Sqlite { source, .. }
-            if source.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) =>
-        {
-            Error::Conflict(format!("{} is not a database; name another file with --db", path.display()))
-        }
+        Error::Corrupt(detail) if detail.contains(&path.display().to_string()) => Error::Corrupt(detail),
+        Error::Corrupt(detail) => Error::Corrupt(format!("{}: {detail}", path.display())),
         Error::Sqlite { source, .. }
             if source.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) =>
         {

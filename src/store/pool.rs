@@ -148,6 +148,10 @@ impl BufferPool {
     pub fn read_whole(&self, key: ColumnKey) -> Result<Vec<Column>> {
         let bytes = self.source.read(key, 0..u64::MAX)?;
         let index = ColumnIndex::decode(slice(&bytes, &(0..ColumnIndex::bytes(&bytes)? as u64))?)?;
+        if index.column_bytes() != bytes.len() as u64 {
+            let (told, found) = (index.column_bytes(), bytes.len());
+            return Err(Error::Corrupt(format!("it has {found} bytes instead of {told}")));
+        }
         let dictionaries = index.decode_dictionaries(slice(&bytes, &index.dictionary_range())?)?;
         let blocks = index.zones().count();
         let block = |at: usize| {

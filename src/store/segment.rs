@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::columnar::column::{Column, Data};
-use crate::columnar::narrow::Ints;
+use crate::columnar::TIME;
+use crate::columnar::column::Column;
 use crate::columnar::segment::{BLOCK_ROWS, ColumnIndex, HeadColumn, SegmentHead};
-use crate::columnar::{Block, TIME, segment as format};
 use crate::error::{Error, Result};
+use crate::store::compose::{Origin, compose};
 use crate::store::log::DamagedRow;
 use crate::store::part::{Zone, zone_of_span};
 use crate::store::pool::{BufferPool, ColumnKey, MemoryBytes};
@@ -124,6 +124,10 @@ impl Segment {
         if zone.nulls as usize >= rows {
             return Ok(Zone::Empty);
         }
+        if let Some((min, max)) = zone.codes {
+            let dictionaries = self.pool.dictionaries(key).map_err(|e| self.named(e, &column.name, None))?;
+            return Ok(Zone::Texts { dictionary: Arc::clone(dictionaries.strings()), min, max });
+        }
         Ok(zone_of_span(column.kinds.single(), zone.span, zone.nulls > 0))
     }
 
@@ -182,79 +186,16 @@ impl Segment {
         }
     }
 
-    /// A segment of rows in memory, as tests of queries need it: stored and read as in a file. Rows are as they come;
-    /// `_seq` counts from `first_seq`.
-    ///
-    /// # Errors
-    /// As encoding.
-    pub fn in_memory(id: i64, first_seq: i64, block: &Block) -> Result<Self> {
-        let encoded = encode(block)?;
-        let bytes = encoded.bytes();
-        let EncodedSegment { head, columns, times } = encoded;
-        let pool = Arc::new(BufferPool::new(Box::new(MemoryBytes::new(id, columns)), 64 << 20));
-        let last_seq = first_seq + head.rows as i64 - 1;
-        Ok(Self { id, first_seq, last_seq, times, bytes, head, pool, damage: None })
-    }
-
-    /// A segment in memory of what blocks of the tail hold: ordered by `_time` and `_seq`, with `_seq` as offsets where
-    /// it does not rise one by one then.
+    /// A segment in memory of what blocks of the tail hold, stored and read as in a file: for tests of what reads segments.
     ///
     /// # Errors
     /// As encoding.
     pub fn of_tail(id: i64, tail: &[TailBlock]) -> Result<Self> {
-        let (block, first_seq, last_seq) = in_order(tail);
-        Ok(Self { last_seq, ..Self::in_memory(id, first_seq, &block)? })
+        let origins: Vec<Origin> = tail.iter().cloned().map(Origin::Block).collect();
+        let new = compose(&origins)?.ok_or_else(|| Error::Internal("a segment has rows".into()))?;
+        let (bytes, EncodedSegment { head, columns, times }) = (new.encoded.bytes(), new.encoded);
+        let pool = Arc::new(BufferPool::new(Box::new(MemoryBytes::new(id, columns)), 64 << 20));
+        let (first_seq, last_seq) = new.seqs;
+        Ok(Self { id, first_seq, last_seq, times, bytes, head, pool, damage: None })
     }
-}
-
-/// The rows of blocks by `_time` and `_seq`, with the column of offsets where it is needed, and the first and last
-/// `_seq`.
-pub fn in_order(tail: &[TailBlock]) -> (Block, i64, i64) {
-    let parts: Vec<&Block> = tail.iter().map(|part| &*part.block).collect();
-    let whole = crate::columnar::concat::blocks(&parts);
-    let seqs: Vec<i64> =
-        tail.iter().flat_map(|part| part.first_seq..part.first_seq + part.block.rows() as i64).collect();
-    let first = seqs.iter().min().copied().unwrap_or_default();
-    let last = seqs.iter().max().copied().unwrap_or_default();
-    let times = match whole.column(TIME).map(|column| &column.data) {
-        Some(Data::Time(times)) => times.to_vec(),
-        _ => vec![0; seqs.len()],
-    };
-    let mut rows: Vec<u32> = (0..seqs.len() as u32).collect();
-    rows.sort_by_key(|row| (times[*row as usize], seqs[*row as usize]));
-    let columns = whole.columns().map(|(name, column)| (Arc::clone(name), Arc::new(column.take(&rows))));
-    let mut block = Block::new(rows.len(), columns.collect());
-    let offsets: Vec<i64> = rows.iter().map(|row| seqs[*row as usize] - first).collect();
-    if offsets.iter().enumerate().any(|(row, offset)| *offset != row as i64) {
-        let data = Data::Int(Ints::from_values(&offsets));
-        block.set_column(SEQ.into(), Arc::new(Column { rows: rows.len(), validity: None, data }));
-    }
-    (block, first, last)
-}
-
-/// Encodes the columns of rows that stand in order.
-///
-/// # Errors
-/// A column beyond the limits of the format.
-pub fn encode(block: &Block) -> Result<EncodedSegment> {
-    use rayon::prelude::*;
-    let columns: Vec<(&Arc<str>, &Arc<Column>)> = block.columns().collect();
-    let same_as = |at: usize| {
-        let (_, column) = columns[at];
-        let is_time = column.kinds().single() == Some(crate::fields::FieldType::Time);
-        is_time.then(|| columns[..at].iter().position(|(_, earlier)| *earlier == column)).flatten()
-    };
-    let encoded: Vec<(HeadColumn, Option<Vec<u8>>)> = (0..columns.len())
-        .into_par_iter()
-        .map(|at| {
-            let (name, column) = columns[at];
-            let same = same_as(at).map(|same| same as u32);
-            let head = HeadColumn::of(Arc::clone(name), column, same);
-            let bytes = if same.is_some() { None } else { Some(format::encode(column)?) };
-            Ok((head, bytes))
-        })
-        .collect::<Result<_>>()?;
-    let (columns, bytes): (Vec<HeadColumn>, Vec<Option<Vec<u8>>>) = encoded.into_iter().unzip();
-    let times = block.column(TIME).map_or((0, 0), |_| block.time_range());
-    Ok(EncodedSegment { head: SegmentHead { rows: block.rows(), columns }, columns: bytes, times })
 }

@@ -14,7 +14,7 @@ use crate::store::pool::{BufferPool, ColumnBytes, ColumnKey};
 use crate::store::segment::{EncodedSegment, Segment};
 
 /// Columns that a segment has at most; `segment_column.id` leaves room for so many.
-const COLUMNS: i64 = 1 << 16;
+pub(super) const COLUMNS: i64 = 1 << 16;
 
 /// Writes a segment; the result is its id.
 ///
@@ -152,7 +152,8 @@ pub fn stored_bytes(connection: &Connection, dataset_id: i64) -> Result<u64> {
         .map_err(|e| Error::sqlite("cannot measure the dataset", e))
 }
 
-fn read_column(connection: &Connection, key: ColumnKey, range: Range<u64>) -> Result<Vec<u8>> {
+/// Reads a range of a column, cut off where the column ends.
+pub(super) fn read_column(connection: &Connection, key: ColumnKey, range: Range<u64>) -> Result<Vec<u8>> {
     let context = |e| Error::sqlite("cannot read a column", e);
     let id = key.segment * COLUMNS + i64::from(key.column);
     let blob: Option<Blob<'_>> =

@@ -61,7 +61,7 @@ pub struct Upkeep {
 
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    /// Segments that could not be read: they are merged with none.
+    /// Segments that could not be read, or be held by one: they are merged with none.
     unreadable: HashSet<i64>,
     /// By dataset: for how long, in µs, events were kept when those too old last went, and when that was.
     pub(super) expired: HashMap<i64, (i64, Instant)>,
@@ -208,15 +208,16 @@ impl Upkeep {
             .iter()
             .filter(|segment| segment.damage.is_none() && !work.unreadable.contains(&segment.id))
             .collect();
-        let rows: Vec<usize> = readable.iter().map(|segment| segment.rows()).collect();
-        let Some(run) = mergeable(&rows, merging, self.segment_rows()) else { return Ok(false) };
+        let sizes: Vec<Size> =
+            readable.iter().map(|segment| Size { rows: segment.rows(), bytes: segment.bytes }).collect();
+        let Some(run) = mergeable(&sizes, merging, self.segment_rows()) else { return Ok(false) };
         let run = &readable[run];
         let origins: Vec<Origin> =
             run.iter().map(|segment| Origin::Segment(Arc::clone(segment), None)).collect();
         let new = match compose(&origins) {
             Ok(new) => new.into_iter().collect(),
-            Err(Error::Corrupt(what)) => {
-                warn!("damaged segments are not merged; `windrow check` tells all: {what}");
+            Err(Error::Corrupt(what) | Error::TooLarge(what)) => {
+                warn!("segments are left as they are; `windrow check` tells which are damaged: {what}");
                 work.unreadable.extend(run.iter().map(|segment| segment.id));
                 return Ok(true);
             }
@@ -265,20 +266,31 @@ impl Upkeep {
     }
 }
 
+/// What counts of a segment where it is to be merged.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    rows: usize,
+    /// In the file.
+    bytes: u64,
+}
+
 /// A run of neighbours worth merging, together no larger than a segment should be.
-fn mergeable(rows: &[usize], merging: Merging, rows_max: usize) -> Option<Range<usize>> {
-    (0..rows.len()).find_map(|start| {
+fn mergeable(sizes: &[Size], merging: Merging, rows_max: usize) -> Option<Range<usize>> {
+    (0..sizes.len()).find_map(|start| {
         let mut end = start;
-        let mut total = 0;
-        while end < rows.len() && total + rows[end] <= rows_max {
-            total += rows[end];
+        let (mut rows, mut bytes) = (0, 0);
+        while let Some(next) = sizes.get(end)
+            && rows + next.rows <= rows_max
+            && bytes + next.bytes <= limits::SEGMENT_STORED_BYTES
+        {
+            (rows, bytes) = (rows + next.rows, bytes + next.bytes);
             end += 1;
         }
         // the longest first; a shorter one may lack the large segment that spoils it
         (start + merging.fan_in..=end).rev().map(|end| start..end).find(|run| {
-            let run = &rows[run.clone()];
-            let largest = run.iter().max().copied().unwrap_or(0);
-            largest <= (run.iter().sum::<usize>() - largest).saturating_mul(merging.weight)
+            let rows = || sizes[run.clone()].iter().map(|size| size.rows);
+            let largest = rows().max().unwrap_or(0);
+            largest <= (rows().sum::<usize>() - largest).saturating_mul(merging.weight)
         })
     })
 }
@@ -288,7 +300,8 @@ mod tests {
     use super::*;
 
     fn mergeable(rows: &[usize], merging: Merging) -> Option<Range<usize>> {
-        super::mergeable(rows, merging, 1_000_000)
+        let sizes: Vec<Size> = rows.iter().map(|rows| Size { rows: *rows, bytes: *rows as u64 }).collect();
+        super::mergeable(&sizes, merging, 1_000_000)
     }
 
     #[test]
@@ -301,5 +314,11 @@ mod tests {
         assert_eq!(mergeable(&[500_000, 10], SETTLING), None);
         assert_eq!(mergeable(&[500_000, 10], WHOLLY), Some(0..2));
         assert_eq!(mergeable(&[], WHOLLY), None);
+        let heavy = Size { rows: 10, bytes: limits::SEGMENT_STORED_BYTES / 3 };
+        assert_eq!(
+            super::mergeable(&[heavy; 9], WHOLLY, 1_000_000),
+            Some(0..3),
+            "as many as a segment may weigh"
+        );
     }
 }

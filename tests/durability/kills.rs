@@ -4,6 +4,7 @@
 //! Ten rounds by default; as many as the environment's `WINDROW_KILLS` says where it is set.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -137,22 +138,27 @@ fn check_history(server: &Server, history: &[Settled]) {
     assert_eq!(found, history, "what settled stays as it was");
 }
 
-#[test]
-fn kill_nine_a_hundred_times() {
-    let rounds = match std::env::var("WINDROW_KILLS") {
+/// How often to kill: `WINDROW_KILLS`, or a few times.
+pub fn rounds() -> u64 {
+    match std::env::var("WINDROW_KILLS") {
         Ok(text) => text.parse().expect("WINDROW_KILLS is a number"),
         Err(_) => 10,
-    };
-    let dir = temp_dir();
+    }
+}
+
+/// Ingests and kills, again and again on one file, comparing all that is there after each kill; gives the server that
+/// runs in the end.
+fn kill_again_and_again(dir: &Path) -> Server {
+    let rounds = rounds();
     let mut random = Lcg(9);
     let mut history = Vec::new();
     let mut acknowledged = 0;
-    let mut server = Server::start(dir.path(), &[]);
+    let mut server = Server::start(dir, &[]);
     for round in 0..rounds {
         let delay = Duration::from_millis(30 + random.below(121));
         let sent = ingest_and_kill(server, round, delay);
         acknowledged += sent.iter().filter(|b| b.acknowledged).map(|b| b.events).sum::<u64>();
-        server = Server::start(dir.path(), &[]);
+        server = Server::start(dir, &[]);
         history.push(check_round(&server, round, &sent));
         check_history(&server, &history);
     }
@@ -162,11 +168,34 @@ fn kill_nine_a_hundred_times() {
     assert_eq!(totals, [there; 4], "each event once, each with a place of its own");
     assert!(there >= acknowledged, "{there} there, {acknowledged} acknowledged");
     eprintln!("{rounds} kills: {acknowledged} events acknowledged, {there} there");
+    server
+}
 
-    assert_eq!(server.stop(), 0);
-    let sqlite = rusqlite::Connection::open(crate::common::database(dir.path())).unwrap();
+/// SQLite finds no fault in the file.
+pub fn is_sound(dir: &Path) {
+    let sqlite = rusqlite::Connection::open(crate::common::database(dir)).unwrap();
     let sound: String = sqlite.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(sound, "ok");
+}
+
+#[test]
+fn kill_nine_a_hundred_times() {
+    let dir = temp_dir();
+    let server = kill_again_and_again(dir.path());
+    assert_eq!(server.stop(), 0);
+    is_sound(dir.path());
+}
+
+#[test]
+fn kill_nine_while_tails_are_sealed_and_segments_merged() {
+    let dir = temp_dir();
+    // so small that each round seals and merges several times
+    std::fs::write(dir.path().join("windrow.toml"), "seal_rows = 1000\n").unwrap();
+    let server = kill_again_and_again(dir.path());
+    let described = server.get("/v1/datasets/events").json();
+    assert!(described["segments"].as_u64().unwrap() >= 2, "{described}");
+    assert_eq!(server.stop(), 0);
+    is_sound(dir.path());
 }
 
 #[test]

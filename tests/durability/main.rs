@@ -1,8 +1,9 @@
 //! What was acknowledged is there: after a stop, after a kill, after a hundred kills. And what a server refuses at
 //! its start: a file that another holds, a newer file, a port in use, a place that cannot be written.
 //!
-//! `kills`: kill -9 under concurrent ingest. `full_disk`: a disk that fills up. `lost_file`: a file that is gone.
-//! `dedupe`: what is sent again. `refusals`: a start that cannot be. This file: the graceful stop.
+//! `full_disk`: a disk that fills up. `lost_file`: a file that is gone. `kills`: kill -9 under concurrent ingest.
+//! `segment_kills`: while segments are rewritten and files imported. `dedupe`: what is sent again. `refusals`: a start
+//! that cannot be. This file: the graceful stop.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -14,6 +15,7 @@ mod full_disk;
 mod kills;
 mod lost_file;
 mod refusals;
+mod segment_kills;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! The verb `import`, on real files: right counts and types, and answers equal to those that the test computes
 //! itself straight from the raw files.
 //!
-//! `bad`: files that are broken or not what their names say. `forms`: formats, headers, options, exit codes.
+//! `bad`: files that are broken or not what their names say. `forms`: formats, headers, options, exit codes. `formats`:
+//! access logs, JSON within text, Parquet.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -9,6 +10,7 @@
 mod common;
 
 mod bad;
+mod formats;
 mod forms;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::{Narrow, with_narrow};
 use crate::columnar::segment::compress::{put_text_stream, read_stream};
-use crate::columnar::segment::planes::{put_narrow, read_narrow};
+use crate::columnar::segment::planes::{put_narrow, read_narrow, wide};
 use crate::columnar::segment::reader::{Reader, corrupt};
 use crate::columnar::text::{Dictionary, Texts};
 use crate::error::Result;
@@ -40,6 +40,11 @@ impl Dictionaries {
     /// Bytes in memory.
     pub fn memory_bytes(&self) -> usize {
         FLAGS.iter().map(|(role, _)| self.of(*role).bytes()).sum::<usize>() + size_of::<Self>()
+    }
+
+    /// The texts that codes of strings stand for.
+    pub fn strings(&self) -> &Arc<Dictionary> {
+        &self.strings
     }
 
     pub(super) fn of(&self, role: Role) -> &Arc<Dictionary> {
@@ -123,7 +128,7 @@ fn used_entries(part: &Column, texts: &Texts) -> Option<(Dictionary, Vec<u32>)> 
         }
     };
     match (&part.data, &part.validity) {
-        (_, None) => with_narrow!(&texts.codes, codes => codes.iter().for_each(|code| mark(*code as u64))),
+        (_, None) => with_narrow!(&texts.codes, codes => codes.iter().for_each(|code| mark(wide(*code)))),
         (Data::List { ends, .. }, Some(validity)) => {
             for row in validity.ones() {
                 let start = if row == 0 { 0 } else { ends[row - 1] };
@@ -172,7 +177,7 @@ pub(super) fn ends_of(lengths: &Narrow, max: usize) -> Result<Vec<u32>> {
     let mut end = 0u64;
     let is_beyond = || corrupt(format!("lengths add up to more than {max}"));
     with_narrow!(lengths, lengths => lengths.iter().map(|length| {
-        end = end.checked_add(*length as u64).filter(|end| *end <= max).ok_or_else(is_beyond)?;
+        end = end.checked_add(wide(*length)).filter(|end| *end <= max).ok_or_else(is_beyond)?;
         Ok(end as u32)
     }).collect())
 }

@@ -9,6 +9,12 @@ use crate::error::Result;
 /// Numbers of two bytes one after the other. Wider ones that repeat are stored as distinct integers and codes.
 const PAIRS: u8 = 0x12;
 
+/// A number of any width as 64 bits, for code that is written once for all widths.
+#[inline]
+pub(super) fn wide(number: impl Into<u64>) -> u64 {
+    number.into()
+}
+
 /// Appends numbers in the fewest bytes.
 pub(super) fn put_narrow(out: &mut Vec<u8>, numbers: &[u64]) {
     if numbers.is_empty() {
@@ -61,7 +67,7 @@ pub(super) fn read_narrow(reader: &mut Reader<'_>, count: usize) -> Result<Narro
             let whole = low.zip(high).map(|((a, b), (c, d))| u32::from_le_bytes([*a, *b, *c, *d]));
             Narrow::U32(whole.collect())
         }
-        8 => Narrow::U64(wide(&planes(reader, count)?)),
+        8 => Narrow::U64(joined(&planes(reader, count)?)),
         PAIRS => {
             let size = count.checked_mul(2).ok_or_else(|| corrupt("a length overflows"))?;
             let bytes = read_stream(reader, size)?;
@@ -81,7 +87,7 @@ fn planes<'a, const N: usize>(reader: &mut Reader<'a>, count: usize) -> Result<[
     Ok(planes)
 }
 
-fn wide(planes: &[Plane<'_>; 8]) -> Vec<u64> {
+fn joined(planes: &[Plane<'_>; 8]) -> Vec<u64> {
     let mut numbers = vec![0u64; planes[0].len()];
     for (at, plane) in planes.iter().enumerate() {
         // the upper planes of most numbers are empty

@@ -15,7 +15,7 @@ use crate::columnar::segment::dictionary::{Dictionaries, Role, ends_of};
 use crate::columnar::segment::floats::read_floats;
 use crate::columnar::segment::index::BlockZone;
 use crate::columnar::segment::integers::read_integers;
-use crate::columnar::segment::planes::read_narrow;
+use crate::columnar::segment::planes::{read_narrow, wide};
 use crate::columnar::segment::reader::{Reader, corrupt};
 use crate::columnar::text::Texts;
 use crate::error::Result;
@@ -127,11 +127,11 @@ fn codes(
     }
     let (base, max) = (integers.min() as u64, integers.max() as u64);
     let offsets = integers.into_offsets();
-    let smallest = with_narrow!(&offsets, offsets => offsets.iter().min().map_or(0, |min| *min as u64));
+    let smallest = with_narrow!(&offsets, offsets => offsets.iter().min().map_or(0, |min| wide(*min)));
     let codes = match base {
         0 => offsets,
         _ => {
-            with_narrow!(&offsets, offsets => Narrow::collect(max, offsets.iter().map(|o| base + *o as u64)))
+            with_narrow!(&offsets, offsets => Narrow::collect(max, offsets.iter().map(|o| base + wide(*o))))
         }
     };
     Ok((Texts { codes, dictionary }, Some(((base + smallest) as u32, max as u32))))

@@ -227,7 +227,7 @@ fn files_of_another_sort_are_named() {
         (b"\x89PNG\r\n\x1a\n\0\0\0", "PNG"),
         (b"PK\x03\x04....", "zip"),
         (b"SQLite format 3\0....", "SQLite"),
-        (b"PAR1\x15\x04", "Parquet is not read by this version"),
+        (b"PAR1\x15\x04", "is a Parquet file that is cut off or damaged"),
         (b"{\"a\":1}\n{\"a\":2}\n", "begins as NDJSON"),
         (b"[{\"a\":1}]", "begins as JSON"),
     ];

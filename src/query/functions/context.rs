@@ -7,12 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::tz::TimeZone;
 use lru::LruCache;
 
+use crate::columnar::text::Texts;
 use crate::error::Result;
+use crate::query::entries::Entries;
+use crate::query::expression::Expr;
 use crate::query::matcher::{Matcher, compile};
 use crate::time::{Bucket, Bucketer};
 
 /// Compiled patterns kept; literals of a query fit, patterns out of a column turn over.
 const PATTERNS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
+
+/// Expressions whose results for a dictionary are kept; those of a query fit.
+const ENTRIES: usize = 32;
 
 /// The surroundings of an evaluation.
 #[derive(Debug)]
@@ -25,6 +31,7 @@ pub struct Context {
 struct Kept {
     patterns: LruCache<(PatternKind, String), Arc<Matcher>>,
     buckets: Vec<(Bucket, Bucketer)>,
+    entries: Vec<Entries>,
 }
 
 impl std::fmt::Debug for Kept {
@@ -53,7 +60,8 @@ pub enum PatternKind {
 impl Context {
     /// A context for one time zone.
     pub fn new(tz: TimeZone) -> Self {
-        Self { tz, kept: Mutex::new(Kept { patterns: LruCache::new(PATTERNS), buckets: Vec::new() }) }
+        let patterns = LruCache::new(PATTERNS);
+        Self { tz, kept: Mutex::new(Kept { patterns, buckets: Vec::new(), entries: Vec::new() }) }
     }
 
     /// The pattern made ready, from the cache where it was used before.
@@ -81,5 +89,26 @@ impl Context {
         let start = bucketer.start(us);
         kept.buckets.push((bucket, bucketer));
         start
+    }
+
+    /// The results of an expression for a dictionary, those of earlier blocks among them; to be given back by
+    /// [`Context::keep_entries`].
+    pub fn take_entries(&self, expression: &Expr, texts: &Texts, is_json: bool) -> Entries {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = kept.entries.iter().position(|entries| entries.is_of(expression));
+        let known = known.map(|at| kept.entries.swap_remove(at));
+        // those of another dictionary go: it is that of a block or segment that is done with
+        known
+            .filter(|entries| entries.is_over(texts, is_json))
+            .unwrap_or_else(|| Entries::new(expression, texts, is_json))
+    }
+
+    /// Keeps results for the next block.
+    pub fn keep_entries(&self, entries: Entries) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.entries.len() >= ENTRIES {
+            kept.entries.swap_remove(0);
+        }
+        kept.entries.push(entries);
     }
 }

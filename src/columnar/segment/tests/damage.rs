@@ -119,7 +119,7 @@ fn small() -> Vec<Column> {
         column_of((0..40).map(|n| Value::Int(n * 3))),
         column_of((0..40).map(|n| gaps(n, Value::Time((n * n) << 20)))),
         column_of((0..40).map(|_| Value::Int(next() as i64))),
-        column_of((0..40).map(|n| Value::Int((n % 3) * (n % 3) << 50))),
+        column_of((0..40i64).map(|n| Value::Int((n % 3 * 7 + 3).pow(9)))),
         column_of((0..40).map(|n| Value::Float((n as f64).sqrt()))),
         column_of((0..40).map(|n| gaps(n, if n % 2 == 0 { Value::Int(n) } else { Value::Float(0.25) }))),
         column_of((0..40).map(|n| gaps(n, Value::Bool(n % 3 == 0)))),

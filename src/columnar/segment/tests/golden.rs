@@ -39,7 +39,7 @@ fn columns() -> Vec<(&'static str, Column)> {
         ("stride", column_of(long.clone().map(|n| Value::Int(n + 1)))),
         ("deltas", times),
         ("offsets", column_of(short.clone().map(|n| gaps(n, Value::Int(noise(1 << 20) * 60 - 5))))),
-        ("distinct", column_of(short.clone().map(|n| Value::Int((n * 7 % 20) * 0x1234_5678_9abc)))),
+        ("distinct", column_of(short.clone().map(|n| Value::Int((n * 7 % 20 + 3).pow(9))))),
         ("decimals", column_of(short.clone().map(|n| gaps(n, Value::Float(noise(100_000) as f64 / 100.0))))),
         (
             "floats",
