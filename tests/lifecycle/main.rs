@@ -25,7 +25,7 @@ pub fn lines(first: u64, count: u64) -> String {
     let line = |n: u64| {
         let second = if n % 7 == 3 { n.saturating_sub(50) } else { n };
         let event = json!({
-            "time": 1_700_000_000 + second, "n": n, "country": ["DE", "FR", "IT"][n as usize % 3],
+            "time": 1_700_000_000 + second, "n": n, "country": (["DE", "FR", "IT"][n as usize % 3]),
             "text": format!("number {n}"), "ms": n as f64 / 4.0, "tags": ["a", format!("t{}", n % 5)],
         });
         event.to_string() + "\n"
