@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::time::parse_duration;
+use crate::time::{DAY, parse_duration};
 
 /// The type of a field, in the contract's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -137,10 +137,17 @@ pub struct Declaration {
     /// How long events are kept, by their `_time`: `30s 5m 2h 7d 4w`; without it for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<String>,
+    /// For how long the id of an event is remembered, so that a second one is left out: a duration, or `all`; without
+    /// it every event is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dedupe: Option<String>,
     /// Undeclared fields and values of another type are rejected.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
 }
+
+/// What `dedupe` says where ids are never forgotten.
+const REMEMBER_ALL: &str = "all";
 
 /// What a dataset holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,10 +192,10 @@ impl Declaration {
                 "a declaration is a JSON object, as in {\"fields\": {\"n\": {\"type\": \"int\"}}}",
             ));
         }
-        let later = ["dedupe", "sort", "search", "key", "indexes", "relations"];
+        let later = ["sort", "search", "key", "indexes", "relations"];
         if let Some(part) = later.iter().find(|part| value.get(**part).is_some_and(|v| !v.is_null())) {
             return Err(Error::invalid(format!(
-                "this version does not carry out \"{part}\"; leave it out (it has: kind \"events\", fields, id, time, retention, strict)"
+                "this version does not carry out \"{part}\"; leave it out (it has: kind \"events\", fields, id, time, dedupe, retention, strict)"
             )));
         }
         if value.get("kind").is_some_and(|kind| kind == "records") {
@@ -205,7 +212,30 @@ impl Declaration {
         self.retention.as_deref().and_then(parse_duration)
     }
 
+    /// Of the ids that arrived before this day none is a duplicate any more; `None`: none ever is. Days count from 1970.
+    pub fn remembered_from(&self, today: i64) -> Option<i64> {
+        let dedupe = self.dedupe.as_deref()?;
+        if dedupe == REMEMBER_ALL {
+            return Some(i64::MIN);
+        }
+        // up to a whole day: the hour of an arrival is not kept
+        let days = (parse_duration(dedupe)? - 1).div_euclid(DAY) + 1;
+        Some(today.saturating_sub(days))
+    }
+
+    fn check_dedupe(&self) -> Result<(), Error> {
+        match &self.dedupe {
+            Some(window) if window != REMEMBER_ALL && parse_duration(window).is_none_or(|us| us <= 0) => {
+                Err(Error::invalid(format!(
+                    "dedupe \"{window}\" is no duration; write a whole number and a unit, as in 30s, 5m, 2h, 7d, 4w, or \"all\""
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check(&self) -> Result<(), Error> {
+        self.check_dedupe()?;
         if let Some(retention) =
             self.retention.as_ref().filter(|_| self.retention_us().is_none_or(|us| us <= 0))
         {
@@ -331,6 +361,24 @@ pub fn check_dataset_name(name: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_remembered_for_its_window_at_least() {
+        let from = |dedupe: &str| {
+            let json = serde_json::json!({ "dedupe": dedupe }).to_string();
+            Declaration::from_json(json.as_bytes()).expect(dedupe).remembered_from(100)
+        };
+        // what arrived in the last minute of day 99 is 5 minutes old in the first ones of day 100
+        assert_eq!([from("30s"), from("5m"), from("24h"), from("1d")], [Some(99); 4]);
+        assert_eq!([from("25h"), from("7d"), from("4w")], [Some(98), Some(93), Some(72)]);
+        assert_eq!(from("all"), Some(i64::MIN));
+        assert_eq!(Declaration::default().remembered_from(100), None);
+        for wrong in ["0d", "7", "d", "-1d", "All", "1.5h", ""] {
+            let json = serde_json::json!({ "dedupe": wrong }).to_string();
+            let told = Declaration::from_json(json.as_bytes()).expect_err(wrong).to_string();
+            assert!(told.contains("7d") && told.contains("all"), "{told}");
+        }
+    }
 
     #[test]
     fn the_engines_own_columns_cannot_be_declared() {

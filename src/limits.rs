@@ -17,6 +17,8 @@ pub const FIELDS: usize = 4_096;
 pub const BATCH_CELLS: usize = 1 << 26;
 /// Rejected rows that a reply lists one by one; the rest is counted.
 pub const REJECTIONS_LISTED: usize = 1_000;
+/// Events of a dataset whose ids are taken in when `dedupe` is declared: all of them in one transaction.
+pub const DEDUPE_DECLARE_ROWS: u64 = 1_000_000;
 /// Rows of a page.
 pub const PAGE_ROWS: usize = 10_000;
 /// Rows of a page when nothing is asked for.

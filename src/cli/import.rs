@@ -107,7 +107,7 @@ pub fn run(session: &Session, arguments: &ImportArguments) -> Result<ExitCode> {
 fn failure(report: &Report) -> Option<String> {
     match &report.broken {
         Some(e) => Some(e.to_string()),
-        None if report.accepted > 0 || report.up_to_date => None,
+        None if report.accepted > 0 || report.duplicates > 0 || report.up_to_date => None,
         None if report.rejected_total > 0 => {
             Some(format!("{}: every row was rejected, nothing was imported", report.source))
         }
@@ -117,8 +117,12 @@ fn failure(report: &Report) -> Option<String> {
 
 fn print(dataset: &str, report: &Report) {
     let rate = report.accepted as f64 / report.elapsed.as_secs_f64().max(1e-9);
+    let duplicates = match report.duplicates {
+        0 => String::new(),
+        many => format!("{} duplicates, ", grouped(many)),
+    };
     println!(
-        "{dataset}: {} {} in {:.2} s ({} rows/s), {} rejected",
+        "{dataset}: {} {} in {:.2} s ({} rows/s), {duplicates}{} rejected",
         grouped(report.accepted),
         if report.accepted == 1 { "row" } else { "rows" },
         report.elapsed.as_secs_f64(),
@@ -152,6 +156,7 @@ fn as_value(path: &Path, report: Option<&Report>, failure: Option<String>) -> se
         "file": report.source,
         "format": report.format.to_string(),
         "accepted": report.accepted,
+        "duplicates": report.duplicates,
         "rejected_total": report.rejected_total,
         "rejected": rejected,
         "notes": report.notes,

@@ -13,6 +13,7 @@ use crate::ingest::rules::Rules;
 use crate::ingest::split::{self, Shape};
 use crate::limits;
 use crate::store::catalog::ImportMark;
+use crate::store::seen;
 use crate::store::writer::{Appended, Batch, DecodedUnder};
 use crate::time::{self, TimeName};
 use crate::value::Value;
@@ -25,7 +26,7 @@ const TIME_SAMPLE: usize = 1_000;
 pub struct Accepted {
     /// Rows committed.
     pub accepted: u64,
-    /// Rows that were there already; 0 while no dataset declares what a duplicate is.
+    /// Rows whose id was there already, in datasets that declare `dedupe`.
     pub duplicates: u64,
     /// The first rows that were rejected.
     pub rejected: Vec<ItemError>,
@@ -74,9 +75,12 @@ pub fn accept_in_turn(
             time_field: accepted.time_field.clone(),
             new_fields,
             import: import.clone(),
+            ids: seen::id_hashes(&block, &rules.declaration),
         };
         let batch = Batch { dataset: Arc::clone(&rules.dataset), block, rules: under };
-        if destination.append(batch)? != Appended::Stale {
+        if let Appended::Committed { duplicates, .. } = destination.append(batch)? {
+            accepted.accepted -= duplicates;
+            accepted.duplicates = duplicates;
             return Ok(accepted);
         }
     }

@@ -107,8 +107,8 @@ impl Destination for Gather {
             set.rows + batch.block.rows() > *segment_rows || set.bytes + bytes > limits::SEGMENT_BYTES;
         if is_full && set.rows > 0 {
             let full = std::mem::take(set);
-            let sent = sets.as_ref().map(|sets| sets.send(full));
-            if !matches!(sent, Some(Ok(()))) {
+            let sent = sets.as_ref().is_some_and(|sets| sets.send(full).is_ok());
+            if !sent {
                 *sets = None;
                 return Err(Error::Internal("segments are not made any more".into()));
             }
@@ -131,7 +131,7 @@ impl Destination for Gather {
         set.under.time_field = batch.rules.time_field.or(set.under.time_field.take());
         set.under.import = batch.rules.import.or(set.under.import.take());
         set.blocks.push(TailBlock { first_seq, block: Arc::new(batch.block) });
-        Ok(Appended::Committed { first_seq })
+        Ok(Appended::Committed { first_seq, duplicates: 0 })
     }
 }
 

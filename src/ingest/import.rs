@@ -19,6 +19,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -29,12 +30,13 @@ use crate::ingest::accept::accept_in_turn;
 use crate::ingest::chunks::{Border, Chunks};
 use crate::ingest::csv_rows::{Table, sniff_delimiter};
 use crate::ingest::declare_time::declare_time;
-use crate::ingest::destination::Destination;
+use crate::ingest::destination::{Destination, Patient};
 use crate::ingest::format::{self, FileFormat};
 use crate::ingest::gather::Gather;
 use crate::ingest::parquet::ParquetFile;
 use crate::ingest::records::{Chunk, Decoder, Form, Records};
-use crate::ingest::resume::{mark_name, place_told, resume_place};
+use crate::ingest::resume::{arrange, mark_name, place_told, resume_place};
+use crate::ingest::rules::Rules;
 use crate::ingest::source::{self, Source};
 use crate::ingest::turns::Turns;
 use crate::ingest::{document, parquet};
@@ -81,6 +83,8 @@ pub struct Report {
     pub format: FileFormat,
     /// Rows committed.
     pub accepted: u64,
+    /// Rows whose id was there already.
+    pub duplicates: u64,
     /// Rows rejected.
     pub rejected_total: u64,
     /// The first of them, by their line from 1; items of a JSON document count from 0.
@@ -122,6 +126,7 @@ pub fn import(
         source: input.name().to_owned(),
         format,
         accepted: 0,
+        duplicates: 0,
         rejected_total: 0,
         rejected: Vec::new(),
         notes,
@@ -317,32 +322,41 @@ impl Run<'_> {
         if let Some(field) = &self.options.time {
             declare_time(self.store, self.dataset, field, |rules| decoder.decode(&first, rules))?;
         }
+        let is_deduped = Rules::of(&self.store.snapshot(), self.dataset).declaration.dedupe.is_some();
         let sealed = std::thread::scope(|scope| {
-            let (gather, sealing) = Gather::start(self.store, self.dataset, scope);
-            let gather = Arc::new(gather);
+            // ids are looked up by the writer, batch by batch; without that, rows become segments at once
+            let gathered = (!is_deduped).then(|| Gather::start(self.store, self.dataset, scope));
+            let (gather, sealing) = gathered.unzip();
+            let gather = gather.map(Arc::new);
+            let destination: Arc<dyn Destination + Send> = match &gather {
+                Some(gather) => Arc::<Gather>::clone(gather),
+                None => Arc::new(Patient { store: self.store, dataset: self.dataset }),
+            };
             scope.spawn(move || read(&mut next, &sender));
-            let first_done = self.first(&first, decoder, &turns, &*gather);
+            let first_done = self.first(&first, decoder, &turns, &*destination);
             drop(first);
             if first_done.is_ok() {
                 let others: Vec<_> = (1..decoders)
                     .map(|_| {
-                        let (chunks, turns, gather) = (receiver.clone(), &turns, Arc::clone(&gather));
-                        scope.spawn(move || self.decode_all(chunks, decoder, turns, &*gather))
+                        let (chunks, turns, destination) =
+                            (receiver.clone(), &turns, Arc::clone(&destination));
+                        scope.spawn(move || self.decode_all(chunks, decoder, turns, &*destination))
                     })
                     .collect();
-                self.decode_all(receiver, decoder, &turns, &*gather);
+                self.decode_all(receiver, decoder, &turns, &*destination);
                 // what a decoder panicked of, its turn has noted
                 others.into_iter().for_each(|other| drop(other.join()));
             }
             // no receiver is left, which ends the reader
-            gather.finish();
-            let sealed = sealing.join();
+            gather.iter().for_each(|gather| gather.finish());
+            let sealed = sealing.map(ScopedJoinHandle::join);
             first_done.map(|()| sealed)
         })?;
         let mut report = turns.finish();
-        let (rows, sealed) =
-            sealed.unwrap_or_else(|_| (0, Err(Error::Internal("making a segment panicked".into()))));
-        if let Err(e) = sealed {
+        let sealed = sealed.map(|ended| {
+            ended.unwrap_or_else(|_| (0, Err(Error::Internal("making a segment panicked".into()))))
+        });
+        if let Some((rows, Err(e))) = sealed {
             report.accepted = rows;
             report.broken = Some(e);
         }
@@ -424,18 +438,11 @@ impl Run<'_> {
                 report.accepted
             ));
         }
-        if let Some(dataset) = self.store.snapshot().datasets.get(self.dataset) {
-            let upkeep = self.store.upkeep();
-            match upkeep.settle(dataset.id).and_then(|()| upkeep.give_back()) {
-                // the rows are there; the next process has the time to arrange them
-                Err(Error::StorageUnavailable(_)) if report.broken.is_some() => {}
-                Err(Error::StorageUnavailable(why)) => {
-                    report.notes.push(format!("segments are merged later: {why}"));
-                }
-                done => done?,
-            }
-        }
-        report.up_to_date &= report.accepted == 0 && report.rejected_total == 0 && report.broken.is_none();
+        arrange(self.store, self.dataset, report)?;
+        report.up_to_date &= report.accepted == 0
+            && report.duplicates == 0
+            && report.rejected_total == 0
+            && report.broken.is_none();
         if report.up_to_date {
             report.notes.push("nothing was added to it since it was imported".into());
         }

@@ -1,5 +1,5 @@
 //! Where an import begins: at the start of its file, or where an earlier import of the same file has ended. `import`
-//! asks before it reads the first record, and when it breaks off.
+//! asks before it reads the first record, and when it ends.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -52,4 +52,24 @@ pub fn place_told(store: &Store, dataset: &str, mark: Option<&str>, format: File
     let unit = format.unit();
     let mark = mark.and_then(|name| store.import_mark(dataset, name).ok().flatten());
     mark.map_or(String::new(), |mark| format!(" at {unit} {}", mark.place))
+}
+
+/// Seals and merges what was imported, and gives free space back. Where there is no room for that, the rows are there
+/// all the same.
+///
+/// # Errors
+/// Those of the store.
+pub fn arrange(store: &Store, dataset: &str, report: &mut Report) -> Result<()> {
+    let snapshot = store.snapshot();
+    let Some(id) = snapshot.datasets.get(dataset).map(|dataset| dataset.id) else { return Ok(()) };
+    // what a snapshot holds is not removed
+    drop(snapshot);
+    match store.upkeep().settle(id).and_then(|()| store.upkeep().give_back()) {
+        Err(Error::StorageUnavailable(_)) if report.broken.is_some() => Ok(()),
+        Err(Error::StorageUnavailable(why)) => {
+            report.notes.push(format!("segments are merged later: {why}"));
+            Ok(())
+        }
+        done => done,
+    }
 }

@@ -90,6 +90,7 @@ impl Turn<'_> {
         rejected.truncate(limits::REJECTIONS_LISTED.saturating_sub(report.rejected.len()));
         report.rejected.extend(rejected);
         report.accepted += accepted.accepted;
+        report.duplicates += accepted.duplicates;
         report.rejected_total += rejected_total;
         if let Some(field) = accepted.time_field
             && self.number > 0

@@ -16,7 +16,7 @@ use crate::store::pool::BufferPool;
 use crate::store::segment::Segment;
 use crate::store::snapshot::{Dataset, Snapshot, TailBlock};
 use crate::store::writer::{Appended, Batch, DecodedUnder, SegmentBatch};
-use crate::store::{log, segments};
+use crate::store::{log, seen, segments};
 use crate::time;
 
 /// A dataset as it becomes in the transaction at hand.
@@ -72,15 +72,33 @@ impl Changed {
     }
 
     /// Takes in a batch, unless the rules have changed since it was decoded.
-    pub fn add(&mut self, batch: Batch) -> Appended {
-        let Some(fresh) = self.fresh_fields(&batch.rules, |name| batch.block.column(name).is_some()) else {
-            return Appended::Stale;
+    pub fn add(&mut self, transaction: &Transaction<'_>, batch: Batch) -> Result<Appended> {
+        let Batch { mut block, mut rules, .. } = batch;
+        let Some(mut fresh) = self.fresh_fields(&rules, |name| block.column(name).is_some()) else {
+            return Ok(Appended::Stale);
         };
-        self.take_rules(batch.rules, fresh);
+        let rows = block.rows();
+        if self.dataset.declaration.dedupe.is_some() {
+            if rules.ids.len() != rows {
+                rules.ids = seen::id_hashes(&block, &self.dataset.declaration);
+            }
+            let left = seen::take(transaction, &self.dataset, &rules.ids)?;
+            if left.len() < rows {
+                block = seen::left_of(&block, &left);
+                fresh.retain(|name| block.column(name).is_some());
+            }
+        }
+        let duplicates = (rows - block.rows()) as u64;
         let waiting: usize = self.blocks.iter().map(Block::rows).sum();
         let first_seq = self.dataset.next_seq + waiting as i64;
-        self.blocks.push(batch.block);
-        Appended::Committed { first_seq }
+        if block.rows() == 0 {
+            self.is_touched |= rules.import.is_some();
+            self.imports.extend(rules.import);
+        } else {
+            self.take_rules(rules, fresh);
+            self.blocks.push(block);
+        }
+        Ok(Appended::Committed { first_seq, duplicates })
     }
 
     /// Takes in rows that are encoded as a segment already, unless the rules have changed since they were decoded.
@@ -105,7 +123,7 @@ impl Changed {
         self.dataset.next_seq = last + 1;
         self.dataset.segments.push(segment);
         self.is_touched = true;
-        Ok(Appended::Committed { first_seq })
+        Ok(Appended::Committed { first_seq, duplicates: 0 })
     }
 
     /// The fields that rows bring along; `None` where they have to be decoded anew.

@@ -191,7 +191,7 @@ impl Writer {
         if self.failed.is_none() {
             if let Err(e) = self.watch.check() {
                 self.fail(e);
-            } else if self.ballast.bytes() == 0 {
+            } else if self.ballast.bytes() == 0 || !self.ballast.is_held() {
                 // a disk that was too full for one at the start
                 let _ = self.ballast.restore();
             }

@@ -20,6 +20,7 @@ pub mod pool;
 pub mod progress;
 pub mod restore;
 pub mod rewrite;
+pub mod seen;
 pub mod segment;
 pub mod segments;
 pub mod snapshot;

@@ -6,7 +6,9 @@ use crate::columnar::builder::{BlockBuilder, Cell};
 use crate::columnar::{Block, TIME};
 use crate::error::Error;
 use crate::fields::{Declaration, FieldType};
+use crate::store::compose::{Origin, compose};
 use crate::store::snapshot::Dataset;
+use crate::store::swap::Swap;
 use crate::store::writer::{Appended, Batch, DecodedUnder};
 use crate::store::{Store, StoreOptions, read};
 use crate::value::Value;
@@ -54,7 +56,7 @@ fn what_is_acknowledged_is_visible_at_once_and_after_a_restart() {
     {
         let store = Store::open(&path, StoreOptions::default()).expect("opens");
         for n in 1..=300 {
-            assert_eq!(append(&store, &[n * 10]), Appended::Committed { first_seq: n });
+            assert_eq!(append(&store, &[n * 10]), Appended::Committed { first_seq: n, duplicates: 0 });
         }
         assert_eq!(rows(store.snapshot().dataset("events").expect("there")), expected);
         let beside = read(&path, Some("events")).expect("reads beside the writer");
@@ -302,4 +304,77 @@ fn a_time_field_that_another_batch_has_stored_as_text_meanwhile_is_stale() {
     late.rules.time_field = Some("n".into());
     assert_eq!(store.append(late).expect("answers"), Appended::Stale);
     assert_eq!(store.snapshot().datasets["events"].time_field, None);
+}
+
+#[test]
+fn a_dataset_that_is_made_anew_is_another_one_whatever_the_clock_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.db");
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let store = Store::open(&path, StoreOptions::default()).expect("opens");
+        for _ in 0..3 {
+            append(&store, &[1]);
+            let dataset = store.snapshot().dataset("events").cloned().expect("there");
+            seen.push(dataset.id);
+            store.drop_dataset("events").expect("drops");
+            append(&store, &[1]);
+            let successor = store.snapshot().dataset("events").cloned().expect("there");
+            assert_ne!(dataset.rules_version, successor.rules_version);
+            seen.push(successor.id);
+            // what was sealed for the first one does not end in the second
+            let origins = dataset.tail.iter().cloned().map(Origin::Block).collect::<Vec<_>>();
+            let new = compose(&origins).expect("composes").into_iter().collect();
+            let swap =
+                Swap { dataset_id: dataset.id, log_before: Some(2), out: Vec::new(), new, rows_gone: 0 };
+            assert!(!store.upkeep().swap(swap).expect("answers"));
+            store.drop_dataset("events").expect("drops");
+        }
+    }
+    let count = seen.len();
+    seen.dedup();
+    assert!(seen.len() == count && seen.is_sorted(), "no id is used twice: {seen:?}");
+}
+
+#[test]
+fn times_from_year_0_to_9999_in_any_order_are_sealed_and_merged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.db");
+    let first = crate::time::parse("0000-01-01T00:00:00Z").expect("a time");
+    let last = crate::time::parse("9999-12-31T23:59:59.999999Z").expect("a time");
+    let times = [0, last, first, last - 1, first + 1, -1, first, last];
+    let times_of = |dataset: &Dataset| {
+        let mut rows = Vec::new();
+        for part in dataset.sources().flat_map(|source| source.parts()) {
+            let column = part.column(TIME).expect("reads").expect("has times");
+            rows.extend((0..part.rows()).map(|row| (part.seq(row).expect("reads"), column.get(row))));
+        }
+        rows.sort_by_key(|(seq, _)| *seq);
+        rows
+    };
+    let expected: Vec<(i64, Value)> =
+        (1..).zip(times.iter().chain(&times).map(|time| Value::Time(*time))).collect();
+    // the clock goes back between the two commits, `_seq` does not
+    for half in 0..2 {
+        let store = Store::open(&path, StoreOptions::default()).expect("opens");
+        let version = store.snapshot().datasets.get("events").map_or(0, |d| d.rules_version);
+        let mut builder = BlockBuilder::default();
+        for time in times {
+            let field = builder.field(TIME);
+            builder.set(field, Cell::Time(time));
+            builder.end_row();
+        }
+        let rules = DecodedUnder { version, ..DecodedUnder::default() };
+        let batch = Batch { dataset: "events".into(), block: builder.finish(), rules };
+        store.append(batch).expect("appends");
+        let dataset = store.snapshot().dataset("events").cloned().expect("there");
+        assert_eq!(times_of(&dataset), expected[..8 * (half + 1)]);
+        store.upkeep().seal(dataset.id).expect("seals");
+    }
+    let store = Store::open(&path, StoreOptions::default()).expect("opens");
+    let id = store.snapshot().dataset("events").expect("there").id;
+    store.upkeep().optimize().expect("merges");
+    let dataset = store.snapshot().dataset("events").cloned().expect("there");
+    assert_eq!((dataset.id, dataset.segments.len(), dataset.time_range()), (id, 1, Some((first, last))));
+    assert_eq!(times_of(&dataset), expected);
 }

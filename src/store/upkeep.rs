@@ -65,6 +65,8 @@ pub(super) struct Work {
     unreadable: HashSet<i64>,
     /// By dataset: for how long, in µs, events were kept when those too old last went, and when that was.
     pub(super) expired: HashMap<i64, (i64, Instant)>,
+    /// By dataset: the day on which the ids that are forgotten were last looked for.
+    pub(super) swept: HashMap<i64, i64>,
 }
 
 /// Whether the tail is large enough to be sealed.
@@ -87,7 +89,7 @@ impl Upkeep {
             let woken = if back_off.is_zero() { wake.recv_timeout(wait) } else { self.sleep(back_off, wake) };
             match woken {
                 Err(RecvTimeoutError::Disconnected) => return,
-                _ if self.is_stopping.load(Ordering::Relaxed) => return,
+                _ if self.is_stopping() => return,
                 _ => {}
             }
             wait = LOOK_EVERY;
@@ -108,10 +110,14 @@ impl Upkeep {
         let end = Instant::now() + long;
         loop {
             match wake.recv_deadline(end) {
-                Ok(()) if !self.is_stopping.load(Ordering::Relaxed) => {}
+                Ok(()) if !self.is_stopping() => {}
                 woken => return woken,
             }
         }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
     }
 
     pub(super) fn stop(&self) {
@@ -120,15 +126,18 @@ impl Upkeep {
 
     fn look_around(&self) -> Result<()> {
         let mut work = self.work();
+        let mut done = Ok(());
         for id in self.dataset_ids() {
+            // what frees space goes first, and is not kept from it by a segment for which there is no room
+            done = done.and(self.expire(id, &mut work)).and(self.sweep(id, &mut work));
             if self.dataset(id).is_some_and(|dataset| wants_seal(&dataset, self.seal_rows)) {
-                self.seal(id)?;
+                done = done.and_then(|()| self.seal(id));
             }
-            self.expire(id, &mut work)?;
-            while self.merge(id, BACKGROUND, &mut work)? {}
+            while done.is_ok() && self.merge(id, BACKGROUND, &mut work)? {}
         }
+        done?;
         // pages that the next segments will need are not worth moving
-        while !self.is_stopping.load(Ordering::Relaxed) && self.vacuum(0)? > FREE_PAGES_LEFT {
+        while !self.is_stopping() && self.vacuum(0)? > FREE_PAGES_LEFT {
             self.vacuum(VACUUM_PAGES)?;
         }
         Ok(())
@@ -168,6 +177,8 @@ impl Upkeep {
     /// # Errors
     /// The file cannot be written.
     pub fn give_back(&self) -> Result<()> {
+        // after one more turn the writer has removed what nobody reads any more
+        self.vacuum(0)?;
         while self.vacuum(VACUUM_PAGES)? > 0 {}
         self.ask(Command::Checkpoint)
     }
@@ -245,7 +256,10 @@ impl Upkeep {
         self.snapshot().datasets.values().find(|dataset| dataset.id == id).cloned()
     }
 
-    fn ask<T>(&self, command: impl FnOnce(crate::store::writer::Reply<T>) -> Command) -> Result<T> {
+    pub(super) fn ask<T>(
+        &self,
+        command: impl FnOnce(crate::store::writer::Reply<T>) -> Command,
+    ) -> Result<T> {
         let (reply, answer) = bounded(1);
         self.commands.send(command(reply)).map_err(|_| stopped())?;
         answer.recv().unwrap_or_else(|_| Err(stopped()))

@@ -21,11 +21,12 @@ use crate::store::change::{self, Changed};
 use crate::store::compose::NewSegment;
 use crate::store::failure::{Failure, TRIAL_EVERY, told_to_all};
 use crate::store::pool::BufferPool;
+use crate::store::seen::IdHashes;
 use crate::store::segment::Segment;
 use crate::store::snapshot::{Dataset, Snapshot};
 use crate::store::swap::Swap;
 use crate::store::watch::Watch;
-use crate::store::{Published, catalog, tail, upkeep};
+use crate::store::{Published, catalog, seen, tail, upkeep};
 
 /// Rows for one dataset.
 #[derive(Debug)]
@@ -60,6 +61,8 @@ pub struct DecodedUnder {
     pub new_fields: Vec<Arc<str>>,
     /// How far the file that the rows are from is imported with them.
     pub import: Option<ImportMark>,
+    /// Of the ids, where the dataset declares `dedupe`; else empty.
+    pub ids: IdHashes,
 }
 
 /// What became of a batch.
@@ -69,6 +72,8 @@ pub enum Appended {
     Committed {
         /// `_seq` of the first row.
         first_seq: i64,
+        /// Rows that were left out, because their id was there already.
+        duplicates: u64,
     },
     /// The rules of the dataset have changed since the rows were decoded: decode them anew.
     Stale,
@@ -84,6 +89,8 @@ pub(super) enum Command {
     Vacuum(u32, Reply<u64>),
     Declare(Arc<str>, Box<Declaration>, Reply<()>),
     Drop(Arc<str>, Reply<()>),
+    /// Forgets ids of a dataset from a hash on; answered with where to go on.
+    Sweep(i64, Vec<u8>, Reply<Option<Vec<u8>>>),
     MarkImport(Arc<str>, ImportMark, Reply<()>),
     Checkpoint(Reply<()>),
     Stop,
@@ -154,6 +161,9 @@ impl Writer {
                 }
                 Command::Vacuum(pages, reply) => {
                     let _ = reply.send(self.change_that_frees(|writer| writer.vacuum(pages)));
+                }
+                Command::Sweep(id, after, reply) => {
+                    let _ = reply.send(self.change_that_frees(|writer| writer.sweep(id, &after)));
                 }
                 Command::Checkpoint(reply) => {
                     let _ = reply.send(self.change_that_frees(|writer| writer.checkpoint()));
@@ -230,7 +240,7 @@ impl Writer {
                     entry.insert(Changed::of(&transaction, &current, &batch.dataset)?)
                 }
             };
-            outcomes.push(entry.add(batch));
+            outcomes.push(entry.add(&transaction, batch)?);
         }
         changed.retain(|_, entry| entry.is_changed());
         for entry in changed.values_mut() {
@@ -264,7 +274,8 @@ impl Writer {
         if let Some(wanted) = &declaration.time {
             dataset.time_field = Some(wanted.as_str().into());
         }
-        dataset.declaration = declaration;
+        let old = std::mem::replace(&mut dataset.declaration, declaration);
+        seen::redeclare(&transaction, &old, dataset)?;
         dataset.rules_version += if changed.is_new { change::first_version(dataset) } else { 1 };
         catalog::update(&transaction, dataset)?;
         self.watch.commit(transaction)?;
