@@ -205,3 +205,29 @@ fn a_backup_of_a_damaged_file_is_refused() {
         std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("copy")), "{left:?}");
 }
+
+#[test]
+fn every_page_counts() {
+    let dir = file();
+    run(dir.path(), &["backup", "whole.db"]).exits(0);
+    let bytes = std::fs::read(dir.path().join("whole.db")).unwrap();
+    let before = totals(dir.path(), "hurt");
+    let spoiled = dir.path().join("spoiled.db");
+    let spoiled_name = spoiled.to_str().unwrap();
+    for page in 0..bytes.len() / 8_192 {
+        let mut bytes = bytes.clone();
+        // all but the first 100 bytes of the file, by which it is known
+        bytes[(page * 8_192).max(100)..(page + 1) * 8_192].fill(0xa5);
+        std::fs::write(&spoiled, bytes).unwrap();
+        let ran = run(dir.path(), &["check", "--db", spoiled_name]);
+        assert_eq!(ran.code, 1, "page {page}: {}", ran.output());
+        let asked = run(
+            dir.path(),
+            &["sql", "SELECT count(*), sum(n) FROM hurt", "--format", "csv", "--db", spoiled_name],
+        );
+        match asked.code {
+            0 => assert_says(&asked.stdout, &[&format!("{},{}", before.0, before.1)]),
+            _ => assert!(!asked.stderr.contains("malformed"), "page {page}: {}", asked.stderr),
+        }
+    }
+}

@@ -90,6 +90,33 @@ fn a_file_in_use_and_at_rest_is_sound() {
 }
 
 #[test]
+fn segments_and_bytes_are_told_as_they_are() {
+    let dir = temp_dir();
+    import(dir.path(), "visits", 0, 40_000);
+    append(dir.path(), "visits", 40_000, 500);
+    let told = |name: &str| -> Value {
+        let ran = run(dir.path(), &["datasets", name, "--json"]).exits(0);
+        serde_json::from_str(&ran.stdout).unwrap()
+    };
+    let stored = || -> i64 {
+        let sql = "SELECT (SELECT sum(length(data)) FROM segment_column) + (SELECT coalesce(sum(length(block)), 0) FROM log)";
+        sqlite(dir.path()).query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let one = told("visits");
+    assert_eq!(
+        (&one["segments"], &one["rows"], &one["bytes"]),
+        (&json!(1), &json!(40_500), &json!(stored()))
+    );
+    run(dir.path(), &["optimize"]).exits(0);
+    let one = told("visits");
+    assert_eq!(
+        (&one["segments"], &one["rows"], &one["bytes"]),
+        (&json!(1), &json!(40_500), &json!(stored()))
+    );
+    assert_eq!(one["time_range"]["from"], "2023-11-14T22:13:20Z");
+}
+
+#[test]
 fn a_check_of_what_is_not_there_or_not_ours_is_no_clean_bill() {
     let dir = temp_dir();
     assert_says(&run(dir.path(), &["check"]).exits(1).stderr, &["no database", "windrow.db"]);
