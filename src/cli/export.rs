@@ -1,4 +1,4 @@
-//! `windrow export DATASET`: rows as NDJSON or CSV, to standard output or a file, also beside a running server.
+//! `windrow export DATASET`: rows as NDJSON, CSV or Parquet, to standard output or a file, also beside a running server.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, ErrorKind, Write};
@@ -13,7 +13,7 @@ use crate::cli::Session;
 use crate::cli::progress::{counted, shown, size_text};
 use crate::cli::sql::snapshot_with;
 use crate::error::{Error, Result, nearest_or_first};
-use crate::query::export::{Export, ExportRequest, csv, ndjson};
+use crate::query::export::{Export, ExportRequest, csv, ndjson, parquet};
 
 /// Bytes that are gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -27,7 +27,7 @@ pub struct ExportArguments {
     /// The dataset
     #[arg(value_name = "DATASET")]
     dataset: String,
-    /// ndjson or csv [default: what the name of the file says, else ndjson]
+    /// ndjson, csv or parquet [default: what the name of the file says, else ndjson]
     #[arg(long, value_name = "FORMAT")]
     format: Option<ExportFormat>,
     /// Rows that count: a condition in SQL
@@ -51,12 +51,15 @@ pub enum ExportFormat {
     Ndjson,
     /// A header, then a line a row.
     Csv,
+    /// Columns with types.
+    Parquet,
 }
 
 /// Every format with its name and the ends of file names that say it.
-const FORMATS: [(ExportFormat, &str, &[&str]); 2] = [
+const FORMATS: [(ExportFormat, &str, &[&str]); 3] = [
     (ExportFormat::Ndjson, "ndjson", &["ndjson", "jsonl", "jsonlines"]),
     (ExportFormat::Csv, "csv", &["csv"]),
+    (ExportFormat::Parquet, "parquet", &["parquet"]),
 ];
 
 impl FromStr for ExportFormat {
@@ -106,6 +109,9 @@ pub fn run(session: &Session, arguments: &ExportArguments) -> Result<()> {
     }
     let (told, packing) = if is_file { told_by_name(&arguments.output) } else { (None, Packing::Plain) };
     let format = arguments.format.or(told).unwrap_or(ExportFormat::Ndjson);
+    if format == ExportFormat::Parquet && packing != Packing::Plain {
+        return Err(Error::invalid("a Parquet file is packed within; name it without .gz or .zst"));
+    }
     let snapshot = snapshot_with(&session.settings.database, &arguments.dataset)?;
     let request = ExportRequest {
         dataset: arguments.dataset.clone(),
@@ -114,7 +120,7 @@ pub fn run(session: &Session, arguments: &ExportArguments) -> Result<()> {
     };
     let export = Export::new(&snapshot, &request)?;
     if !is_file {
-        let mut out = BufWriter::with_capacity(BUFFER_BYTES, std::io::stdout().lock());
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES, std::io::stdout());
         let done = write(&export, format, &mut out).and_then(|_| flush(&mut out));
         return match done {
             // whoever reads it may stop early, as `head` does
@@ -187,7 +193,7 @@ fn packed(export: &Export, format: ExportFormat, packing: Packing, file: File) -
     Ok(rows)
 }
 
-fn write(export: &Export, format: ExportFormat, out: &mut impl Write) -> Result<u64> {
+fn write(export: &Export, format: ExportFormat, out: &mut (impl Write + Send)) -> Result<u64> {
     match format {
         ExportFormat::Ndjson => {
             export.run(ndjson::encode, |bytes: Vec<u8>| out.write_all(&bytes).map_err(failed))
@@ -195,6 +201,13 @@ fn write(export: &Export, format: ExportFormat, out: &mut impl Write) -> Result<
         ExportFormat::Csv => {
             out.write_all(&csv::header(export.fields())?).map_err(failed)?;
             export.run(csv::encode, |bytes: Vec<u8>| out.write_all(&bytes).map_err(failed))
+        }
+        ExportFormat::Parquet => {
+            let kinds = parquet::kinds(export);
+            let mut file = parquet::File::begin(out, export, &kinds)?;
+            let rows = export.run(|batch| parquet::encode(batch, &kinds), |rows| file.add(rows))?;
+            file.finish()?;
+            Ok(rows)
         }
     }
 }

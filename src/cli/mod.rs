@@ -78,7 +78,7 @@ pub enum Verb {
     Erase(erase::EraseArguments),
     /// List the datasets, or describe one
     Datasets(datasets::DatasetsArguments),
-    /// Write the rows of a dataset as NDJSON or CSV, also beside a running server
+    /// Write the rows of a dataset as NDJSON, CSV or Parquet, also beside a running server
     Export(export::ExportArguments),
     /// Copy the database to a file and verify the copy, also beside a running server
     Backup(backup::BackupArguments),

@@ -7,6 +7,7 @@
 
 pub mod csv;
 pub mod ndjson;
+pub mod parquet;
 
 use std::sync::Arc;
 

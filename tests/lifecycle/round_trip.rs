@@ -91,6 +91,44 @@ fn ndjson_carries_every_type_exactly() {
 }
 
 #[test]
+fn parquet_carries_every_type() {
+    let dir = temp_dir();
+    let server = Server::start(dir.path(), &[]);
+    assert_eq!(server.accepted("events", body()), 15);
+    let before = exported(dir.path(), "windrow.db", &["events"]);
+    run(dir.path(), &["export", "events", "--output", "out.parquet"]).exits(0);
+    assert_eq!(server.stop(), 0);
+    run(dir.path(), &["import", "events", "out.parquet", "--db", "again.db"]).exits(0);
+    // a column of floats has no whole numbers
+    let wanted = before.replace("\"float\":2,", "\"float\":2.0,");
+    assert_eq!(without_seq(&exported(dir.path(), "again.db", &["events"])), without_seq(&wanted));
+    assert_eq!(described(dir.path(), "again.db"), described(dir.path(), "windrow.db"));
+
+    // more than one row group, through standard output
+    import(dir.path(), "visits", 0, 300_000);
+    let bytes = crate::common::process::windrow(dir.path())
+        .args(["export", "visits", "--format", "parquet", "--where", "n >= 10"])
+        .output()
+        .unwrap();
+    assert!(bytes.status.success());
+    std::fs::write(dir.path().join("visits.parquet"), bytes.stdout).unwrap();
+    run(dir.path(), &["import", "visits", "visits.parquet", "--db", "again.db"]).exits(0);
+    let found = run(
+        dir.path(),
+        &["sql", "SELECT count(*), sum(n), uniq(text) FROM visits", "--format", "csv", "--db", "again.db"],
+    );
+    let sum: u64 = (10..300_000).sum();
+    assert_says(&found.exits(0).stdout, &[&format!("299990,{sum},299990")]);
+    let whole = r#"{"n":9007199254740993,"mixed":9007199254740993}
+{"mixed":0.5}"#;
+    std::fs::write(dir.path().join("whole.ndjson"), whole).unwrap();
+    run(dir.path(), &["import", "whole", "whole.ndjson"]).exits(0);
+    let refused = run(dir.path(), &["export", "whole", "--output", "whole.parquet"]).exits(1);
+    assert_says(&refused.stderr, &["\"mixed\"", "9007199254740993", "NDJSON"]);
+    assert!(!dir.path().join("whole.parquet").exists() && !dir.path().join("whole.parquet.partial").exists());
+}
+
+#[test]
 fn csv_carries_what_it_can() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);
