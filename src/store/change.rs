@@ -108,16 +108,20 @@ impl Changed {
         batch: SegmentBatch,
         pool: &Arc<BufferPool>,
     ) -> Result<Appended> {
-        let head = &batch.segment.encoded.head;
-        let Some(fresh) = self.fresh_fields(&batch.rules, |name| head.position(name).is_some()) else {
+        // whoever made the segment has left out the names that no row had
+        let Some(fresh) = self.fresh_fields(&batch.rules, |_| true) else {
             return Ok(Appended::Stale);
         };
+        // a column without any value is not in the segment, and its field is there all the same
+        let mut columns: BTreeMap<Arc<str>, Kinds> =
+            fresh.iter().map(|name| (Arc::clone(name), Kinds::default())).collect();
+        let told = &batch.segment.encoded.head.columns;
+        columns.extend(told.iter().map(|column| (Arc::clone(&column.name), column.kinds)));
         self.take_rules(batch.rules, fresh);
         let first_seq = self.dataset.next_seq;
         // rows were numbered from 0
         let (first, last) = (first_seq + batch.segment.seqs.0, first_seq + batch.segment.seqs.1);
         let new = NewSegment { encoded: batch.segment.encoded, seqs: (first, last) };
-        let columns = new.encoded.head.columns.iter().map(|c| (Arc::clone(&c.name), c.kinds)).collect();
         self.put_fields(transaction, &columns)?;
         let segment = insert(transaction, self.dataset.id, new, pool)?;
         self.dataset.next_seq = last + 1;
