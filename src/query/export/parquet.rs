@@ -28,8 +28,11 @@ pub fn kinds(export: &Export) -> Vec<Option<FieldType>> {
         TIME => Some(FieldType::Time),
         "_seq" => Some(FieldType::Int),
         "_id" => Some(FieldType::String),
-        // one that is declared and was never seen has no value
-        _ => export.dataset().fields.kinds(name).map_or(Some(FieldType::String), |kinds| kinds.single()),
+        // one that no row has a value in is of any type
+        _ => match export.dataset().fields.kinds(name) {
+            Some(kinds) if !kinds.is_empty() => kinds.single(),
+            _ => Some(FieldType::String),
+        },
     };
     export.fields().iter().map(kind).collect()
 }
