@@ -362,3 +362,25 @@ fn the_verb_datasets_lists_what_was_imported() {
     let json: Value = serde_json::from_str(&listed).unwrap_or_else(|e| panic!("{e} in {listed}"));
     assert_says(&json.to_string(), &["\"kev\"", "1404"]);
 }
+
+#[test]
+fn an_import_ends_sealed_checkpointed_and_without_free_pages() {
+    let dir = temp_dir();
+    let file = dir.path().join("a.ndjson");
+    for round in 0..3 {
+        let lines: String = (0..30_000)
+            .map(|n| json!({"n": n, "round": round, "text": format!("text {n}")}).to_string() + "\n")
+            .collect();
+        std::fs::write(&file, lines).unwrap();
+        import(dir.path(), "events", &file);
+        std::fs::remove_file(&file).unwrap();
+    }
+    let wal = dir.path().join("windrow.db-wal");
+    assert_eq!(wal.metadata().map_or(0, |wal| wal.len()), 0, "nothing is left in the WAL");
+    let sqlite = rusqlite::Connection::open(common::database(dir.path())).unwrap();
+    let number = |sql: &str| sqlite.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(number("SELECT count(*) FROM log"), 0);
+    assert_eq!(number("PRAGMA freelist_count"), 0);
+    assert_eq!(number("SELECT count(*) FROM segment"), 1, "small neighbours are merged");
+    assert_eq!(number("SELECT sum(rows) FROM segment"), 90_000);
+}

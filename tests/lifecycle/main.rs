@@ -2,7 +2,7 @@
 //!
 //! `damage`: every kind of stored thing is damaged, named by `check`, and the rest stays readable. `copies`: backups
 //! beside a server at work, and back again. `kills`: kill -9 while a copy is made. `round_trip`: what is exported comes
-//! back as it was. This file: `check` and `optimize` on files that are well.
+//! back as it was. `erase`: events that go. This file: `check` and `optimize` on files that are well.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -11,6 +11,7 @@ mod common;
 
 mod copies;
 mod damage;
+mod erase;
 mod kills;
 mod round_trip;
 
