@@ -1,6 +1,6 @@
 //! The docs, checked against the program: every ```console example of README.md and docs/*.md is run and its output
 //! compared, the calls of docs/http.md are those of the route table, the limits of README.md those of the source,
-//! and links lead somewhere. How to write an example is in CONTRIBUTING.md, "Examples in the docs".
+//! every verb has an example, and links lead somewhere. How to write an example is in CONTRIBUTING.md, "Examples in the docs".
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -10,8 +10,10 @@ mod shell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use clap::CommandFactory;
 use regex::Regex;
 use shell::Shell;
+use windrow::cli::Arguments;
 use windrow::http::routes::ROUTES;
 use windrow::limits;
 
@@ -216,6 +218,16 @@ fn the_limits_in_the_readme_are_those_of_the_source() {
     for (what, limit) in rows {
         let row = format!("| {what} | {limit} |");
         assert!(text.contains(&row), "README.md has no row {row}");
+    }
+}
+
+#[test]
+fn every_verb_is_in_the_docs_with_an_example() {
+    let texts: Vec<String> = documents().iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    for verb in Arguments::command().get_subcommands() {
+        // flags of all verbs may stand before it
+        let call = Regex::new(&format!(r"(?m)^\$.*\bwindrow( --\S+ \S+)* {}\b", verb.get_name())).unwrap();
+        assert!(texts.iter().any(|text| call.is_match(text)), "no example of windrow {}", verb.get_name());
     }
 }
 

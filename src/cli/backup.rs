@@ -15,7 +15,7 @@ use crate::store::restore::restore;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  windrow backup visits-2026-03.db\n  windrow --db /data/windrow.db backup /backup/windrow.db --overwrite\n\n\
-    Works beside a running server. The copy is checked in full before it gets its name; it is a database like any other."
+    The copy is checked in full before it gets its name; it is a database like any other. Works beside a running server."
 )]
 pub struct BackupArguments {
     /// The file that the copy becomes
@@ -36,7 +36,7 @@ pub struct RestoreArguments {
     /// The backup, or any other database file
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Replace a database that holds data; it is kept as DB.before-restore
+    /// Replace a database that holds data; it is kept beside the new one, with .before-restore after its name
     #[arg(long)]
     overwrite: bool,
 }

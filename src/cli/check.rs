@@ -14,6 +14,7 @@ use crate::store::check::{Report, check};
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  windrow check\n  windrow --db copy.db check --json\n\n\
     Every page, every row of the log and every block of every segment is read; damage does not end it.\n\
+    Works beside a running server.\n\
     Exit code: 0 nothing is damaged, 1 something is.")]
 pub struct CheckArguments {}
 
@@ -49,7 +50,7 @@ fn told(file: &str, report: &Report) -> String {
         text.push_str(&format!("note: {note}\n"));
     }
     let looked_at = format!(
-        "{} in {} ({}, {}; {})",
+        "{} in {} ({}, {}; {} of columns)",
         counted(report.events, "event"),
         counted(report.datasets, "dataset"),
         counted(report.segments, "segment"),

@@ -3,14 +3,17 @@
 use clap::Args;
 
 use crate::cli::Session;
+use crate::cli::progress::counted;
 use crate::error::{Error, Result};
+use crate::fields::Declaration;
 use crate::http::api::datasets::List;
 use crate::query::format::text_table;
 use crate::store::describe::{Description, datasets};
 
 /// What `datasets` takes.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  windrow datasets\n  windrow datasets visits --json")]
+#[command(after_help = "Example:\n  windrow datasets\n  windrow datasets visits --json\n\n\
+    `bytes` are those of its columns in the file. Works beside a running server.")]
 pub struct DatasetsArguments {
     /// Describe this one
     #[arg(value_name = "NAME")]
@@ -42,18 +45,50 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
 }
 
 fn list(datasets: &[Description]) -> String {
-    let heads =
-        [("name", false), ("rows", true), ("fields", true), ("bytes", true), ("from", false), ("to", false)];
+    let heads = [
+        ("name", false),
+        ("rows", true),
+        ("fields", true),
+        ("segments", true),
+        ("bytes", true),
+        ("from", false),
+        ("to", false),
+    ];
     let rows: Vec<Vec<String>> = datasets
         .iter()
         .map(|one| {
             let (from, to) = one.time_range.as_ref().map_or(("", ""), |range| (&range.from, &range.to));
-            let numbers = [one.rows, one.fields.len() as u64, one.bytes].map(|number| number.to_string());
-            let [rows, fields, bytes] = numbers;
-            vec![one.name.clone(), rows, fields, bytes, from.to_owned(), to.to_owned()]
+            let numbers = [one.rows, one.fields.len() as u64, one.segments, one.bytes];
+            let mut cells = vec![one.name.clone()];
+            cells.extend(numbers.map(|number| number.to_string()));
+            cells.extend([from.to_owned(), to.to_owned()]);
+            cells
         })
         .collect();
     text_table(&heads, &rows)
+}
+
+/// What was declared of the dataset as a whole; its fields have a table of their own.
+fn declared(declaration: &Declaration) -> String {
+    let texts = [
+        ("id", &declaration.id),
+        ("time", &declaration.time),
+        ("dedupe", &declaration.dedupe),
+        ("retention", &declaration.retention),
+    ];
+    let mut parts: Vec<String> =
+        texts.iter().filter_map(|(name, value)| Some(format!("{name} {}", value.as_ref()?))).collect();
+    if declaration.strict {
+        parts.push("strict".to_owned());
+    }
+    match (parts.is_empty(), declaration.fields.len()) {
+        (true, 0) => "nothing".to_owned(),
+        (_, 0) => parts.join(", "),
+        (_, count) => {
+            parts.push(counted(count as u64, "field"));
+            parts.join(", ")
+        }
+    }
 }
 
 fn description(one: &Description) -> String {
@@ -70,11 +105,28 @@ fn description(one: &Description) -> String {
         })
         .collect();
     format!(
-        "dataset     {}\nrows        {}\nbytes       {}\ntime field  {time}\ntime range  {range}\ncreated     {}\n\n{}",
+        "dataset     {}\nrows        {}\nsegments    {}\nbytes       {}\ntime field  {time}\ntime range  {range}\n\
+         declared    {}\ncreated     {}\n\n{}",
         one.name,
         one.rows,
+        one.segments,
         one.bytes,
+        declared(&one.declaration),
         one.created,
         text_table(&[("field", false), ("type", false)], &rows)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_declared_is_told_in_a_line() {
+        let told = |text: &str| declared(&serde_json::from_str(text).unwrap());
+        assert_eq!(told("{}"), "nothing");
+        assert_eq!(told(r#"{"id": "number", "dedupe": "7d"}"#), "id number, dedupe 7d");
+        let all = r#"{"time": "at", "retention": "30d", "strict": true, "fields": {"at": {"type": "time"}}}"#;
+        assert_eq!(told(all), "time at, retention 30d, strict, 1 field");
+    }
 }

@@ -4,7 +4,8 @@ use clap::Args;
 
 use crate::app::store_options;
 use crate::cli::Session;
-use crate::error::Result;
+use crate::cli::progress::counted;
+use crate::error::{Error, Result};
 use crate::query::erase::erase;
 use crate::store::Store;
 
@@ -12,9 +13,12 @@ use crate::store::Store;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  windrow erase visits --where \"user_id = 7\"\n  \
     windrow erase visits --where \"_time < '2026-01-01'\"\n\n\
-    The space is given back to the file system, so that nothing of the events is left in the file.")]
+    There is no way back: take a backup first, or look with `windrow export --where` at what would go. Nothing of \
+    the events is left in the file, and their space is given back to the file system.\n\
+    Stop the server first, or ask it: DELETE /v1/datasets/visits/events?where=…")]
 pub struct EraseArguments {
     /// The dataset
+    #[arg(value_name = "DATASET")]
     dataset: String,
     /// The events to erase: those that this SQL expression is true for
     #[arg(long = "where", value_name = "EXPRESSION")]
@@ -26,14 +30,22 @@ pub struct EraseArguments {
 /// # Errors
 /// A server has the file, the dataset or a field is not there, the condition is none, the file cannot be written.
 pub fn run(session: &Session, arguments: &EraseArguments) -> Result<()> {
-    let store = Store::open(&session.settings.database, store_options(&session.settings))?;
+    let database = &session.settings.database;
+    if !database.exists() {
+        // opened to write, it would be made
+        return Err(Error::NotFound(format!(
+            "there is no database {}; name one with --db",
+            database.display()
+        )));
+    }
+    let store = Store::open(database, store_options(&session.settings))?;
     let erased = erase(&store, &arguments.dataset, &arguments.condition)?;
     store.upkeep().give_back()?;
     store.close();
     let told = if session.json {
         format!("{}\n", serde_json::json!({ "erased": erased }))
     } else {
-        format!("{}: {erased} events erased\n", arguments.dataset)
+        format!("{}: {} erased\n", arguments.dataset, counted(erased, "event"))
     };
     session.print(told.as_bytes())
 }

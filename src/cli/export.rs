@@ -14,6 +14,7 @@ use crate::cli::progress::{counted, shown, size_text};
 use crate::cli::sql::snapshot_with;
 use crate::error::{Error, Result, nearest_or_first};
 use crate::query::export::{Export, ExportRequest, csv, ndjson, parquet};
+use crate::store::backup::check_target;
 
 /// Bytes that are gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -21,19 +22,20 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// What `export` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  windrow export visits --output visits.ndjson.gz\n  \
-    windrow export visits --format csv --where \"country = 'DE'\" --fields _time,path | head\n\n\
-    Rows come in the order of _seq. What was exported can be imported again.")]
+    windrow export visits --format csv --where \"country = 'DE'\" --fields _time,path | head\n  \
+    windrow export visits --output visits.parquet --overwrite\n\n\
+    Rows come in the order of _seq. What was exported can be imported again. Works beside a running server.")]
 pub struct ExportArguments {
     /// The dataset
     #[arg(value_name = "DATASET")]
     dataset: String,
-    /// ndjson, csv or parquet [default: what the name of the file says, else ndjson]
+    /// ndjson, csv or parquet [default: what the name of the file says; ndjson on standard output]
     #[arg(long, value_name = "FORMAT")]
     format: Option<ExportFormat>,
-    /// Rows that count: a condition in SQL
+    /// The rows to write: those that this SQL expression is true for [default: all]
     #[arg(long = "where", value_name = "EXPRESSION")]
     filter: Option<String>,
-    /// Exactly these fields, in this order
+    /// Exactly these fields, in this order, with commas between [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     fields: Option<Vec<String>>,
     /// The file, packed where its name ends in .gz or .zst; - is standard output
@@ -95,24 +97,38 @@ fn told_by_name(path: &Path) -> (Option<ExportFormat>, Packing) {
     (found.map(|(format, ..)| *format), packing)
 }
 
+/// Format and packing of what is written.
+fn form(arguments: &ExportArguments, is_file: bool) -> Result<(ExportFormat, Packing)> {
+    if !is_file {
+        return Ok((arguments.format.unwrap_or(ExportFormat::Ndjson), Packing::Plain));
+    }
+    let (told, packing) = told_by_name(&arguments.output);
+    let format = arguments.format.or(told).ok_or_else(|| {
+        Error::invalid(format!(
+            "the name {} says no format; end it in .ndjson, .csv or .parquet, or say --format",
+            arguments.output.display()
+        ))
+    });
+    match format? {
+        ExportFormat::Parquet if packing != Packing::Plain => {
+            Err(Error::invalid("a Parquet file is packed within; name it without .gz or .zst"))
+        }
+        format => Ok((format, packing)),
+    }
+}
+
 /// Exports.
 ///
 /// # Errors
 /// Unknown names, a condition that cannot be read, damaged columns, a file that cannot be written or is there already.
 pub fn run(session: &Session, arguments: &ExportArguments) -> Result<()> {
+    let database = &session.settings.database;
     let is_file = arguments.output != Path::new("-");
-    if is_file && arguments.output.exists() && !arguments.overwrite {
-        return Err(Error::Conflict(format!(
-            "{} is there already; name another file, or replace it with --overwrite",
-            arguments.output.display()
-        )));
+    let (format, packing) = form(arguments, is_file)?;
+    if is_file {
+        check_target(database, &arguments.output, arguments.overwrite, "export")?;
     }
-    let (told, packing) = if is_file { told_by_name(&arguments.output) } else { (None, Packing::Plain) };
-    let format = arguments.format.or(told).unwrap_or(ExportFormat::Ndjson);
-    if format == ExportFormat::Parquet && packing != Packing::Plain {
-        return Err(Error::invalid("a Parquet file is packed within; name it without .gz or .zst"));
-    }
-    let snapshot = snapshot_with(&session.settings.database, &arguments.dataset)?;
+    let snapshot = snapshot_with(database, &arguments.dataset)?;
     let request = ExportRequest {
         dataset: arguments.dataset.clone(),
         filter: arguments.filter.clone(),

@@ -29,13 +29,16 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// Import files into a dataset, which is made when it is new.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  windrow import visits visits.csv more.ndjson.gz\n  \
-    curl -s https://example.org/visits.ndjson | windrow import visits -\n\n\
+    curl -s https://example.org/visits.ndjson | windrow import visits -\n  \
+    windrow import plans plans.csv --time at --json-field props\n\n\
+    Needs the database for itself: stop the server first, or send the events to it.\n\
     Exit code: 0 where every file brought rows and none broke off, else 1; wrong use is 2.")]
 pub struct ImportArguments {
     /// The dataset: a-z first, then a-z, 0-9 and _
+    #[arg(value_name = "DATASET")]
     pub dataset: String,
-    /// NDJSON, JSON, CSV or TSV files and access logs, plain, .gz or .zst; Parquet files; - reads standard input
-    #[arg(required = true)]
+    /// NDJSON, JSON, CSV, TSV, access logs, also packed as .gz or .zst; Parquet; - is standard input
+    #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// ndjson, json, csv, tsv, parquet or access-log; without it, name and content tell
     #[arg(long, value_name = "FORMAT")]

@@ -29,7 +29,8 @@ use crate::error::{Error, Result};
 #[command(name = "windrow", version, arg_required_else_help = true)]
 #[command(
     after_help = "Example:\n  windrow import visits visits.csv\n  windrow sql 'SELECT count(*) FROM visits'\n  windrow serve\n\n\
-    Exit code: 0 done, 1 failed, 2 wrong use."
+    One process writes to a database: import, erase, restore and optimize need it for themselves. The \
+    others work beside a running server.\n\nExit code: 0 done, 1 failed, 2 wrong use."
 )]
 pub struct Arguments {
     /// What all verbs take.
@@ -68,25 +69,25 @@ pub struct Globals {
 pub enum Verb {
     /// Serve the database over HTTP
     Serve(serve::ServeArguments),
-    /// Import files: NDJSON, JSON, CSV, TSV, also packed as .gz or .zst
+    /// Import files: NDJSON, JSON, CSV, TSV, Parquet, access logs
     Import(import::ImportArguments),
-    /// Answer one SELECT, also beside a running server
+    /// Answer one SELECT
     Sql(sql::SqlArguments),
-    /// Answer one JSON query, also beside a running server
+    /// Answer one JSON query
     Query(sql::QueryArguments),
-    /// Erase events by a condition
-    Erase(erase::EraseArguments),
     /// List the datasets, or describe one
     Datasets(datasets::DatasetsArguments),
-    /// Write the rows of a dataset as NDJSON, CSV or Parquet, also beside a running server
+    /// Write the rows of a dataset as NDJSON, CSV or Parquet
     Export(export::ExportArguments),
-    /// Copy the database to a file and verify the copy, also beside a running server
+    /// Erase the events of a dataset that a condition is true for
+    Erase(erase::EraseArguments),
+    /// Copy the database to a file and verify the copy
     Backup(backup::BackupArguments),
     /// Put a backup in the place of the database
     Restore(backup::RestoreArguments),
-    /// Check every page, row and block of the file, also beside a running server
+    /// Check every page, row and block of the database
     Check(check::CheckArguments),
-    /// Seal, merge, analyse and pack the file
+    /// Seal, merge, analyse and pack the database
     Optimize(optimize::OptimizeArguments),
     /// Print the settings in force and where each comes from
     Config(config::ConfigArguments),
@@ -218,6 +219,20 @@ mod tests {
                 verb.get_name()
             );
             assert!(verb.get_about().is_some(), "{}", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn every_setting_has_a_flag_that_names_its_variable() {
+        let mut command = Arguments::command();
+        let help = command.render_help().to_string();
+        let serve = command.find_subcommand_mut("serve").unwrap().render_help().to_string();
+        for setting in &crate::config::SETTINGS {
+            let (flag, variable) = (setting.flag(), setting.variable());
+            for wanted in [format!("{flag} <"), format!("env: {variable}]")] {
+                let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+                assert!(words(&help).contains(&wanted) || words(&serve).contains(&wanted), "{wanted}");
+            }
         }
     }
 

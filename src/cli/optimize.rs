@@ -11,7 +11,7 @@ use crate::store::optimize::{Size, optimize};
 /// What `optimize` takes: nothing of its own.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  windrow optimize\n  windrow --db visits.db optimize --json\n\n\
-    A server seals and merges by itself; this does all of it at once. Stop the server first.")]
+    A server does it by and by; this does all of it at once. Stop the server first.")]
 pub struct OptimizeArguments {}
 
 /// Runs the verb and prints the sizes before and after.

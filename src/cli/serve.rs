@@ -10,7 +10,7 @@ use crate::error::Result;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  windrow serve --listen 127.0.0.1:7878\n  windrow --db visits.db serve --no-auth\n\n\
-    Ends cleanly on SIGINT and SIGTERM; a second signal ends it at once."
+    Ends cleanly on SIGINT and SIGTERM; a second signal ends it at once. `windrow config` shows every setting."
 )]
 pub struct ServeArguments {
     /// The address to listen at; port 0 takes a free one [env: WINDROW_LISTEN] [default: 127.0.0.1:7878]
@@ -28,6 +28,12 @@ pub struct ServeArguments {
     /// Read connections to the file [env: WINDROW_READERS]
     #[arg(long, value_name = "COUNT")]
     readers: Option<String>,
+    /// MiB of decoded columns that are kept in memory for the next query [env: WINDROW_MEMORY_MB]
+    #[arg(long, value_name = "MIB")]
+    memory_mb: Option<String>,
+    /// Events that are kept in memory until they become a segment [env: WINDROW_SEAL_ROWS]
+    #[arg(long, value_name = "COUNT")]
+    seal_rows: Option<String>,
 }
 
 impl ServeArguments {
@@ -38,6 +44,8 @@ impl ServeArguments {
             ("durability", &self.durability),
             ("workers", &self.workers),
             ("readers", &self.readers),
+            ("memory_mb", &self.memory_mb),
+            ("seal_rows", &self.seal_rows),
         ];
         flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
     }

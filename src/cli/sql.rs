@@ -18,9 +18,10 @@ use crate::time;
 /// What `sql` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  windrow sql 'SELECT country, count(*) FROM visits GROUP BY country'\n  \
-    windrow sql --format csv 'SELECT * FROM visits' > visits.csv")]
+    windrow sql --format csv 'SELECT country, ms FROM visits ORDER BY ms DESC LIMIT 10'\n\n\
+    Works beside a running server. All rows of a dataset are written by `windrow export`.")]
 pub struct SqlArguments {
-    /// One SELECT; - reads it from stdin
+    /// One SELECT; - reads it from standard input
     #[arg(value_name = "SELECT")]
     text: String,
     /// table, json, csv or ndjson [default: table on a terminal, json elsewhere]
@@ -32,10 +33,10 @@ pub struct SqlArguments {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  windrow query '{\"from\": \"visits\", \"select\": [\"count()\"], \"by\": [\"country\"]}'\n  \
-    windrow query - < question.json"
+    windrow query - < question.json\n\nWorks beside a running server."
 )]
 pub struct QueryArguments {
-    /// A JSON query; - reads it from stdin
+    /// One JSON query; - reads it from standard input
     #[arg(value_name = "QUERY")]
     text: String,
     /// table, json, csv or ndjson [default: table on a terminal, json elsewhere]

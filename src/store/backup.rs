@@ -54,7 +54,7 @@ impl Copied {
 /// space; `Corrupt` where the database is damaged. Then nothing was made.
 pub fn backup(database: &Path, file: &Path, overwrite: bool, progress: &Progress) -> Result<Copied> {
     let source = open::whole_reader(database)?;
-    check_target(database, file, overwrite)?;
+    check_target(database, file, overwrite, "backup")?;
     // held so that no server starts on a file that is about to be replaced
     let _lock = beside(file, ".lock").exists().then(|| Lock::take(file)).transpose()?;
     check_wal(file)?;
@@ -63,10 +63,19 @@ pub fn backup(database: &Path, file: &Path, overwrite: bool, progress: &Progress
     Copied::of(file, report)
 }
 
-fn check_target(database: &Path, file: &Path, overwrite: bool) -> Result<()> {
+/// Refuses a place where a file may not come: a backup, or what else (`what`) is written beside the database.
+///
+/// # Errors
+/// A folder, what is no plain file, what belongs to the database; a file that is there, unless `overwrite`.
+pub fn check_target(database: &Path, file: &Path, overwrite: bool, what: &str) -> Result<()> {
     let shown = file.display();
     if file.file_name().is_none() || file.is_dir() {
-        return Err(Error::invalid(format!("{shown} is a folder; name the file that the backup becomes")));
+        return Err(Error::invalid(format!("{shown} is a folder; name the file that the {what} becomes")));
+    }
+    if file.exists() && !file.is_file() {
+        return Err(Error::invalid(format!(
+            "{shown} is no plain file, and is not replaced; name another file"
+        )));
     }
     if !folder_of(file).is_dir() {
         return Err(Error::invalid(format!("{shown}: its folder is not there; make it first")));

@@ -157,7 +157,12 @@ pub fn check(path: &Path, progress: &Progress) -> Result<Report> {
             match open::salvage(path) {
                 Ok(connection) => connection,
                 // not even its first page can be read
-                Err(_) => return Ok(report.finish()),
+                Err(_) => {
+                    let mut report = report.finish();
+                    // the rest of it is for files of which something can be read
+                    report.advice.truncate(1);
+                    return Ok(report);
+                }
             }
         }
         other => other?,

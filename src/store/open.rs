@@ -168,15 +168,13 @@ fn read_only(path: &Path, first: &str) -> Result<Connection> {
             path.display()
         )));
     }
-    let context = || format!("cannot read {}", path.display());
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
-        Connection::open_with_flags(path, flags).map_err(|e| in_file(path, Error::sqlite(context(), e)))?;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| unreadable(path, e))?;
     connection
         .busy_timeout(BUSY_TIMEOUT)
         .and_then(|()| connection.execute_batch(first))
         .and_then(|()| connection.execute_batch(READER_PRAGMAS))
-        .map_err(|e| in_file(path, Error::sqlite(context(), e)))?;
+        .map_err(|e| unreadable(path, e))?;
     migrate::check(&connection).map_err(|e| in_file(path, e))?;
     Ok(connection)
 }
@@ -252,6 +250,19 @@ fn check_sqlite() -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// Why a file cannot be opened to read: SQLite says the same of what is missing beside it and of what is forbidden.
+fn unreadable(path: &Path, source: rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
+    let shown = path.display();
+    match (source.sqlite_error_code(), std::fs::File::open(path)) {
+        (Some(CannotOpen | ReadOnly), Err(e)) => Error::io(format!("cannot read {shown}"), e),
+        (Some(CannotOpen | ReadOnly), Ok(_)) => Error::StorageUnavailable(format!(
+            "cannot read {shown} ({source}); readers keep files beside it, so copy it to a folder that can be written"
+        )),
+        _ => in_file(path, Error::sqlite(format!("cannot read {shown}"), source)),
+    }
 }
 
 fn in_file(path: &Path, error: Error) -> Error {

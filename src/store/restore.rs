@@ -77,10 +77,18 @@ fn open_backup(file: &Path) -> Result<Connection> {
     if !file.is_file() {
         return Err(Error::NotFound(format!("there is no backup {}", file.display())));
     }
-    match beside(file, "-wal").exists() {
+    let opened = match beside(file, "-wal").exists() {
         true => open::whole_reader(file),
         false => open::alone(file),
-    }
+    };
+    opened.map_err(|e| match e {
+        // the way out of a damaged database is a restore, which is what is being done
+        Error::Corrupt(what) => {
+            let what = what.split("; ").next().unwrap_or_default();
+            Error::Corrupt(format!("{what}; nothing was changed, restore another backup"))
+        }
+        other => other,
+    })
 }
 
 fn look_at(database: &Path) -> Found {

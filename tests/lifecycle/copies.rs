@@ -164,7 +164,7 @@ fn what_is_no_sound_backup_is_not_restored() {
     refused("absent.db", &["no backup", "absent.db"]);
     refused("windrow.db", &["is the database itself"]);
     fs::write(dir.path().join("text.db"), "a text, long enough to be a first page\n".repeat(400)).unwrap();
-    refused("text.db", &["text.db", "not a database"]);
+    refused("text.db", &["text.db", "not a database", "restore another backup"]);
     let foreign = rusqlite::Connection::open(dir.path().join("foreign.db")).unwrap();
     foreign.execute_batch("CREATE TABLE mine (x)").unwrap();
     refused("foreign.db", &["foreign.db", "not one of Windrow"]);

@@ -82,11 +82,9 @@ fn erasing_takes_a_condition_that_can_be_asked() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);
     server.accepted("visits", r#"{"n":1}"#);
-    for (condition, parts) in [
-        ("", vec!["condition", "where=true"]),
-        ("m = 1", vec!["\"m\"", "visits"]),
-        ("n =", vec!["column 4"]),
-    ] {
+    for (condition, parts) in
+        [("", vec!["condition", "where=true"]), ("m = 1", vec!["\"m\"", "visits"]), ("n =", vec!["column 4"])]
+    {
         let (_, detail) = erase(&server, "visits", condition).problem(400);
         assert_says(&detail, &parts);
     }

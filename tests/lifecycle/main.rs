@@ -127,7 +127,30 @@ fn a_check_of_what_is_not_there_or_not_ours_is_no_clean_bill() {
     assert_says(&ran.stderr, &["not one of Windrow"]);
     std::fs::write(dir.path().join("text.db"), "no database at all, just some text\n".repeat(300)).unwrap();
     let ran = run(dir.path(), &["check", "--db", dir.path().join("text.db").to_str().unwrap()]).exits(1);
-    assert_says(&ran.output(), &["not a database"]);
+    assert_says(&ran.output(), &["not a database", "restore a backup"]);
+    assert!(!ran.output().contains("can be read, also by a server"), "{}", ran.output());
+}
+
+#[test]
+fn only_import_and_serve_make_a_database() {
+    let dir = temp_dir();
+    for verb in [
+        &["erase", "visits", "--where", "true"][..],
+        &["optimize"],
+        &["export", "visits"],
+        &["backup", "copy.db"],
+        &["datasets"],
+    ] {
+        assert_says(&run(dir.path(), verb).exits(1).stderr, &["there is no database", "windrow.db", "--db"]);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "{verb:?}");
+    }
+    import(dir.path(), "visits", 0, 10);
+    for (condition, words) in [("n = 3", "visits: 1 event erased"), ("n > 6", "visits: 3 events erased")] {
+        let ran = run(dir.path(), &["erase", "visits", "--where", condition]).exits(0);
+        assert_says(&ran.stdout, &[words]);
+    }
+    let described = run(dir.path(), &["datasets", "visits"]).exits(0);
+    assert_says(&described.stdout, &["rows        6", "segments    1", "declared    nothing"]);
 }
 
 #[test]

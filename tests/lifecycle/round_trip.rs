@@ -199,6 +199,33 @@ fn what_cannot_be_exported_is_told() {
 }
 
 #[test]
+fn an_export_takes_the_place_of_no_database_and_has_a_name_that_says_what_it_is() {
+    let dir = temp_dir();
+    import(dir.path(), "visits", 0, 10);
+    std::os::unix::fs::symlink("windrow.db", dir.path().join("link.ndjson")).unwrap();
+    std::fs::create_dir(dir.path().join("folder.csv")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket.csv")).unwrap();
+    for (file, words) in [
+        ("windrow.db", "the database itself"),
+        ("link.ndjson", "the database itself"),
+        ("windrow.db-wal", "belongs to the database"),
+        ("windrow.db.ballast", "belongs to the database"),
+        ("folder.csv", "is a folder"),
+        ("socket.csv", "no plain file"),
+    ] {
+        let ran = run(dir.path(), &["export", "visits", "--format", "csv", "--overwrite", "--output", file]);
+        assert_says(&ran.exits(1).stderr, &[file, words]);
+    }
+    assert_eq!(sql(dir.path(), "SELECT count(*) FROM visits").cell(), 10);
+    for file in ["visits.tsv", "visits.xlsx", "visits", "visits.gz"] {
+        let ran = run(dir.path(), &["export", "visits", "--output", file]).exits(1);
+        assert_says(&ran.stderr, &[file, ".ndjson", "--format"]);
+        assert!(!dir.path().join(file).exists());
+    }
+    run(dir.path(), &["export", "visits", "--output", "visits.gz", "--format", "csv"]).exits(0);
+}
+
+#[test]
 fn an_export_needs_little_memory() {
     let dir = temp_dir();
     import(dir.path(), "visits", 0, 400_000);
