@@ -6,6 +6,7 @@ pub mod check;
 pub mod config;
 pub mod datasets;
 pub mod erase;
+pub mod export;
 pub mod import;
 pub mod optimize;
 pub mod progress;
@@ -77,6 +78,8 @@ pub enum Verb {
     Erase(erase::EraseArguments),
     /// List the datasets, or describe one
     Datasets(datasets::DatasetsArguments),
+    /// Write the rows of a dataset as NDJSON or CSV, also beside a running server
+    Export(export::ExportArguments),
     /// Copy the database to a file and verify the copy, also beside a running server
     Backup(backup::BackupArguments),
     /// Put a backup in the place of the database
@@ -107,6 +110,7 @@ impl Verb {
             Self::Query(arguments) => sql::run_query(session, arguments),
             Self::Erase(arguments) => erase::run(session, arguments),
             Self::Datasets(arguments) => datasets::run(session, arguments),
+            Self::Export(arguments) => export::run(session, arguments),
             Self::Backup(arguments) => backup::run(session, arguments),
             Self::Restore(arguments) => backup::run_restore(session, arguments),
             Self::Optimize(arguments) => optimize::run(session, arguments),

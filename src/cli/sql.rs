@@ -2,6 +2,7 @@
 //! running server.
 
 use std::io::{IsTerminal, Read};
+use std::path::Path;
 
 use clap::Args;
 
@@ -10,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::query::format::{self, Format};
 use crate::query::language::Query;
 use crate::query::{self, parse};
+use crate::store::snapshot::Snapshot;
 use crate::store::{self, catalog, open};
 use crate::time;
 
@@ -60,19 +62,26 @@ pub fn run_query(session: &Session, arguments: &QueryArguments) -> Result<()> {
 }
 
 fn answer(session: &Session, query: &Query, form: Format) -> Result<()> {
-    let path = &session.settings.database;
-    let snapshot = store::read(path, Some(&query.from))?;
-    if snapshot.datasets.is_empty() {
-        // the other names, without their events, for the message
-        let mut known = snapshot;
-        for dataset in catalog::load(&open::reader(path)?, None)? {
-            known.datasets.insert(dataset.name.clone(), dataset.into());
-        }
-        known.dataset(&query.from)?;
-    } else {
-        return session.print(&format::answer(&query::run(&snapshot, query)?, form)?);
+    let snapshot = snapshot_with(&session.settings.database, &query.from)?;
+    session.print(&format::answer(&query::run(&snapshot, query)?, form)?)
+}
+
+/// What the file holds of one dataset, as of the last commit.
+///
+/// # Errors
+/// `NotFound` with the nearest names; a file that cannot be read.
+pub(super) fn snapshot_with(path: &Path, dataset: &str) -> Result<Snapshot> {
+    let snapshot = store::read(path, Some(dataset))?;
+    if !snapshot.datasets.is_empty() {
+        return Ok(snapshot);
     }
-    Err(Error::Conflict(format!("dataset \"{}\" was made just now; repeat the question", query.from)))
+    // the other names, without their events, for the message
+    let mut known = snapshot;
+    for other in catalog::load(&open::reader(path)?, None)? {
+        known.datasets.insert(other.name.clone(), other.into());
+    }
+    known.dataset(dataset)?;
+    Err(Error::Conflict(format!("dataset \"{dataset}\" was made just now; repeat the question")))
 }
 
 fn format_of(session: &Session, named: Option<Format>) -> Format {

@@ -69,6 +69,15 @@ impl State {
         }
     }
 
+    /// Counts so many rows of the only group; for `count()` alone.
+    pub fn count_rows(&mut self, rows: usize) {
+        if let Self::Count(counts) = self
+            && let Some(count) = counts.first_mut()
+        {
+            *count += rows as u64;
+        }
+    }
+
     /// Feeds rows: the group of each and the argument; `None` counts the rows themselves.
     pub fn update(&mut self, groups: &[u32], argument: Option<&Column>) {
         match (self, argument) {

@@ -269,6 +269,12 @@ impl Found {
         view: &View,
         context: &Context,
     ) -> Result<()> {
+        let counts_rows = |call: &AggregateCall| call.argument.is_none() && call.filter.is_none();
+        if keys.is_empty() && aggregates.iter().all(counts_rows) {
+            // one group and nothing to look at: the rows need not be gone through
+            self.states.iter_mut().for_each(|state| state.count_rows(view.rows));
+            return Ok(());
+        }
         let columns =
             keys.iter().map(|key| vector::evaluate(key, view, context)).collect::<Result<Vec<_>>>()?;
         let groups = self.groups.of_rows(view.rows, &columns);

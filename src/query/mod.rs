@@ -8,6 +8,7 @@ pub mod cursor;
 pub mod entries;
 pub mod erase;
 pub mod execute;
+pub mod export;
 pub mod expression;
 pub mod filter;
 pub mod format;

@@ -144,7 +144,7 @@ fn checked_cursor(text: &str, secret: &[u8; 32], request: &PageRequest) -> Resul
     problem.map_or(Ok(cursor), Err)
 }
 
-fn canonical(names: &[String], dataset: &Dataset) -> Result<Vec<Arc<str>>> {
+pub(super) fn canonical(names: &[String], dataset: &Dataset) -> Result<Vec<Arc<str>>> {
     let mut known: Vec<Arc<str>> = Vec::with_capacity(names.len());
     for name in names {
         let field = plan::field_name(name, dataset)?;

@@ -185,7 +185,7 @@ fn copy(source: &Connection, partial: &Path, progress: &Progress) -> Result<()> 
 fn require_space(folder: &Path, bytes: u64) -> Result<()> {
     let space = rustix::fs::statvfs(folder)
         .map_err(|e| Error::io(format!("cannot tell the free space of {}", folder.display()), e.into()))?;
-    let (free, needed) = (space.f_bavail.saturating_mul(space.f_frsize), bytes + SPARE_BYTES);
+    let (free, needed) = (space.f_bavail.saturating_mul(space.f_frsize), bytes.saturating_add(SPARE_BYTES));
     if free < needed {
         return Err(Error::StorageUnavailable(format!(
             "there is not enough space in {}: {} MiB are needed, {} MiB are free",
@@ -235,4 +235,61 @@ pub(super) fn checkpoint(connection: &Connection) -> Result<bool> {
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
         .map(|busy| busy == 0)
         .map_err(|e| Error::sqlite("cannot bring the write-ahead log into the file", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pages that are left after each step of a copy, while every step is followed by a commit to its source.
+    fn remaining(holds_a_transaction: bool) -> Vec<i32> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let writer = open::writer(&path, Durability::Normal).unwrap();
+        writer.execute_batch("CREATE TABLE pages (id INTEGER PRIMARY KEY, bytes BLOB)").unwrap();
+        for _ in 0..40 {
+            writer.execute("INSERT INTO pages (bytes) VALUES (randomblob(8000))", []).unwrap();
+        }
+        let reader = open::whole_reader(&path).unwrap();
+        if holds_a_transaction {
+            reader.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;").unwrap();
+        }
+        let mut target = Connection::open(folder.path().join("b.db")).unwrap();
+        let backup = Backup::new(&reader, &mut target).unwrap();
+        let mut left = Vec::new();
+        for _ in 0..6 {
+            backup.step(4).unwrap();
+            left.push(backup.progress().remaining);
+            writer.execute("UPDATE pages SET bytes = randomblob(8000) WHERE id < 9", []).unwrap();
+        }
+        left
+    }
+
+    #[test]
+    fn commits_make_a_copy_begin_anew_unless_it_holds_a_transaction() {
+        let held = remaining(true);
+        assert!(held.windows(2).all(|pair| pair[1] == pair[0] - 4), "{held:?}");
+        let loose = remaining(false);
+        assert!(loose.windows(2).all(|pair| pair[1] >= pair[0]), "{loose:?}");
+    }
+
+    #[test]
+    fn a_folder_without_enough_space_is_told_how_much_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        require_space(folder.path(), 1).unwrap();
+        let refused = require_space(folder.path(), 1 << 60).unwrap_err().to_string();
+        assert!(refused.contains("1099511627780 MiB are needed"), "{refused}");
+    }
+
+    #[test]
+    fn a_copy_to_one_place_is_made_by_one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("copy.db");
+        let first = Partial::make(&target).unwrap();
+        assert!(Partial::make(&target).unwrap_err().to_string().contains("another process"));
+        drop(first);
+        assert!(!beside(&target, ".partial").exists());
+        Partial::make(&target).unwrap().rename(&target).unwrap();
+        assert!(target.exists());
+    }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::blob::Blob;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 use crate::columnar::segment::SegmentHead;
 use crate::error::{Error, Result};
@@ -156,9 +156,14 @@ pub fn stored_bytes(connection: &Connection, dataset_id: i64) -> Result<u64> {
 pub(super) fn read_column(connection: &Connection, key: ColumnKey, range: Range<u64>) -> Result<Vec<u8>> {
     let context = |e| Error::sqlite("cannot read a column", e);
     let id = key.segment * COLUMNS + i64::from(key.column);
-    let blob: Option<Blob<'_>> =
-        connection.blob_open("main", "segment_column", "data", id, true).optional().map_err(context)?;
-    let blob = blob.ok_or_else(|| Error::Corrupt("its bytes are missing".into()))?;
+    let blob: Blob<'_> =
+        connection.blob_open("main", "segment_column", "data", id, true).map_err(|e| match &e {
+            // SQLite has no code for it
+            rusqlite::Error::SqliteFailure(_, Some(text)) if text.starts_with("no such rowid") => {
+                Error::Corrupt("its bytes are missing".into())
+            }
+            _ => context(e),
+        })?;
     let size = blob.size().unsigned_abs() as u64;
     let (start, end) = (range.start.min(size), range.end.min(size));
     let mut bytes = vec![0; (end - start) as usize];

@@ -134,7 +134,7 @@ fn wrong_counts_spans_and_numbers_are_named() {
         ("UPDATE segment SET max_time = min_time WHERE id = ?1", "outside of the times"),
         ("UPDATE segment SET last_seq = last_seq - 9 WHERE id = ?1", "outside of 1 to 39991"),
         ("UPDATE segment SET bytes = bytes - 1 WHERE id = ?1", "the table tells of"),
-        ("UPDATE log SET first_seq = 39990 WHERE ?1 > 0", "10 of its events are in segment"),
+        ("UPDATE log SET first_seq = 39990 WHERE ?1 > 0", "11 of its events are in segment"),
         ("UPDATE log SET max_time = min_time WHERE ?1 > 0", "outside of the times"),
         ("UPDATE log SET rows = rows - 1 WHERE ?1 > 0", "it holds 100 events instead of 99"),
         (

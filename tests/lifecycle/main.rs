@@ -12,6 +12,7 @@ mod common;
 mod copies;
 mod damage;
 mod kills;
+mod round_trip;
 
 use std::path::Path;
 
@@ -24,8 +25,9 @@ use common::{Server, assert_says, database, run, temp_dir};
 pub fn lines(first: u64, count: u64) -> String {
     let line = |n: u64| {
         let second = if n % 7 == 3 { n.saturating_sub(50) } else { n };
+        let country = ["DE", "FR", "IT"][n as usize % 3];
         let event = json!({
-            "time": 1_700_000_000 + second, "n": n, "country": (["DE", "FR", "IT"][n as usize % 3]),
+            "time": 1_700_000_000 + second, "n": n, "country": country,
             "text": format!("number {n}"), "ms": n as f64 / 4.0, "tags": ["a", format!("t{}", n % 5)],
         });
         event.to_string() + "\n"
