@@ -21,6 +21,9 @@ const PAGES_AT_ONCE: u32 = 64;
 /// Transactions of such pages between two looks.
 const STEPS_AT_ONCE: usize = 64;
 
+/// What a commit writes besides its rows: the pages of tables and indexes that it touches.
+const COMMIT_BYTES: u64 = 256 << 10;
+
 /// Why writes are refused.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -170,18 +173,44 @@ impl Writer {
 
     /// Space that a change needs and that is not there is told before it is tried: the disk is not full for others yet.
     pub(super) fn has_room_for(&self, bytes: u64, what: &str) -> Result<()> {
-        let folder = self.ballast.folder();
-        // once in the WAL, once in the file
-        let needed = bytes.saturating_mul(2);
-        match free_bytes(folder) {
+        let needed = self.needed_for(bytes);
+        match self.ballast.free() {
             Some(free) if free < needed => Err(Error::StorageUnavailable(format!(
                 "{what} takes {}, and {} are free on the disk of {}; it is done once there is room",
                 shown(needed),
                 shown(free),
-                folder.display()
+                self.ballast.folder().display()
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// A write that would leave more in the WAL than the file can take in, with the ballast given away, is refused as if
+    /// the disk were full: no checkpoint could ever succeed after it, and not even dropping.
+    pub(super) fn check_room_to_append(&mut self, bytes: usize) -> Result<()> {
+        let lacks_room = |writer: &Self| {
+            let held = if writer.ballast.is_held() { writer.ballast.bytes() } else { 0 };
+            writer.ballast.free().is_some_and(|free| free + held < writer.needed_for(bytes as u64))
+        };
+        if self.failed.is_none() && lacks_room(self) {
+            let _ = self.checkpoint();
+            if lacks_room(self) {
+                return Err(
+                    self.fail(Error::StorageUnavailable("there is no room for the next commit".into()))
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Once in the WAL and once in the file, with what the WAL holds already.
+    fn needed_for(&self, bytes: u64) -> u64 {
+        bytes.saturating_mul(2).saturating_add(self.wal_bytes()).saturating_add(COMMIT_BYTES)
+    }
+
+    fn wal_bytes(&self) -> u64 {
+        // by the file's metadata: opening it would be a second handle
+        std::fs::metadata(&self.wal).map_or(0, |wal| wal.len())
     }
 
     /// What an idle writer looks after.
@@ -199,8 +228,7 @@ impl Writer {
     }
 
     pub(super) fn checkpoint_if_larger_than(&mut self, bytes: u64) {
-        // the size by the file's metadata: opening it would be a second handle
-        let size = std::fs::metadata(&self.wal).map_or(0, |wal| wal.len());
+        let size = self.wal_bytes();
         if size <= IDLE_WAL_BYTES || self.failed.is_some() {
             return;
         }

@@ -201,7 +201,8 @@ impl Writer {
         }
         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
         let (batches, replies): (Vec<Batch>, Vec<Reply<Appended>>) = group.into_iter().unzip();
-        match self.change(|writer| writer.commit_group(batches)) {
+        let room = self.check_room_to_append(bytes);
+        match room.and_then(|()| self.change(|writer| writer.commit_group(batches))) {
             Ok(outcomes) => {
                 for (reply, outcome) in replies.iter().zip(outcomes) {
                     let _ = reply.send(Ok(outcome));

@@ -185,6 +185,8 @@ fn batches_that_are_sent_again_after_a_kill_are_there_once() {
             let pid = rustix::process::Pid::from_raw(server.pid() as i32).unwrap();
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
         });
+        // waits until it is gone, and its lock with it
+        server.kill_nine();
         server = Server::start_with(dir.path(), &[], &[("WINDROW_SEAL_ROWS", "1000")]);
         let found = server.sql("SELECT count(*), uniq(k), uniq(_seq), max(_seq) FROM events");
         let numbers: Vec<u64> = found.rows[0].iter().map(|n| n.as_u64().unwrap()).collect();

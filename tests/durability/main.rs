@@ -2,14 +2,15 @@
 //! its start: a file that another holds, a newer file, a port in use, a place that cannot be written.
 //!
 //! `full_disk`: a disk that fills up. `lost_file`: a file that is gone. `kills`: kill -9 under concurrent ingest.
-//! `segment_kills`: while segments are rewritten and files imported. `dedupe`: what is sent again. `refusals`: a start
-//! that cannot be. This file: the graceful stop.
+//! `segment_kills`: while segments are rewritten and files imported. `dedupe`: what is sent again. `clocks`: times at
+//! the ends. `refusals`: a start that cannot be. This file: the graceful stop.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../common/mod.rs"]
 mod common;
 
+mod clocks;
 mod dedupe;
 mod full_disk;
 mod kills;
