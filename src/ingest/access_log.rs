@@ -10,8 +10,11 @@
 //! copying, leaves one.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use crate::columnar::Block;
 use crate::columnar::builder::Cell;
+use crate::columnar::column::Column;
 use crate::ingest::rows::Rows;
 use crate::limits;
 use crate::time;
@@ -51,6 +54,29 @@ pub fn record(raw: &[u8], place: u64, rows: &mut Rows<'_>) {
 /// Whether a line is one of an access log.
 pub fn is_line(raw: &[u8]) -> bool {
     text_of(raw).and_then(parse).is_ok()
+}
+
+/// The fields that every access log has.
+const FIELDS: [&str; 11] = [
+    "client",
+    "user",
+    "time",
+    "method",
+    "path",
+    "query",
+    "protocol",
+    "status",
+    "bytes",
+    "referrer",
+    "user_agent",
+];
+
+/// Adds the fields that no line had a value in: a log whose users never sign in has a `user` that can be asked for.
+pub fn complete(block: &mut Block) {
+    let missing: Vec<&str> = FIELDS.into_iter().filter(|name| block.column(name).is_none()).collect();
+    for name in missing {
+        block.set_column(name.into(), Arc::new(Column::null(block.rows())));
+    }
 }
 
 fn text_of(raw: &[u8]) -> Result<&str, String> {

@@ -117,6 +117,10 @@ impl Decoder<'_> {
             }
             (Records::Rows(_), _) => {}
         }
-        rows.finish()
+        let mut decoded = rows.finish();
+        if matches!(self.form, Form::AccessLog) {
+            access_log::complete(&mut decoded.block);
+        }
+        decoded
     }
 }

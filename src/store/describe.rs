@@ -62,6 +62,8 @@ impl Description {
     pub fn of(dataset: &Dataset, bytes: u64) -> Self {
         let seen = dataset.fields.iter().map(|(name, kinds)| match kinds.single() {
             Some(kind) => Field { name: name.to_string(), kind: kind.name(), types: Vec::new() },
+            // no event has a value in it, as in the user of an access log
+            None if kinds.is_empty() => Field { name: name.to_string(), kind: "string", types: Vec::new() },
             None => Field {
                 name: name.to_string(),
                 kind: "mixed",

@@ -67,7 +67,7 @@ fn the_verb_erases_too_and_gives_the_space_back() {
     let size = || database(dir.path()).metadata().unwrap().len();
     let before = size();
     let told = run(dir.path(), &["erase", "visits", "--where", "n >= 100"]).exits(0).stdout;
-    assert_eq!(told, "visits: 50400 events erased\n");
+    assert_eq!(told, "visits: 50,400 events erased\n");
     assert_eq!(totals(dir.path(), "visits"), (100, 99 * 50));
     assert_eq!(free_pages(dir.path()), 0);
     assert!(size() < before * 2 / 3, "{} of {before} bytes are left", size());
@@ -113,7 +113,7 @@ fn damaged_events_are_given_up_by_their_numbers() {
     assert_says(&refused, &["segment", "events 1 to 20000"]);
     let told =
         run(dir.path(), &["erase", "visits", "--where", "_seq >= 1 and _seq <= 20000"]).exits(0).stdout;
-    assert_eq!(told, "visits: 20000 events erased\n");
+    assert_eq!(told, "visits: 20,000 events erased\n");
     assert_eq!(totals(dir.path(), "visits").0, 500);
     assert_eq!(totals(dir.path(), "others").0, 1_000);
     assert_eq!(checked(dir.path(), &database(dir.path())).0, 0);
