@@ -334,9 +334,10 @@ impl Drop for Store {
 /// Reads a file that another process may be serving: all datasets, or the one that is named.
 ///
 /// # Errors
-/// There is no such file, it is none of ours, newer, or damaged.
+/// There is no such file, it is none of ours, older, newer, or damaged.
 pub fn read(path: &Path, only: Option<&str>) -> Result<Snapshot> {
     let connection = open::reader(path)?;
+    open::require_current(&connection)?;
     // one transaction to the end of the snapshot, so that all that is read is of one commit
     connection.execute_batch("BEGIN").map_err(|e| Error::sqlite("cannot begin reading", e))?;
     let connection = Arc::new(Mutex::new(connection));
