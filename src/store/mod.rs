@@ -209,11 +209,12 @@ impl Store {
         self.ask(|reply| Command::Append(batch, reply))
     }
 
-    /// Commits rows that are encoded as a segment, and returns when they are durable and visible.
+    /// Commits rows that are encoded as a segment, and returns when they are durable and visible: the version of the rules
+    /// as of this commit, which the next rows may be decoded under. `None`: the rules have changed since these were.
     ///
     /// # Errors
     /// `StorageUnavailable` where the file cannot be written.
-    pub fn append_segment(&self, batch: SegmentBatch) -> Result<Appended> {
+    pub fn append_segment(&self, batch: SegmentBatch) -> Result<Option<u64>> {
         self.ask(|reply| Command::AppendSegment(Box::new(batch), reply))
     }
 

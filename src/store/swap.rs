@@ -27,23 +27,35 @@ pub struct Swap {
     pub rows_gone: u64,
 }
 
+/// What giving free pages back has come to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Vacuumed {
+    /// Free pages that are left.
+    pub left: u64,
+    /// Nothing was given back, and asking again would change nothing: a file that was packed without `auto_vacuum`.
+    pub is_stuck: bool,
+}
+
 impl Writer {
-    pub(super) fn append_segment(&mut self, batch: SegmentBatch) -> Result<Appended> {
+    /// Takes a segment in; gives the version of the rules that the next one has to be decoded under, `None` where this one
+    /// has to be decoded anew.
+    pub(super) fn append_segment(&mut self, batch: SegmentBatch) -> Result<Option<u64>> {
         let current = self.published.current();
         let transaction = Self::begin(&mut self.connection)?;
         let name = Arc::clone(&batch.dataset);
         let mut changed = Changed::of(&transaction, &current, &name)?;
         let outcome = changed.add_segment(&transaction, batch, &self.pool)?;
         if outcome == Appended::Stale {
-            return Ok(outcome);
+            return Ok(None);
         }
         changed.write(&transaction)?;
+        let version = changed.dataset.rules_version;
         self.watch.commit(transaction)?;
         let mut snapshot = Snapshot::clone(&current);
         snapshot.datasets.insert(name, Arc::new(changed.dataset));
         self.published.publish(snapshot);
         let _ = self.wake.try_send(());
-        Ok(outcome)
+        Ok(Some(version))
     }
 
     /// As [`Writer::swap`], guarded as every change. A full disk is made free by taking rows out, and by sealing where
