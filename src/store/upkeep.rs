@@ -203,21 +203,25 @@ impl Upkeep {
     /// Merges one run of small neighbouring segments; false where there is none.
     fn merge(&self, dataset_id: i64, merging: Merging, work: &mut Work) -> Result<bool> {
         let Some(dataset) = self.dataset(dataset_id) else { return Ok(false) };
-        let readable: Vec<&Arc<Segment>> = dataset
-            .segments
-            .iter()
-            .filter(|segment| segment.damage.is_none() && !work.unreadable.contains(&segment.id))
-            .collect();
-        let sizes: Vec<Size> =
-            readable.iter().map(|segment| Size { rows: segment.rows(), bytes: segment.bytes }).collect();
-        let Some(run) = mergeable(&sizes, merging, self.segment_rows()) else { return Ok(false) };
-        let run = &readable[run];
+        let is_readable =
+            |segment: &Segment| segment.damage.is_none() && !work.unreadable.contains(&segment.id);
+        // never around one that stays: exports go by `_seq`, segment after segment
+        let mut neighbours = dataset.segments.chunk_by(|a, b| is_readable(a) && is_readable(b));
+        let run = neighbours.find_map(|together| {
+            let sizes: Vec<Size> =
+                together.iter().map(|segment| Size { rows: segment.rows(), bytes: segment.bytes }).collect();
+            Some(&together[mergeable(&sizes, merging, self.segment_rows())?])
+        });
+        let Some(run) = run else { return Ok(false) };
         let origins: Vec<Origin> =
             run.iter().map(|segment| Origin::Segment(Arc::clone(segment), None)).collect();
         let new = match compose(&origins) {
             Ok(new) => new.into_iter().collect(),
-            Err(Error::Corrupt(what) | Error::TooLarge(what)) => {
-                warn!("segments are left as they are; `windrow check` tells which are damaged: {what}");
+            Err(e @ (Error::Corrupt(_) | Error::TooLarge(_))) => {
+                match e {
+                    Error::TooLarge(_) => debug!("segments of {:?} are left as they are: {e}", dataset.name),
+                    _ => warn!("segments are left as they are; `windrow check` tells which are damaged: {e}"),
+                }
                 work.unreadable.extend(run.iter().map(|segment| segment.id));
                 return Ok(true);
             }
