@@ -138,8 +138,13 @@ impl Writer {
     }
 
     /// Moves free pages to the end of the file and cuts them off, so many at most.
-    pub(super) fn vacuum(&mut self, pages: u32) -> Result<u64> {
+    pub(super) fn vacuum(&mut self, pages: u32) -> Result<Vacuumed> {
         let context = |e| Error::sqlite("cannot give free pages back", e);
+        let free = |connection: &rusqlite::Connection| -> Result<u64> {
+            let free = connection.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
+            free.map(i64::unsigned_abs).map_err(context)
+        };
+        let before = free(&self.connection)?;
         // none at all would mean every one to SQLite
         if pages > 0 {
             let transaction = Self::begin(&mut self.connection)?;
@@ -151,8 +156,7 @@ impl Writer {
             drop(statement);
             Self::commit(transaction)?;
         }
-        let free: i64 =
-            self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0)).map_err(context)?;
-        Ok(free.unsigned_abs())
+        let left = free(&self.connection)?;
+        Ok(Vacuumed { left, is_stuck: pages > 0 && left >= before })
     }
 }

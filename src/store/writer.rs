@@ -24,7 +24,7 @@ use crate::store::pool::BufferPool;
 use crate::store::seen::IdHashes;
 use crate::store::segment::Segment;
 use crate::store::snapshot::{Dataset, Snapshot};
-use crate::store::swap::Swap;
+use crate::store::swap::{Swap, Vacuumed};
 use crate::store::watch::Watch;
 use crate::store::{Published, catalog, seen, tail, upkeep};
 
