@@ -404,4 +404,6 @@ fn stopped() -> Error {
 }
 
 #[cfg(test)]
+mod life_tests;
+#[cfg(test)]
 mod tests;
