@@ -103,7 +103,7 @@ fn events(random: &mut Random) -> Vec<Vec<Value>> {
         _ => 1 + random.below(150),
     };
     let (flavour, begin) = (random.below(8), random.below(1_000) as i64);
-    let mut row = |at: i64| {
+    let row = |at: i64| {
         let time = (begin + at / 3 - 40 * i64::from(at % 7 == 0)) * 1_000;
         NAMES.iter().map(|name| value(name, time, flavour, random)).collect()
     };
