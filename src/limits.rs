@@ -43,7 +43,8 @@ pub const SEAL_BYTES: usize = 64 << 20;
 pub const SEGMENT_TAILS: usize = 4;
 /// Bytes in the file of a segment that is merged no further: it is written in one transaction.
 pub const SEGMENT_STORED_BYTES: u64 = 64 << 20;
-/// Bytes in memory of the rows that an import makes one segment of.
+/// Bytes in memory of the rows that an import makes one segment of, and of the texts of one column that segments are
+/// merged to: a query holds them all for one block.
 pub const SEGMENT_BYTES: usize = 128 << 20;
 /// Bytes of decoded columns that are kept in memory.
 pub const BUFFER_POOL_BYTES: usize = 256 << 20;

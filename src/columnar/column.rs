@@ -184,6 +184,17 @@ impl Column {
         self.measured(&|_| 0)
     }
 
+    /// Bytes in memory of its dictionaries alone.
+    pub fn dictionary_bytes(&self) -> usize {
+        let of = |part: &Column| match &part.data {
+            Data::Text(texts) | Data::Json(texts) | Data::List { items: texts, .. } => {
+                texts.dictionary.bytes()
+            }
+            _ => 0,
+        };
+        self.parts().iter().map(of).sum()
+    }
+
     fn measured(&self, of: &dyn Fn(&Dictionary) -> usize) -> usize {
         let data = match &self.data {
             Data::Null => 0,

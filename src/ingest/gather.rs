@@ -148,13 +148,11 @@ fn seal_all(
         drop(origins);
         let under = DecodedUnder { version, ..set.under };
         let batch = SegmentBatch { dataset: Arc::clone(dataset), segment, rules: under };
-        if store.append_segment(batch)? == Appended::Stale {
-            return Err(Error::Conflict(format!(
-                "the declaration of \"{dataset}\" was changed while rows were imported"
-            )));
-        }
+        // as of this commit: a declaration that comes right after it is not what the next set was decoded under
+        version = store.append_segment(batch)?.ok_or_else(|| {
+            Error::Conflict(format!("the declaration of \"{dataset}\" was changed while rows were imported"))
+        })?;
         *rows += set.rows as u64;
-        version = Rules::of(&store.snapshot(), dataset).version;
     }
     Ok(())
 }

@@ -112,6 +112,10 @@ impl Changed {
         let Some(fresh) = self.fresh_fields(&batch.rules, |_| true) else {
             return Ok(Appended::Stale);
         };
+        // ids are looked up batch by batch, which a segment cannot be
+        if self.dataset.declaration.dedupe.is_some() {
+            return Ok(Appended::Stale);
+        }
         // a column without any value is not in the segment, and its field is there all the same
         let mut columns: BTreeMap<Arc<str>, Kinds> =
             fresh.iter().map(|name| (Arc::clone(name), Kinds::default())).collect();

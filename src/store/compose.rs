@@ -13,6 +13,7 @@ use crate::columnar::narrow::Ints;
 use crate::columnar::segment::{HeadColumn, SegmentHead, encode};
 use crate::error::{Error, Result};
 use crate::fields::FieldType;
+use crate::limits;
 use crate::store::segment::{EncodedSegment, SEQ, Segment};
 use crate::store::snapshot::TailBlock;
 
@@ -138,8 +139,21 @@ fn chosen(origins: &[Origin], times: &[i64], seqs: &[i64]) -> Option<Vec<u32>> {
 /// A column over all rows of all origins, and whether any origin has it.
 fn joined(origins: &[Origin], name: &str) -> Result<(Column, bool)> {
     let mut pieces = Vec::new();
+    // few stored bytes may be much text: what is merged has to fit into memory, also that of queries
+    let is_merge = origins.len() > 1 && origins.iter().all(|origin| matches!(origin, Origin::Segment(..)));
+    let mut text_bytes = 0;
     for origin in origins {
-        pieces.extend(origin.pieces(name)?);
+        let more = origin.pieces(name)?;
+        // all pieces of a segment share their dictionaries
+        let of_blocks = more.iter().filter_map(|(column, _)| column.as_ref());
+        text_bytes += of_blocks.map(|column| column.dictionary_bytes()).max().unwrap_or(0);
+        if is_merge && text_bytes > limits::SEGMENT_BYTES {
+            return Err(Error::TooLarge(format!(
+                "merged, the texts of the column \"{name}\" would take more than {} bytes of memory",
+                limits::SEGMENT_BYTES
+            )));
+        }
+        pieces.extend(more);
     }
     let inputs: Vec<Input<'_>> =
         pieces.iter().map(|(column, rows)| Input { column: column.as_deref(), rows: *rows }).collect();

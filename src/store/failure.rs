@@ -164,8 +164,8 @@ impl Writer {
         let _ = self.checkpoint();
         self.bury_the_dead();
         for _ in 0..STEPS_AT_ONCE {
-            match self.vacuum(PAGES_AT_ONCE).and_then(|left| self.checkpoint().map(|()| left)) {
-                Ok(1..) => {}
+            match self.vacuum(PAGES_AT_ONCE).and_then(|done| self.checkpoint().map(|()| done)) {
+                Ok(done) if done.left > 0 && !done.is_stuck => {}
                 _ => return,
             }
         }

@@ -209,11 +209,12 @@ impl Store {
         self.ask(|reply| Command::Append(batch, reply))
     }
 
-    /// Commits rows that are encoded as a segment, and returns when they are durable and visible.
+    /// Commits rows that are encoded as a segment, and returns when they are durable and visible: the version of the rules
+    /// as of this commit, which the next rows may be decoded under. `None`: the rules have changed since these were.
     ///
     /// # Errors
     /// `StorageUnavailable` where the file cannot be written.
-    pub fn append_segment(&self, batch: SegmentBatch) -> Result<Appended> {
+    pub fn append_segment(&self, batch: SegmentBatch) -> Result<Option<u64>> {
         self.ask(|reply| Command::AppendSegment(Box::new(batch), reply))
     }
 
@@ -334,9 +335,10 @@ impl Drop for Store {
 /// Reads a file that another process may be serving: all datasets, or the one that is named.
 ///
 /// # Errors
-/// There is no such file, it is none of ours, newer, or damaged.
+/// There is no such file, it is none of ours, older, newer, or damaged.
 pub fn read(path: &Path, only: Option<&str>) -> Result<Snapshot> {
     let connection = open::reader(path)?;
+    open::require_current(&connection)?;
     // one transaction to the end of the snapshot, so that all that is read is of one commit
     connection.execute_batch("BEGIN").map_err(|e| Error::sqlite("cannot begin reading", e))?;
     let connection = Arc::new(Mutex::new(connection));
@@ -401,5 +403,7 @@ fn stopped() -> Error {
     Error::Busy { detail: "the server is stopping; repeat the request later".into(), retry_after_s: 5 }
 }
 
+#[cfg(test)]
+mod life_tests;
 #[cfg(test)]
 mod tests;

@@ -4,15 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::columnar::TIME;
 use crate::columnar::bitmap::Bitmap;
 use crate::columnar::column::Data;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::compose::{NewSegment, Origin, compose};
 use crate::store::segment::Segment;
-use crate::store::snapshot::Dataset;
 use crate::store::swap::Swap;
 use crate::store::upkeep::{Upkeep, Work};
 use crate::time;
@@ -48,44 +47,54 @@ impl Upkeep {
     /// what is done stays done. The result is the number of rows that went.
     ///
     /// # Errors
-    /// Those of `fate`, a damaged segment of which some rows are to stay, a file that cannot be written.
+    /// Those of `fate`, a file that cannot be written; once all others are done, a damaged segment of which some rows are to
+    /// stay.
     pub fn rewrite(&self, dataset_id: i64, fate: impl Fn(&Arc<Segment>) -> Result<Fate>) -> Result<u64> {
-        let _work = self.work();
-        self.seal(dataset_id)?;
-        let Some(dataset) = self.dataset(dataset_id) else { return Ok(0) };
-        self.rewrite_segments(&dataset, fate)
+        let mut work = self.work();
+        self.seal_tail(dataset_id)?;
+        let (rows_gone, damage) = self.rewrite_segments(dataset_id, fate, &mut work)?;
+        damage.map_or(Ok(rows_gone), Err)
     }
 
+    /// Gives the number of rows that went, and the first segment that is damaged: what is in the others goes all the same.
     fn rewrite_segments(
         &self,
-        dataset: &Dataset,
+        dataset_id: i64,
         fate: impl Fn(&Arc<Segment>) -> Result<Fate>,
-    ) -> Result<u64> {
-        let mut rows_gone = 0;
-        for segment in &dataset.segments {
-            let rows = segment.rows() as u64;
-            let new: Vec<NewSegment> = match fate(segment)? {
-                Fate::Stay => continue,
-                Fate::Go => Vec::new(),
-                Fate::Keep(kept) => {
-                    compose(&[Origin::Segment(Arc::clone(segment), Some(kept))])?.into_iter().collect()
-                }
-            };
-            let kept: u64 = new.iter().map(|new| new.encoded.head.rows as u64).sum();
-            let swap = Swap {
-                dataset_id: dataset.id,
-                log_before: None,
-                out: vec![segment.id],
-                new,
-                rows_gone: rows - kept,
-            };
-            if !self.swap(swap)? {
+        work: &mut Work,
+    ) -> Result<(u64, Option<Error>)> {
+        let (mut rows_gone, mut damage) = (0, None);
+        // each is let go of when it is done: a segment that went takes its space until nobody holds it
+        let segments = self.dataset(dataset_id).map(|dataset| dataset.segments.clone()).unwrap_or_default();
+        for segment in segments {
+            let done = fate(&segment).and_then(|fate| self.rewrite_segment(dataset_id, &segment, fate));
+            drop(segment);
+            match done {
+                Ok(Some(rows)) => rows_gone += rows,
                 // the dataset was dropped meanwhile
-                return Ok(rows_gone);
+                Ok(None) => break,
+                Err(e @ Error::Corrupt(_)) => _ = damage.get_or_insert(e),
+                Err(e) => return Err(e),
             }
-            rows_gone += rows - kept;
+            self.seal_full_tails(work);
         }
-        Ok(rows_gone)
+        Ok((rows_gone, damage))
+    }
+
+    /// Takes rows out of one segment; gives their number, `None` where the segment is not there any more.
+    fn rewrite_segment(&self, dataset_id: i64, segment: &Arc<Segment>, fate: Fate) -> Result<Option<u64>> {
+        let rows = segment.rows() as u64;
+        let new: Vec<NewSegment> = match fate {
+            Fate::Stay => return Ok(Some(0)),
+            Fate::Go => Vec::new(),
+            Fate::Keep(kept) => {
+                compose(&[Origin::Segment(Arc::clone(segment), Some(kept))])?.into_iter().collect()
+            }
+        };
+        let kept: u64 = new.iter().map(|new| new.encoded.head.rows as u64).sum();
+        let rows_gone = rows - kept;
+        let swap = Swap { dataset_id, log_before: None, out: vec![segment.id], new, rows_gone };
+        Ok(self.swap(swap)?.then_some(rows_gone))
     }
 
     /// Lets the events go that are older than their dataset keeps them, where that is due.
@@ -98,18 +107,21 @@ impl Upkeep {
         }
         let oldest_us = time::now().saturating_sub(kept_us);
         if dataset.tail.iter().any(|block| block.block.time_range().0 < oldest_us) {
-            self.seal(dataset_id)?;
+            self.seal_tail(dataset_id)?;
         }
-        let Some(dataset) = self.dataset(dataset_id) else { return Ok(()) };
-        let rows_gone = self.rewrite_segments(&dataset, |segment| fate_by_time(segment, oldest_us))?;
+        let name = Arc::clone(&dataset.name);
+        drop(dataset);
+        let (rows_gone, damage) =
+            self.rewrite_segments(dataset_id, |segment| fate_by_time(segment, oldest_us), work)?;
         work.expired.insert(dataset_id, (kept_us, Instant::now()));
+        if let Some(damage) = damage {
+            warn!(
+                "old events of {name:?} stay beside damaged ones until all of their segment are too old: {damage}"
+            );
+        }
         match rows_gone {
-            0 => debug!("no event of {:?} is before {}", dataset.name, time::format(oldest_us)),
-            _ => info!(
-                "{rows_gone} events of {:?} were before {} and went",
-                dataset.name,
-                time::format(oldest_us)
-            ),
+            0 => debug!("no event of {name:?} is before {}", time::format(oldest_us)),
+            _ => info!("{rows_gone} events of {name:?} were before {} and went", time::format(oldest_us)),
         }
         Ok(())
     }

@@ -27,23 +27,35 @@ pub struct Swap {
     pub rows_gone: u64,
 }
 
+/// What giving free pages back has come to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Vacuumed {
+    /// Free pages that are left.
+    pub left: u64,
+    /// Nothing was given back, and asking again would change nothing: a file that was packed without `auto_vacuum`.
+    pub is_stuck: bool,
+}
+
 impl Writer {
-    pub(super) fn append_segment(&mut self, batch: SegmentBatch) -> Result<Appended> {
+    /// Takes a segment in; gives the version of the rules that the next one has to be decoded under, `None` where this one
+    /// has to be decoded anew.
+    pub(super) fn append_segment(&mut self, batch: SegmentBatch) -> Result<Option<u64>> {
         let current = self.published.current();
         let transaction = Self::begin(&mut self.connection)?;
         let name = Arc::clone(&batch.dataset);
         let mut changed = Changed::of(&transaction, &current, &name)?;
         let outcome = changed.add_segment(&transaction, batch, &self.pool)?;
         if outcome == Appended::Stale {
-            return Ok(outcome);
+            return Ok(None);
         }
         changed.write(&transaction)?;
+        let version = changed.dataset.rules_version;
         self.watch.commit(transaction)?;
         let mut snapshot = Snapshot::clone(&current);
         snapshot.datasets.insert(name, Arc::new(changed.dataset));
         self.published.publish(snapshot);
         let _ = self.wake.try_send(());
-        Ok(outcome)
+        Ok(Some(version))
     }
 
     /// As [`Writer::swap`], guarded as every change. A full disk is made free by taking rows out, and by sealing where
@@ -126,8 +138,13 @@ impl Writer {
     }
 
     /// Moves free pages to the end of the file and cuts them off, so many at most.
-    pub(super) fn vacuum(&mut self, pages: u32) -> Result<u64> {
+    pub(super) fn vacuum(&mut self, pages: u32) -> Result<Vacuumed> {
         let context = |e| Error::sqlite("cannot give free pages back", e);
+        let free = |connection: &rusqlite::Connection| -> Result<u64> {
+            let free = connection.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
+            free.map(i64::unsigned_abs).map_err(context)
+        };
+        let before = free(&self.connection)?;
         // none at all would mean every one to SQLite
         if pages > 0 {
             let transaction = Self::begin(&mut self.connection)?;
@@ -139,8 +156,7 @@ impl Writer {
             drop(statement);
             Self::commit(transaction)?;
         }
-        let free: i64 =
-            self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0)).map_err(context)?;
-        Ok(free.unsigned_abs())
+        let left = free(&self.connection)?;
+        Ok(Vacuumed { left, is_stuck: pages > 0 && left >= before })
     }
 }

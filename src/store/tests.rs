@@ -7,9 +7,9 @@ use crate::columnar::{Block, TIME};
 use crate::error::Error;
 use crate::fields::{Declaration, FieldType};
 use crate::store::compose::{Origin, compose};
-use crate::store::snapshot::Dataset;
+use crate::store::snapshot::{Dataset, TailBlock};
 use crate::store::swap::Swap;
-use crate::store::writer::{Appended, Batch, DecodedUnder};
+use crate::store::writer::{Appended, Batch, DecodedUnder, SegmentBatch};
 use crate::store::{Store, StoreOptions, read};
 use crate::value::Value;
 
@@ -377,4 +377,271 @@ fn times_from_year_0_to_9999_in_any_order_are_sealed_and_merged() {
     let dataset = store.snapshot().dataset("events").cloned().expect("there");
     assert_eq!((dataset.id, dataset.segments.len(), dataset.time_range()), (id, 1, Some((first, last))));
     assert_eq!(times_of(&dataset), expected);
+}
+
+/// A store whose tails are sealed at so few rows, in a folder that lasts as long.
+fn small_store(seal_rows: usize) -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = StoreOptions { seal_rows, ..StoreOptions::default() };
+    let store = Store::open(&folder.path().join("a.db"), options).expect("opens");
+    (folder, store)
+}
+
+/// Waits for what the upkeep does by itself.
+fn until(what: &str, store: &Store, holds: impl Fn(&Dataset) -> bool, dataset: &str) {
+    let begin = std::time::Instant::now();
+    while !holds(store.snapshot().dataset(dataset).expect("there")) {
+        assert!(begin.elapsed().as_secs() < 15, "{what}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+/// Turns a byte in every column of a segment.
+fn spoil(path: &std::path::Path, segment: i64) {
+    let connection = rusqlite::Connection::open(path).expect("opens");
+    let sql = "UPDATE segment_column SET data = CAST(substr(data, 1, length(data) - 1) || x'5a' AS BLOB)
+                WHERE id / 65536 = ?1";
+    assert!(connection.execute(sql, [segment]).expect("writes") > 0);
+}
+
+#[test]
+fn what_cannot_be_read_of_one_dataset_keeps_no_other_from_its_upkeep() {
+    let (folder, store) = small_store(1_000);
+    let now = crate::time::now() / 1_000_000;
+    // half of the first segment is too old, all of the second
+    for numbers in [[now - 7_200, now], [now - 7_200, now - 7_100]] {
+        append(&store, &numbers);
+        let id = store.snapshot().dataset("events").expect("there").id;
+        store.upkeep().seal(id).expect("seals");
+    }
+    let first = store.snapshot().dataset("events").expect("there").segments[0].id;
+    spoil(&folder.path().join("a.db"), first);
+    let retention = Declaration { retention: Some("1h".into()), ..Declaration::default() };
+    store.declare("events", retention).expect("declares");
+    until("old events stay beside damaged ones", &store, |found| found.segments.len() == 1, "events");
+    store.append(batch("other", 0, &(0..1_000).collect::<Vec<_>>())).expect("appends");
+    until("the other dataset is not sealed", &store, |found| found.tail.is_empty(), "other");
+    assert_eq!(store.snapshot().dataset("events").expect("there").segments[0].id, first, "it is left alone");
+}
+
+#[test]
+fn a_fault_in_the_upkeep_of_one_dataset_does_not_end_that_of_all() {
+    let (folder, store) = small_store(1_000);
+    for number in 0..4 {
+        append(&store, &[number]);
+        let id = store.snapshot().dataset("events").expect("there").id;
+        store.upkeep().seal(id).expect("seals");
+    }
+    drop(store);
+    let path = folder.path().join("a.db");
+    let connection = rusqlite::Connection::open(&path).expect("opens");
+    // what nobody writes: adding to it overflows, which is a panic in tests
+    connection.execute("UPDATE segment SET first_seq = ?1", [i64::MAX]).expect("writes");
+    drop(connection);
+    let store =
+        Store::open(&path, StoreOptions { seal_rows: 1_000, ..StoreOptions::default() }).expect("opens");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    store.append(batch("other", 0, &(0..1_000).collect::<Vec<_>>())).expect("appends");
+    until("the other dataset is not sealed", &store, |found| found.tail.is_empty(), "other");
+}
+
+#[test]
+fn a_file_that_cannot_give_pages_back_is_not_asked_for_ever() {
+    let (folder, store) = small_store(1_000);
+    drop(store);
+    let path = folder.path().join("a.db");
+    let connection = rusqlite::Connection::open(&path).expect("opens");
+    connection.execute_batch("PRAGMA auto_vacuum = NONE; VACUUM").expect("packs");
+    drop(connection);
+    let store = Arc::new(Store::open(&path, StoreOptions::default()).expect("opens"));
+    append(&store, &(0..200_000).map(|n| n * 7_919 % 100_003).collect::<Vec<_>>());
+    store.drop_dataset("events").expect("drops");
+    let (done, ended) = crossbeam_channel::bounded(1);
+    let giving = Arc::clone(&store);
+    std::thread::spawn(move || done.send(giving.upkeep().optimize()));
+    let told = ended.recv_timeout(std::time::Duration::from_secs(20)).expect("it ends");
+    told.expect("nothing failed");
+    assert!(open_pages(&path).1 > 0, "there are free pages that stay");
+}
+
+#[test]
+fn segments_whose_texts_are_much_larger_than_their_bytes_are_not_merged_beyond_memory() {
+    let (_folder, store) = small_store(1_000);
+    let mib = 1 << 20;
+    for segment in 0..4 {
+        let mut builder = BlockBuilder::default();
+        for row in 0..40 {
+            let (time, text) = (builder.field(TIME), builder.field("text"));
+            builder.set(time, Cell::Time(row));
+            let long = format!("{segment}-{row}-{}", "x".repeat(mib));
+            builder.set(text, Cell::Text(&long));
+            builder.end_row();
+        }
+        let version = store.snapshot().datasets.get("events").map_or(0, |d| d.rules_version);
+        let rules = DecodedUnder { version, new_fields: vec!["text".into()], ..DecodedUnder::default() };
+        store.append(Batch { dataset: "events".into(), block: builder.finish(), rules }).expect("appends");
+        let id = store.snapshot().dataset("events").expect("there").id;
+        store.upkeep().seal(id).expect("seals");
+    }
+    store.upkeep().optimize().expect("merges");
+    let snapshot = store.snapshot();
+    let dataset = snapshot.dataset("events").expect("there");
+    assert!(dataset.segments.iter().map(|segment| segment.bytes).sum::<u64>() < mib as u64);
+    for segment in &dataset.segments {
+        let texts = segment.column("text", 0).expect("reads").expect("text");
+        assert!(
+            texts.bytes() <= crate::limits::SEGMENT_BYTES,
+            "{} bytes of text in one segment",
+            texts.bytes()
+        );
+    }
+    assert_eq!(dataset.rows(), 160);
+}
+
+#[test]
+fn a_file_of_the_first_format_is_told_to_readers_and_brought_up_to_date_by_writers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.db");
+    let connection = rusqlite::Connection::open(&path).expect("opens");
+    connection
+        .execute_batch(&format!(
+            "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = {};
+             PRAGMA journal_mode = WAL;",
+            crate::store::migrate::APPLICATION_ID
+        ))
+        .expect("is ours");
+    connection.execute_batch(include_str!("../../schema/migrate/0001_first.sql")).expect("is made");
+    connection
+        .execute_batch(
+            "PRAGMA user_version = 1;
+             INSERT INTO dataset (id, name, declaration, time_field, next_seq, created_us)
+             VALUES (1, 'events', '{}', NULL, 6, 0);
+             INSERT INTO field (dataset_id, position, name, kinds) VALUES (1, 0, 'n', 1);",
+        )
+        .expect("is filled");
+    for (first, numbers) in [(1, &[7, 8, 9][..]), (4, &[5, 6][..])] {
+        connection
+            .execute(
+                "INSERT INTO log (dataset_id, first_seq, rows, block) VALUES (1, ?1, ?2, ?3)",
+                rusqlite::params![first, numbers.len() as i64, block(numbers).encode().expect("encodes")],
+            )
+            .expect("is filled");
+    }
+    drop(connection);
+    let expected: Vec<(i64, Value)> = (1..).zip([7, 8, 9, 5, 6].map(Value::Int)).collect();
+    let told = read(&path, Some("events")).expect_err("is older").to_string();
+    assert!(told.contains("older format") && told.contains("windrow optimize"), "{told}");
+    let store = Store::open(&path, StoreOptions::default()).expect("brings it up to date");
+    assert_eq!(rows(store.snapshot().dataset("events").expect("there")), expected);
+    store.upkeep().settle(1).expect("seals");
+    assert_eq!(rows(store.snapshot().dataset("events").expect("there")), expected);
+}
+
+#[test]
+fn a_segment_for_a_dataset_that_declares_dedupe_is_sent_back() {
+    let (_folder, store) = small_store(1_000);
+    let declaration =
+        Declaration { dedupe: Some("all".into()), id: Some("n".into()), ..Declaration::default() };
+    store.declare("events", declaration).expect("declares");
+    let rules = batch("events", store.snapshot().dataset("events").expect("there").rules_version, &[]).rules;
+    let origin = Origin::Block(TailBlock { first_seq: 0, block: Arc::new(block(&[1, 2])) });
+    let segment = compose(&[origin]).expect("composes").expect("has rows");
+    let outcome = store.append_segment(SegmentBatch { dataset: "events".into(), segment, rules });
+    assert_eq!(outcome.expect("answers"), None, "its ids were never looked up");
+}
+
+#[test]
+fn a_field_that_no_row_has_a_value_in_is_no_damage() {
+    let (_folder, store) = small_store(1_000);
+    let origin = Origin::Block(TailBlock { first_seq: 0, block: Arc::new(block(&[1, 2])) });
+    let segment = compose(&[origin]).expect("composes").expect("has rows");
+    let rules = DecodedUnder { new_fields: vec!["n".into(), "none".into()], ..DecodedUnder::default() };
+    store.append_segment(SegmentBatch { dataset: "events".into(), segment, rules }).expect("appends");
+    assert!(store.snapshot().dataset("events").expect("there").fields.kinds("none").is_some());
+    let report = crate::store::check::check(store.path(), &Default::default()).expect("is checked");
+    assert!(report.ok, "{:?}", report.damage);
+}
+
+#[test]
+fn segments_around_one_that_cannot_be_read_are_not_merged_over_it() {
+    let (folder, store) = small_store(1_000);
+    for number in 0..5 {
+        append(&store, &[number]);
+        let id = store.snapshot().dataset("events").expect("there").id;
+        store.upkeep().seal(id).expect("seals");
+    }
+    drop(store);
+    let path = folder.path().join("a.db");
+    let connection = rusqlite::Connection::open(&path).expect("opens");
+    connection.execute("UPDATE segment SET head = x'00' WHERE first_seq = 3", []).expect("writes");
+    drop(connection);
+    let store = Store::open(&path, StoreOptions::default()).expect("opens");
+    store.upkeep().optimize().expect("merges the others");
+    let snapshot = store.snapshot();
+    let segments = &snapshot.dataset("events").expect("there").segments;
+    assert!(segments.windows(2).all(|pair| pair[0].last_seq < pair[1].first_seq), "exports go by `_seq`");
+}
+
+#[test]
+fn tails_that_fill_while_events_are_erased_are_sealed() {
+    let (_folder, store) = small_store(1_000);
+    for number in 0..3 {
+        append(&store, &[number]);
+        let id = store.snapshot().dataset("events").expect("there").id;
+        store.upkeep().seal(id).expect("seals");
+    }
+    let id = store.snapshot().dataset("events").expect("there").id;
+    let asked = std::sync::atomic::AtomicU64::new(0);
+    let fate = |_: &Arc<crate::store::segment::Segment>| {
+        if asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
+            store.append(batch("other", 0, &(0..1_000).collect::<Vec<_>>()))?;
+        } else {
+            assert!(store.snapshot().dataset("other")?.tail.is_empty(), "it grows as long as that takes");
+        }
+        Ok(crate::store::rewrite::Fate::Stay)
+    };
+    assert_eq!(store.upkeep().rewrite(id, fate).expect("looks at all"), 0);
+    assert_eq!(asked.into_inner(), 3);
+}
+
+#[test]
+fn what_was_erased_gives_its_space_back_before_all_is_erased() {
+    let (_folder, store) = small_store(1_000);
+    for number in 0..3 {
+        append(&store, &[number]);
+        let id = store.snapshot().dataset("events").expect("there").id;
+        store.upkeep().seal(id).expect("seals");
+    }
+    let id = store.snapshot().dataset("events").expect("there").id;
+    let gone = std::sync::Mutex::new(Vec::new());
+    let fate = |segment: &Arc<crate::store::segment::Segment>| {
+        let mut gone = gone.lock().expect("is not poisoned");
+        gone.push(Arc::downgrade(segment));
+        let begin = std::time::Instant::now();
+        // the writer removes it after the next transaction
+        while gone.len() == 3 && gone[0].strong_count() > 0 {
+            assert!(begin.elapsed().as_secs() < 10, "the first segment takes its space to the end");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        Ok(crate::store::rewrite::Fate::Go)
+    };
+    assert_eq!(store.upkeep().rewrite(id, fate).expect("erases"), 3);
+}
+
+#[test]
+fn a_segment_tells_the_rules_as_of_its_own_commit() {
+    let (_folder, store) = small_store(1_000);
+    let segment = |version| {
+        let origin = Origin::Block(TailBlock { first_seq: 0, block: Arc::new(block(&[1, 2])) });
+        let rules = batch("events", version, &[]).rules;
+        let segment = compose(&[origin]).expect("composes").expect("has rows");
+        SegmentBatch { dataset: "events".into(), segment, rules }
+    };
+    let version = store.append_segment(segment(0)).expect("appends").expect("is not stale");
+    store.declare("events", Declaration::default()).expect("declares right after it");
+    assert_eq!(
+        store.append_segment(segment(version)).expect("answers"),
+        None,
+        "others than it was decoded under"
+    );
 }

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::limits;
 use crate::store::compose::{Origin, compose};
 use crate::store::segment::Segment;
 use crate::store::snapshot::{Dataset, Snapshot};
-use crate::store::swap::Swap;
+use crate::store::swap::{Swap, Vacuumed};
 use crate::store::writer::Command;
 use crate::store::{Published, stopped};
 
@@ -63,10 +64,18 @@ pub struct Upkeep {
 pub(super) struct Work {
     /// Segments that could not be read, or be held by one: they are merged with none.
     unreadable: HashSet<i64>,
+    /// By dataset: until when nothing is done for it in the background, because that failed, and for how long that is.
+    left_alone: HashMap<i64, (Instant, Duration)>,
     /// By dataset: for how long, in µs, events were kept when those too old last went, and when that was.
     pub(super) expired: HashMap<i64, (i64, Instant)>,
     /// By dataset: the day on which the ids that are forgotten were last looked for.
     pub(super) swept: HashMap<i64, i64>,
+}
+
+impl Work {
+    fn is_left_alone(&self, dataset_id: i64) -> bool {
+        self.left_alone.get(&dataset_id).is_some_and(|(until, _)| Instant::now() < *until)
+    }
 }
 
 /// Whether the tail is large enough to be sealed.
@@ -128,19 +137,66 @@ impl Upkeep {
         let mut work = self.work();
         let mut done = Ok(());
         for id in self.dataset_ids() {
-            // what frees space goes first, and is not kept from it by a segment for which there is no room
-            done = done.and(self.expire(id, &mut work)).and(self.sweep(id, &mut work));
-            if self.dataset(id).is_some_and(|dataset| wants_seal(&dataset, self.seal_rows)) {
-                done = done.and_then(|()| self.seal(id));
+            if self.is_stopping() {
+                return done;
             }
-            while done.is_ok() && self.merge(id, BACKGROUND, &mut work)? {}
+            if work.is_left_alone(id) {
+                continue;
+            }
+            let may_grow = done.is_ok();
+            let looked = catch_unwind(AssertUnwindSafe(|| self.look_after(id, may_grow, &mut work)))
+                .unwrap_or_else(|_| Err(Error::Internal("the upkeep panicked".into())));
+            match looked {
+                Ok(()) => _ = work.left_alone.remove(&id),
+                Err(e) if e.is_of_the_disk() => done = done.and(Err(e)),
+                Err(e) => self.leave_alone(id, &e, &mut work),
+            }
         }
         done?;
         // pages that the next segments will need are not worth moving
-        while !self.is_stopping() && self.vacuum(0)? > FREE_PAGES_LEFT {
-            self.vacuum(VACUUM_PAGES)?;
+        self.vacuum_down_to(FREE_PAGES_LEFT)
+    }
+
+    /// What is due for one dataset; `may_grow`: also what takes space.
+    fn look_after(&self, id: i64, may_grow: bool, work: &mut Work) -> Result<()> {
+        // what frees space goes first, and is not kept from it by a segment for which there is no room
+        let freed = self.expire(id, work);
+        let freed = freed.and(self.sweep(id, work));
+        if !may_grow || freed.as_ref().is_err_and(Error::is_of_the_disk) {
+            return freed;
         }
-        Ok(())
+        if self.dataset(id).is_some_and(|dataset| wants_seal(&dataset, self.seal_rows)) {
+            self.seal_tail(id)?;
+        }
+        while !self.is_stopping() && self.merge(id, BACKGROUND, work)? {
+            self.seal_full_tails(work);
+        }
+        freed
+    }
+
+    /// Seals what has become full meanwhile: a long piece of work on segments shall not let tails grow in memory.
+    pub(super) fn seal_full_tails(&self, work: &mut Work) {
+        for id in self.dataset_ids() {
+            let is_full = self.dataset(id).is_some_and(|dataset| wants_seal(&dataset, self.seal_rows));
+            if is_full
+                && !work.is_left_alone(id)
+                && let Err(e) = self.seal_tail(id)
+            {
+                self.leave_alone(id, &e, work);
+            }
+        }
+    }
+
+    /// Leaves a dataset alone for a while, longer each time: what fails for one is no reason to keep others waiting.
+    fn leave_alone(&self, id: i64, error: &Error, work: &mut Work) {
+        let before = work.left_alone.get(&id).map_or(Duration::ZERO, |(_, before)| *before);
+        if before.is_zero()
+            && let Some(dataset) = self.dataset(id)
+        {
+            warn!("the upkeep of {:?} goes on later: {error}", dataset.name);
+        }
+        let wait = (before * 2).clamp(BACK_OFF_MIN, BACK_OFF_MAX);
+        work.left_alone.insert(id, (Instant::now() + wait, wait));
     }
 
     /// Rows of a segment that is merged no further.
@@ -158,8 +214,10 @@ impl Upkeep {
 
     fn settle_by(&self, dataset_id: i64, merging: Merging) -> Result<()> {
         let mut work = self.work();
-        self.seal(dataset_id)?;
-        while self.merge(dataset_id, merging, &mut work)? {}
+        self.seal_tail(dataset_id)?;
+        while self.merge(dataset_id, merging, &mut work)? {
+            self.seal_full_tails(&mut work);
+        }
         Ok(())
     }
 
@@ -179,8 +237,17 @@ impl Upkeep {
     pub fn give_back(&self) -> Result<()> {
         // after one more turn the writer has removed what nobody reads any more
         self.vacuum(0)?;
-        while self.vacuum(VACUUM_PAGES)? > 0 {}
+        self.vacuum_down_to(0)?;
         self.ask(Command::Checkpoint)
+    }
+
+    /// Gives free pages back step by step, until no more than so many are left or can be.
+    fn vacuum_down_to(&self, left: u64) -> Result<()> {
+        let mut done = self.vacuum(0)?;
+        while done.left > left && !done.is_stuck && !self.is_stopping() {
+            done = self.vacuum(VACUUM_PAGES)?;
+        }
+        Ok(())
     }
 
     /// Makes a segment of the tail of a dataset, if it has one.
@@ -188,6 +255,13 @@ impl Upkeep {
     /// # Errors
     /// The file cannot be written.
     pub fn seal(&self, dataset_id: i64) -> Result<()> {
+        // two that seal one tail at a time would have it twice, which the swap refuses as a fault
+        let _work = self.work();
+        self.seal_tail(dataset_id)
+    }
+
+    /// As [`Upkeep::seal`], for who has the work already.
+    pub(super) fn seal_tail(&self, dataset_id: i64) -> Result<()> {
         let Some(dataset) = self.dataset(dataset_id).filter(|dataset| !dataset.tail.is_empty()) else {
             return Ok(());
         };
@@ -203,21 +277,25 @@ impl Upkeep {
     /// Merges one run of small neighbouring segments; false where there is none.
     fn merge(&self, dataset_id: i64, merging: Merging, work: &mut Work) -> Result<bool> {
         let Some(dataset) = self.dataset(dataset_id) else { return Ok(false) };
-        let readable: Vec<&Arc<Segment>> = dataset
-            .segments
-            .iter()
-            .filter(|segment| segment.damage.is_none() && !work.unreadable.contains(&segment.id))
-            .collect();
-        let sizes: Vec<Size> =
-            readable.iter().map(|segment| Size { rows: segment.rows(), bytes: segment.bytes }).collect();
-        let Some(run) = mergeable(&sizes, merging, self.segment_rows()) else { return Ok(false) };
-        let run = &readable[run];
+        let is_readable =
+            |segment: &Segment| segment.damage.is_none() && !work.unreadable.contains(&segment.id);
+        // never around one that stays: exports go by `_seq`, segment after segment
+        let mut neighbours = dataset.segments.chunk_by(|a, b| is_readable(a) && is_readable(b));
+        let run = neighbours.find_map(|together| {
+            let sizes: Vec<Size> =
+                together.iter().map(|segment| Size { rows: segment.rows(), bytes: segment.bytes }).collect();
+            Some(&together[mergeable(&sizes, merging, self.segment_rows())?])
+        });
+        let Some(run) = run else { return Ok(false) };
         let origins: Vec<Origin> =
             run.iter().map(|segment| Origin::Segment(Arc::clone(segment), None)).collect();
         let new = match compose(&origins) {
             Ok(new) => new.into_iter().collect(),
-            Err(Error::Corrupt(what) | Error::TooLarge(what)) => {
-                warn!("segments are left as they are; `windrow check` tells which are damaged: {what}");
+            Err(e @ (Error::Corrupt(_) | Error::TooLarge(_))) => {
+                match e {
+                    Error::TooLarge(_) => debug!("segments of {:?} are left as they are: {e}", dataset.name),
+                    _ => warn!("segments are left as they are; `windrow check` tells which are damaged: {e}"),
+                }
                 work.unreadable.extend(run.iter().map(|segment| segment.id));
                 return Ok(true);
             }
@@ -229,8 +307,8 @@ impl Upkeep {
         Ok(true)
     }
 
-    /// Gives up to so many free pages back; tells how many are left.
-    pub(super) fn vacuum(&self, pages: u32) -> Result<u64> {
+    /// Gives up to so many free pages back.
+    pub(super) fn vacuum(&self, pages: u32) -> Result<Vacuumed> {
         self.ask(|reply| Command::Vacuum(pages, reply))
     }
 

@@ -24,7 +24,7 @@ use crate::store::pool::BufferPool;
 use crate::store::seen::IdHashes;
 use crate::store::segment::Segment;
 use crate::store::snapshot::{Dataset, Snapshot};
-use crate::store::swap::Swap;
+use crate::store::swap::{Swap, Vacuumed};
 use crate::store::watch::Watch;
 use crate::store::{Published, catalog, seen, tail, upkeep};
 
@@ -82,11 +82,12 @@ pub enum Appended {
 /// What the writer is asked for.
 pub(super) enum Command {
     Append(Batch, Reply<Appended>),
-    AppendSegment(Box<SegmentBatch>, Reply<Appended>),
+    /// Answered with the version of the rules after it, `None` where it is stale.
+    AppendSegment(Box<SegmentBatch>, Reply<Option<u64>>),
     /// Answered with false where what goes is not there any more.
     Swap(Box<Swap>, Reply<bool>),
-    /// Gives free pages back to the file system, so many at most; answered with the pages that are still free.
-    Vacuum(u32, Reply<u64>),
+    /// Gives free pages back to the file system, so many at most.
+    Vacuum(u32, Reply<Vacuumed>),
     Declare(Arc<str>, Box<Declaration>, Reply<()>),
     Drop(Arc<str>, Reply<()>),
     /// Forgets ids of a dataset from a hash on; answered with where to go on.

@@ -34,7 +34,7 @@ pub(super) fn check(file: &File<'_>, dataset: &Dataset, mut places: Vec<Place>, 
         }
     }
     places.sort_by_key(|place| (place.first, place.last));
-    // spans may meet, as where segments around a damaged one were merged; numbers may not
+    // spans may meet, as where an import came while events were in the log; numbers may not
     let mut open: Vec<&Place> = Vec::new();
     for later in &places {
         open.retain(|earlier| earlier.last >= later.first);

@@ -56,7 +56,7 @@ fn dataset(connection: &Connection, id: i64) -> rusqlite::Result<(Dataset, Vec<S
     while let Some(row) = rows.next()? {
         let (field, kinds, position): (String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let kinds = match Kinds::from_bits(kinds) {
-            // none at all: it is known by its name alone
+            // a field that no row has a value in has none
             known if known.bits() == kinds => known,
             known => {
                 faults.push(format!("the types of its field \"{field}\" are none: {kinds}"));
