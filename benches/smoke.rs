@@ -14,6 +14,16 @@ use windrow::store::{Store, StoreOptions};
 
 const BATCH: usize = 1_000;
 
+const QUESTIONS: [&str; 7] = [
+    "SELECT count(*) FROM events",
+    "SELECT count(*), sum(value) FROM events WHERE country='DE' AND device='desktop' AND name='click'",
+    "SELECT date_trunc('day', ts) d, count(*), count(DISTINCT user_id) FROM events GROUP BY d ORDER BY d",
+    "SELECT country, name, count(*), avg(duration_ms) FROM events GROUP BY country, name",
+    "SELECT path, count(*) c FROM events WHERE project='proj_01' GROUP BY path ORDER BY c DESC, path LIMIT 10",
+    "SELECT user_id, count(*) c, sum(duration_ms) FROM events GROUP BY user_id ORDER BY c DESC, user_id LIMIT 100",
+    "SELECT date_trunc('day', ts) d, count(*) FROM events WHERE path LIKE '%guide-4%' GROUP BY d ORDER BY d",
+];
+
 /// One event of about 300 bytes, the same for the same number.
 fn event(n: u64) -> String {
     let mix = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
@@ -44,6 +54,17 @@ fn timed<T>(name: &str, work: f64, unit: &str, action: impl FnOnce() -> T) -> T 
     let seconds = begin.elapsed().as_secs_f64();
     println!("{name:44} {:10.2} ms {:14.0} {unit}/s", seconds * 1e3, work / seconds);
     done
+}
+
+/// The questions, and the first page.
+fn ask(store: &Store, work: f64) {
+    let snapshot = store.snapshot();
+    for sql in QUESTIONS {
+        let query = parse::sql(sql, &[]).expect("parses");
+        timed(&sql[..sql.len().min(44)], work, "rows", || run(&snapshot, &query).expect("answers"));
+    }
+    let request = PageRequest { dataset: "events".into(), limit: Some(100), ..PageRequest::default() };
+    timed("a page of 100", 100.0, "rows", || page(&snapshot, store.secret(), &request).expect("a page"));
 }
 
 fn main() {
@@ -79,21 +100,18 @@ fn main() {
                 .expect("accepts");
         }
     });
-    let snapshot = store.snapshot();
-    for sql in [
-        "SELECT count(*) FROM events",
-        "SELECT count(*), sum(value) FROM events WHERE country='DE' AND device='desktop' AND name='click'",
-        "SELECT date_trunc('day', ts) d, count(*), count(DISTINCT user_id) FROM events GROUP BY d ORDER BY d",
-        "SELECT country, name, count(*), avg(duration_ms) FROM events GROUP BY country, name",
-        "SELECT path, count(*) c FROM events WHERE project='proj_01' GROUP BY path ORDER BY c DESC, path LIMIT 10",
-        "SELECT user_id, count(*) c, sum(duration_ms) FROM events GROUP BY user_id ORDER BY c DESC, user_id LIMIT 100",
-        "SELECT date_trunc('day', ts) d, count(*) FROM events WHERE path LIKE '%guide-4%' GROUP BY d ORDER BY d",
-    ] {
-        let query = parse::sql(sql, &[]).expect("parses");
-        timed(&sql[..sql.len().min(44)], work, "rows", || run(&snapshot, &query).expect("answers"));
-    }
-    let request = PageRequest { dataset: "events".into(), limit: Some(100), ..PageRequest::default() };
-    timed("a page of 100", 100.0, "rows", || page(&snapshot, store.secret(), &request).expect("a page"));
+    println!("the tail:");
+    ask(&store, work);
+    timed("seal", work, "events", || store.upkeep().optimize().expect("seals"));
+    let sealed = store.snapshot();
+    let segments = &sealed.dataset("events").expect("there").segments;
+    let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
+    println!("{:44} {:10.1} bytes an event", "stored in segments", bytes as f64 / work);
+    println!("segments, read from the file:");
+    ask(&store, work);
+    println!("segments, columns in memory:");
+    ask(&store, work);
+    drop(sealed);
     drop(store);
     timed("open again", work, "rows", || Store::open(&path, StoreOptions::default()).expect("opens"));
 }

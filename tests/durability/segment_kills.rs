@@ -122,7 +122,7 @@ fn kill_nine_while_old_events_go() {
 fn kill_nine_while_importing() {
     let dir = temp_dir();
     small_segments(dir.path());
-    let rows = 100_000u64;
+    let rows = 40_000u64;
     let lines: String = (0..rows).map(|n| format!("{{\"n\":{n},\"text\":\"number {n}\"}}\n")).collect();
     std::fs::write(dir.path().join("a.ndjson"), lines).unwrap();
     let mut random = Lcg(13);
@@ -134,7 +134,7 @@ fn kill_nine_while_importing() {
         loop {
             let mut command = crate::common::process::windrow(dir.path());
             let mut child = command.args(arguments).spawn().unwrap();
-            thread::sleep(Duration::from_millis(20 + random.below(400)));
+            thread::sleep(Duration::from_millis(20 + random.below(150)));
             let _ = child.kill();
             if child.wait().unwrap().success() {
                 break;
