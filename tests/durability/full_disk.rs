@@ -442,3 +442,46 @@ fn a_server_starts_on_a_full_disk_and_answers() {
     disk.empty();
     wait_for("writes that go on", RECOVERS, || server.events("events", r#"{"n":1}"#).status == 200);
 }
+
+#[test]
+fn a_backup_onto_a_full_disk_leaves_no_half_one() {
+    let Some(disk) = Disk::mount(DISK_BYTES) else { return };
+    let dir = temp_dir();
+    let mut random = Lcg(17);
+    let lines: String = (0..20_000)
+        .map(|n| {
+            let filler: String = (0..300).map(|_| char::from(b'a' + random.below(26) as u8)).collect();
+            json!({"n": n, "filler": filler}).to_string() + "\n"
+        })
+        .collect();
+    std::fs::write(dir.path().join("a.ndjson"), lines).unwrap();
+    run(dir.path(), &["import", "events", "a.ndjson"]).exits(0);
+    let copy = disk.path().join("copy.db");
+    let backup = || {
+        let mut command = windrow(dir.path());
+        command.arg("backup").arg(&copy);
+        finish(command, Vec::new())
+    };
+    disk.fill_but(100 << 10);
+    assert_says(&backup().exits(1).stderr, &["space", "needed", "free"]);
+    assert!(!copy.exists());
+    // room at first, and gone while it is used
+    for delay in [2, 5, 10, 20, 40] {
+        disk.empty();
+        let ran = thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(delay));
+                disk.fill_but(0);
+            });
+            backup()
+        });
+        assert!(!ran.output().contains("panicked"), "{}", ran.output());
+        assert_eq!(ran.code == 0, copy.exists(), "{delay} ms: whole or not at all: {}", ran.output());
+        let _ = std::fs::remove_file(&copy);
+    }
+    disk.empty();
+    backup().exits(0);
+    let mut command = windrow(dir.path());
+    command.args(["check", "--db"]).arg(&copy);
+    finish(command, Vec::new()).exits(0);
+}

@@ -125,12 +125,16 @@ fn kill_nine_while_importing() {
     let rows = 40_000u64;
     let lines: String = (0..rows).map(|n| format!("{{\"n\":{n},\"text\":\"number {n}\"}}\n")).collect();
     std::fs::write(dir.path().join("a.ndjson"), lines).unwrap();
+    // the same rows by columns
+    run(dir.path(), &["import", "source", "a.ndjson"]).exits(0);
+    run(dir.path(), &["export", "source", "--fields", "n,text", "--output", "a.parquet"]).exits(0);
     let mut random = Lcg(13);
     let (mut killed, mut rounds_left, mut file) = (0, rounds(), 0);
     while rounds_left > 0 {
         file += 1;
         let dataset = format!("d{file}");
-        let arguments = ["import", &dataset, "a.ndjson", "--resume"];
+        let source = ["a.ndjson", "a.parquet"][file % 2];
+        let arguments = ["import", &dataset, source, "--resume"];
         loop {
             let mut command = crate::common::process::windrow(dir.path());
             let mut child = command.args(arguments).spawn().unwrap();
