@@ -7,7 +7,7 @@ use crate::columnar::builder::column_of;
 use crate::columnar::column::Column;
 use crate::columnar::{Block, TIME};
 use crate::error::Result;
-use crate::fields::{Declaration, FieldSet};
+use crate::fields::FieldSet;
 use crate::query::answer::Answer;
 use crate::query::format;
 use crate::query::layouts::{Layout, alone, laid_out};
@@ -34,15 +34,11 @@ fn snapshot(blocks: &[&[(&str, Vec<Value>)]]) -> Snapshot {
     }
     let dataset = Dataset {
         id: 1,
-        name: "t".into(),
-        declaration: Declaration::default(),
-        time_field: None,
         rules_version: 1,
         fields: Arc::new(fields),
         next_seq,
-        segments: Vec::new(),
         tail,
-        created_us: 0,
+        ..Dataset::new("t".into())
     };
     Snapshot { datasets: BTreeMap::from([(Arc::from("t"), Arc::new(dataset))]) }
 }

@@ -9,7 +9,7 @@ use crate::columnar::column::Column;
 use crate::columnar::segment::BLOCK_ROWS;
 use crate::columnar::{Block, TIME};
 use crate::error::{Error, Result};
-use crate::fields::{Declaration, FieldSet};
+use crate::fields::FieldSet;
 use crate::query::answer::Answer;
 use crate::query::layouts::{Damage, LAYOUTS, Reads, alone, laid_out, watched};
 use crate::query::page::{Page, PageRequest, page};
@@ -47,18 +47,7 @@ fn dataset(tail: Vec<TailBlock>) -> Dataset {
         fields.add(name, column.kinds());
     }
     let next_seq = tail.last().map_or(1, |last| last.first_seq + last.block.rows() as i64);
-    Dataset {
-        id: 1,
-        name: "t".into(),
-        declaration: Declaration::default(),
-        time_field: None,
-        rules_version: 1,
-        fields: Arc::new(fields),
-        next_seq,
-        segments: Vec::new(),
-        tail,
-        created_us: 0,
-    }
+    Dataset { id: 1, rules_version: 1, fields: Arc::new(fields), next_seq, tail, ..Dataset::new("t".into()) }
 }
 
 fn ask(data: &Snapshot, sql: &str) -> Result<Answer> {

@@ -11,7 +11,7 @@ use crate::columnar::builder::column_of;
 use crate::columnar::column::Column;
 use crate::columnar::{Block, TIME};
 use crate::error::Error;
-use crate::fields::{Declaration, FieldSet};
+use crate::fields::FieldSet;
 use crate::query::functions::Context;
 use crate::query::layouts::{LAYOUTS, Layout, alone, laid_out};
 use crate::query::page::{PageRequest, page};
@@ -78,15 +78,11 @@ fn dataset(blocks: &[Vec<Row>]) -> Arc<Dataset> {
     }
     Arc::new(Dataset {
         id: 1,
-        name: "t".into(),
-        declaration: Declaration::default(),
-        time_field: None,
         rules_version: 1,
         fields: Arc::new(fields),
         next_seq,
-        segments: Vec::new(),
         tail,
-        created_us: 0,
+        ..Dataset::new("t".into())
     })
 }
 

@@ -8,7 +8,7 @@ use rusqlite::Transaction;
 
 use crate::columnar::{Block, concat};
 use crate::error::Result;
-use crate::fields::{Declaration, Kinds, is_system};
+use crate::fields::{Kinds, is_system};
 use crate::limits;
 use crate::store::catalog::{self, ImportMark};
 use crate::store::compose::NewSegment;
@@ -43,18 +43,7 @@ impl Changed {
                 imports: Vec::new(),
             });
         }
-        let mut dataset = Dataset {
-            id: 0,
-            name: Arc::clone(name),
-            declaration: Declaration::default(),
-            time_field: None,
-            rules_version: 0,
-            fields: Arc::default(),
-            next_seq: 1,
-            segments: Vec::new(),
-            tail: Vec::new(),
-            created_us: time::now(),
-        };
+        let mut dataset = Dataset { created_us: time::now(), ..Dataset::new(Arc::clone(name)) };
         catalog::insert(transaction, &mut dataset)?;
         Ok(Self {
             dataset,

@@ -64,6 +64,22 @@ impl Snapshot {
 }
 
 impl Dataset {
+    /// A dataset of which nothing is known but its name.
+    pub fn new(name: Arc<str>) -> Self {
+        Self {
+            id: 0,
+            name,
+            declaration: Declaration::default(),
+            time_field: None,
+            rules_version: 0,
+            fields: Arc::default(),
+            next_seq: 1,
+            segments: Vec::new(),
+            tail: Vec::new(),
+            created_us: 0,
+        }
+    }
+
     /// Number of events.
     pub fn rows(&self) -> u64 {
         let sealed: usize = self.segments.iter().map(|segment| segment.rows()).sum();

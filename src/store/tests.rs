@@ -388,6 +388,15 @@ fn small_store(seal_rows: usize) -> (tempfile::TempDir, Store) {
 }
 
 /// Waits for what the upkeep does by itself.
+/// Makes so many segments of one event each.
+fn seal_one_by_one(store: &Store, count: i64) {
+    for number in 0..count {
+        append(store, &[number]);
+        let id = store.snapshot().dataset("events").expect("there").id;
+        store.upkeep().seal(id).expect("seals");
+    }
+}
+
 fn until(what: &str, store: &Store, holds: impl Fn(&Dataset) -> bool, dataset: &str) {
     let begin = std::time::Instant::now();
     while !holds(store.snapshot().dataset(dataset).expect("there")) {
@@ -427,11 +436,7 @@ fn what_cannot_be_read_of_one_dataset_keeps_no_other_from_its_upkeep() {
 #[test]
 fn a_fault_in_the_upkeep_of_one_dataset_does_not_end_that_of_all() {
     let (folder, store) = small_store(1_000);
-    for number in 0..4 {
-        append(&store, &[number]);
-        let id = store.snapshot().dataset("events").expect("there").id;
-        store.upkeep().seal(id).expect("seals");
-    }
+    seal_one_by_one(&store, 4);
     drop(store);
     let path = folder.path().join("a.db");
     let connection = rusqlite::Connection::open(&path).expect("opens");
@@ -565,11 +570,7 @@ fn a_field_that_no_row_has_a_value_in_is_no_damage() {
 #[test]
 fn segments_around_one_that_cannot_be_read_are_not_merged_over_it() {
     let (folder, store) = small_store(1_000);
-    for number in 0..5 {
-        append(&store, &[number]);
-        let id = store.snapshot().dataset("events").expect("there").id;
-        store.upkeep().seal(id).expect("seals");
-    }
+    seal_one_by_one(&store, 5);
     drop(store);
     let path = folder.path().join("a.db");
     let connection = rusqlite::Connection::open(&path).expect("opens");
@@ -585,11 +586,7 @@ fn segments_around_one_that_cannot_be_read_are_not_merged_over_it() {
 #[test]
 fn tails_that_fill_while_events_are_erased_are_sealed() {
     let (_folder, store) = small_store(1_000);
-    for number in 0..3 {
-        append(&store, &[number]);
-        let id = store.snapshot().dataset("events").expect("there").id;
-        store.upkeep().seal(id).expect("seals");
-    }
+    seal_one_by_one(&store, 3);
     let id = store.snapshot().dataset("events").expect("there").id;
     let asked = std::sync::atomic::AtomicU64::new(0);
     let fate = |_: &Arc<crate::store::segment::Segment>| {
@@ -607,11 +604,7 @@ fn tails_that_fill_while_events_are_erased_are_sealed() {
 #[test]
 fn what_was_erased_gives_its_space_back_before_all_is_erased() {
     let (_folder, store) = small_store(1_000);
-    for number in 0..3 {
-        append(&store, &[number]);
-        let id = store.snapshot().dataset("events").expect("there").id;
-        store.upkeep().seal(id).expect("seals");
-    }
+    seal_one_by_one(&store, 3);
     let id = store.snapshot().dataset("events").expect("there").id;
     let gone = std::sync::Mutex::new(Vec::new());
     let fate = |segment: &Arc<crate::store::segment::Segment>| {
