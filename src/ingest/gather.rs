@@ -91,17 +91,10 @@ impl Destination for Gather {
     fn append(&self, batch: Batch) -> Result<Appended> {
         let mut state = self.lock();
         let State { rules, set, sets, segment_rows } = &mut *state;
-        let is_new = |name: &Arc<str>| rules.known.kinds(name).is_none();
-        let is_fresh =
-            |name: &&Arc<str>| !is_system(name) && batch.block.column(name).is_some() && is_new(name);
-        let fresh: Vec<Arc<str>> = batch.rules.new_fields.iter().filter(is_fresh).cloned().collect();
-        let is_late = batch.rules.time_field.as_ref().is_some_and(|name| !is_new(name));
-        if batch.rules.version != rules.version
-            || is_late
-            || !fresh.is_empty() && rules.known.len() + fresh.len() > limits::FIELDS
-        {
+        let has = |name: &str| batch.block.column(name).is_some();
+        let Some(fresh) = batch.rules.fresh_fields(rules.version, &rules.known, &[], has) else {
             return Ok(Appended::Stale);
-        }
+        };
         let bytes = batch.block.bytes();
         let is_full =
             set.rows + batch.block.rows() > *segment_rows || set.bytes + bytes > limits::SEGMENT_BYTES;

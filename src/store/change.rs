@@ -9,7 +9,6 @@ use rusqlite::Transaction;
 use crate::columnar::{Block, concat};
 use crate::error::Result;
 use crate::fields::{Kinds, is_system};
-use crate::limits;
 use crate::store::catalog::{self, ImportMark};
 use crate::store::compose::NewSegment;
 use crate::store::pool::BufferPool;
@@ -126,20 +125,7 @@ impl Changed {
     /// The fields that rows bring along; `None` where they have to be decoded anew.
     fn fresh_fields(&self, rules: &DecodedUnder, has: impl Fn(&str) -> bool) -> Option<Vec<Arc<str>>> {
         let dataset = &self.dataset;
-        // what the batch found to be new may have come meanwhile by another one
-        let is_new =
-            |name: &Arc<str>| dataset.fields.kinds(name).is_none() && !self.new_fields.contains(name);
-        let fresh: Vec<Arc<str>> = rules
-            .new_fields
-            .iter()
-            .filter(|name| !is_system(name) && has(name) && is_new(name))
-            .cloned()
-            .collect();
-        let fields = dataset.fields.len() + self.new_fields.len() + fresh.len();
-        let is_late = rules.time_field.as_ref().is_some_and(|name| !is_new(name));
-        let is_stale =
-            rules.version != dataset.rules_version || is_late || !fresh.is_empty() && fields > limits::FIELDS;
-        (!is_stale).then_some(fresh)
+        rules.fresh_fields(dataset.rules_version, &dataset.fields, &self.new_fields, has)
     }
 
     fn take_rules(&mut self, rules: DecodedUnder, fresh: Vec<Arc<str>>) {

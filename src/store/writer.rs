@@ -13,7 +13,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::columnar::Block;
 use crate::error::{Error, Result};
-use crate::fields::Declaration;
+use crate::fields::{Declaration, FieldSet, is_system};
 use crate::limits;
 use crate::store::ballast::Ballast;
 use crate::store::catalog::ImportMark;
@@ -63,6 +63,26 @@ pub struct DecodedUnder {
     pub import: Option<ImportMark>,
     /// Of the ids, where the dataset declares `dedupe`; else empty.
     pub ids: IdHashes,
+}
+
+impl DecodedUnder {
+    /// The fields that the rows bring along to a dataset that is at `version` and has `known` fields and those that
+    /// wait; `has` tells which names the rows have a column of. `None`: the rules have changed since, or what was new
+    /// has come meanwhile by other rows, or the fields are too many, so the rows have to be decoded anew.
+    pub fn fresh_fields(
+        &self,
+        version: u64,
+        known: &FieldSet,
+        waiting: &[Arc<str>],
+        has: impl Fn(&str) -> bool,
+    ) -> Option<Vec<Arc<str>>> {
+        let is_new = |name: &Arc<str>| known.kinds(name).is_none() && !waiting.contains(name);
+        let is_fresh = |name: &&Arc<str>| !is_system(name) && has(name) && is_new(name);
+        let fresh: Vec<Arc<str>> = self.new_fields.iter().filter(is_fresh).cloned().collect();
+        let is_late = self.time_field.as_ref().is_some_and(|name| !is_new(name));
+        let are_too_many = !fresh.is_empty() && known.len() + waiting.len() + fresh.len() > limits::FIELDS;
+        (self.version == version && !is_late && !are_too_many).then_some(fresh)
+    }
 }
 
 /// What became of a batch.
