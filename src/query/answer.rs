@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 
+use crate::time::Bucket;
 use crate::value::Value;
 
 /// Columns, rows, and how it was found.
@@ -17,6 +18,21 @@ pub struct Answer {
     pub stats: Stats,
     /// The zone that times are written in.
     pub tz: TimeZone,
+    /// Which rows of a series over time are no whole buckets; `None` where the question asks for no series.
+    pub series: Option<Series>,
+}
+
+/// What a drawing of a series over time must not hide. Rows are counted from 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Series {
+    /// The place of the column that has the starts of the buckets.
+    pub column: usize,
+    /// What a row stands for.
+    pub bucket: Bucket,
+    /// Rows whose bucket reaches over an end of the range, or into the future.
+    pub partial: Vec<usize>,
+    /// Rows of buckets without events, which `fill` put in.
+    pub gaps: Vec<usize>,
 }
 
 /// One output column.

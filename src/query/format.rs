@@ -72,7 +72,8 @@ impl FromStr for Format {
 /// let count = AnswerColumn { name: "n".into(), kind: "int" };
 /// let tz = jiff::tz::TimeZone::UTC;
 /// let rows = vec![vec![windrow::value::Value::Int(7)]];
-/// let found = Answer { columns: vec![count], rows, next: None, stats: Stats::default(), tz };
+/// let stats = Stats::default();
+/// let found = Answer { columns: vec![count], rows, next: None, stats, tz, series: None };
 /// assert_eq!(answer(&found, Format::Csv)?, b"n\n7\n");
 /// # Ok::<(), windrow::error::Error>(())
 /// ```
@@ -85,7 +86,7 @@ pub fn answer(answer: &Answer, format: Format) -> Result<Vec<u8>> {
     }
 }
 
-/// The tabular reply: `columns`, `rows`, `next`, `stats`.
+/// The tabular reply: `columns`, `rows`, `next`, `stats`, and `series` where the rows are one.
 pub fn json(answer: &Answer) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 + answer.rows.len() * answer.columns.len() * 12);
     out.extend_from_slice(b"{\"columns\":");
@@ -102,10 +103,23 @@ pub fn json(answer: &Answer) -> Vec<u8> {
     optional(&answer.next, &mut out);
     let stats = &answer.stats;
     let text = format!(
-        ",\"stats\":{{\"elapsed_ms\":{:.3},\"rows_scanned\":{},\"segments\":{},\"cache\":\"{}\",\"engine\":\"{}\",\"approximate\":{}}}}}\n",
+        ",\"stats\":{{\"elapsed_ms\":{:.3},\"rows_scanned\":{},\"segments\":{},\"cache\":\"{}\",\"engine\":\"{}\",\"approximate\":{}}}",
         stats.elapsed_ms, stats.rows_scanned, stats.segments, stats.cache, stats.engine, stats.approximate
     );
     out.extend_from_slice(text.as_bytes());
+    if let Some(series) = &answer.series {
+        out.extend_from_slice(b",\"series\":{\"column\":");
+        let column = answer.columns.get(series.column).map_or("", |column| column.name.as_str());
+        write_json_string(column, &mut out);
+        let text = format!(
+            ",\"bucket\":\"{}\",\"partial\":{:?},\"gaps\":{:?}}}",
+            series.bucket.name(),
+            series.partial,
+            series.gaps
+        );
+        out.extend_from_slice(text.replace(", ", ",").as_bytes());
+    }
+    out.extend_from_slice(b"}\n");
     out
 }
 

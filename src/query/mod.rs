@@ -57,7 +57,7 @@ pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
         engine: "vector",
         approximate: false,
     };
-    Ok(Answer { columns, rows: output.rows, next: None, stats, tz: plan.tz })
+    Ok(Answer { columns, rows: output.rows, next: None, stats, tz: plan.tz, series: None })
 }
 
 /// Names and types of the output: the type known beforehand, else that of the values.

@@ -1,7 +1,8 @@
 //! Every format over one answer with every kind of value.
 
 use super::*;
-use crate::query::answer::{AnswerColumn, Stats};
+use crate::query::answer::{AnswerColumn, Series, Stats};
+use crate::time::Bucket;
 
 fn sample() -> Answer {
     let column = |name: &str, kind| AnswerColumn { name: name.into(), kind };
@@ -22,11 +23,21 @@ fn sample() -> Answer {
         next: None,
         stats,
         tz: TimeZone::get("Europe/Berlin").unwrap(),
+        series: None,
     }
 }
 
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn json_tells_which_rows_of_a_series_are_partial_or_gaps() {
+    let series = Series { column: 0, bucket: Bucket::Day, partial: vec![1], gaps: vec![0, 1] };
+    let answer = Answer { series: Some(series), ..sample() };
+    let json: serde_json::Value = serde_json::from_slice(&json(&answer)).unwrap();
+    let expected = serde_json::json!({"column": "at", "bucket": "day", "partial": [1], "gaps": [0, 1]});
+    assert_eq!(json["series"], expected);
 }
 
 #[test]
