@@ -17,6 +17,8 @@ pub mod query;
 
 pub mod ingest;
 
+pub mod packs;
+
 pub mod http;
 
 pub mod app;

@@ -10,6 +10,7 @@ pub mod export;
 pub mod import;
 pub mod optimize;
 pub mod progress;
+pub mod sample;
 pub mod serve;
 pub mod sql;
 
@@ -91,6 +92,8 @@ pub enum Verb {
     Optimize(optimize::OptimizeArguments),
     /// Print the settings in force and where each comes from
     Config(config::ConfigArguments),
+    /// Write sample data, drawn from a seed
+    Sample(sample::SampleArguments),
 }
 
 impl Verb {
@@ -107,6 +110,7 @@ impl Verb {
             Self::Import(arguments) => return import::run(session, arguments),
             Self::Check(arguments) => return check::run(session, arguments),
             Self::Serve(arguments) => serve::run(session, arguments),
+            Self::Sample(arguments) => sample::run(session, arguments),
             Self::Sql(arguments) => sql::run(session, arguments),
             Self::Query(arguments) => sql::run_query(session, arguments),
             Self::Erase(arguments) => erase::run(session, arguments),
