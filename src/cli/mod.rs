@@ -5,6 +5,7 @@ pub mod backup;
 pub mod check;
 pub mod config;
 pub mod datasets;
+pub mod demo;
 pub mod erase;
 pub mod export;
 pub mod import;
@@ -30,6 +31,7 @@ use crate::error::{Error, Result};
 #[command(name = "windrow", version, arg_required_else_help = true)]
 #[command(
     after_help = "Example:\n  windrow import visits visits.csv\n  windrow sql 'SELECT count(*) FROM visits'\n  windrow serve\n\n\
+    To look around first: windrow demo\n\n\
     One process writes to a database: import, erase, restore and optimize need it for themselves. The \
     others work beside a running server.\n\nExit code: 0 done, 1 failed, 2 wrong use."
 )]
@@ -68,6 +70,8 @@ pub struct Globals {
 /// Every verb, each with its own file.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Serve sample data, with a page to look at
+    Demo(demo::DemoArguments),
     /// Serve the database over HTTP
     Serve(serve::ServeArguments),
     /// Import files: NDJSON, JSON, CSV, TSV, Parquet, access logs
@@ -101,6 +105,7 @@ impl Verb {
     fn settings(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Serve(arguments) => arguments.settings(),
+            Self::Demo(arguments) => arguments.settings(),
             _ => Vec::new(),
         }
     }
@@ -109,6 +114,7 @@ impl Verb {
         let done = match self {
             Self::Import(arguments) => return import::run(session, arguments),
             Self::Check(arguments) => return check::run(session, arguments),
+            Self::Demo(arguments) => demo::run(session, arguments),
             Self::Serve(arguments) => serve::run(session, arguments),
             Self::Sample(arguments) => sample::run(session, arguments),
             Self::Sql(arguments) => sql::run(session, arguments),
@@ -179,10 +185,12 @@ fn session(arguments: &Arguments) -> Result<Session> {
             Error::invalid(format!("the path {} is not UTF-8", Path::new(&path).display()))
         })
     };
-    let mut flags = arguments.verb.settings();
+    let mut flags = Vec::new();
     if let Some(db) = &globals.db {
         flags.push(("db", path(db)?));
     }
+    // the first one of a key counts, so what is written stands before what a verb brings of its own
+    flags.extend(arguments.verb.settings());
     flags.extend(globals.log.iter().map(|log| ("log", log.clone())));
     flags.extend(globals.log_level.iter().map(|level| ("log_level", level.clone())));
     let inputs = Inputs {

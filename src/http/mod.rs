@@ -9,6 +9,7 @@ pub mod problem;
 pub mod routes;
 pub mod server;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,13 +20,15 @@ use crate::store::Store;
 pub struct Service {
     /// The open file.
     pub store: Arc<Store>,
+    /// Where it is served.
+    pub address: SocketAddr,
     ready: AtomicBool,
 }
 
 impl Service {
     /// A service over an open file, ready from the start.
-    pub fn new(store: Arc<Store>) -> Self {
-        Self { store, ready: AtomicBool::new(true) }
+    pub fn new(store: Arc<Store>, address: SocketAddr) -> Self {
+        Self { store, address, ready: AtomicBool::new(true) }
     }
 
     /// Whether it takes requests; no longer once it stops.
