@@ -13,12 +13,13 @@ use crate::query::language::Query;
 use crate::query::{self, parse};
 use crate::store::snapshot::Snapshot;
 use crate::store::{self, catalog, open};
-use crate::time;
+use crate::time::{self, Calendar};
 
 /// What `sql` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  windrow sql 'SELECT country, count(*) FROM visits GROUP BY country'\n  \
-    windrow sql --format csv 'SELECT country, ms FROM visits ORDER BY ms DESC LIMIT 10'\n\n\
+    windrow sql --format csv 'SELECT country, ms FROM visits ORDER BY ms DESC LIMIT 10'\n  \
+    windrow sql --tz Europe/Berlin 'SELECT day(_time), count(*) FROM visits GROUP BY 1'\n\n\
     Works beside a running server. All rows of a dataset are written by `windrow export`.")]
 pub struct SqlArguments {
     /// One SELECT; - reads it from standard input
@@ -27,6 +28,12 @@ pub struct SqlArguments {
     /// table, json, csv or ndjson [default: table on a terminal, json elsewhere]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
+    /// The time zone that days begin in and times are written in, such as Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
+    /// The day that weeks begin with [default: monday]
+    #[arg(long, value_name = "DAY")]
+    week_start: Option<String>,
 }
 
 /// What `query` takes.
@@ -50,7 +57,9 @@ pub struct QueryArguments {
 /// What cannot be parsed, unknown names, a file that cannot be read.
 pub fn run(session: &Session, arguments: &SqlArguments) -> Result<()> {
     let format = format_of(session, arguments.format);
-    answer(session, &parse::sql(&text_of(&arguments.text)?, &[])?, format)
+    let calendar = Calendar::named(arguments.tz.as_deref(), arguments.week_start.as_deref())?;
+    let query = Query { calendar, ..parse::sql(&text_of(&arguments.text)?, &[])? };
+    answer(session, &query, format)
 }
 
 /// Answers a JSON query.
