@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::app::demo::{DATABASE, Filled, demo};
 use crate::cli::Session;
+use crate::cli::import::grouped;
 use crate::cli::progress::counted;
 use crate::cli::serve::ServerFlags;
 use crate::error::Result;
@@ -61,7 +62,7 @@ fn told(file: &str, filled: &Filled, address: &str) -> String {
     let what = match (filled.is_new, filled.added) {
         (true, _) => format!("{rows} of the last {days} days, made {took}"),
         (false, 0) => format!("{rows}, up to now"),
-        (false, added) => format!("{rows}, {} of them added {took}, up to now", counted(added, "event")),
+        (false, added) => format!("{rows}, {} of them added {took}, up to now", grouped(added)),
     };
     format!(
         "{file}: {what}\nlistening on {address}\n\n  {address}/\n\n\

@@ -1,5 +1,5 @@
 //! HTTP: `server → routes → api`. `server` turns bytes into a [`message::Request`], `routes` finds the handler in one
-//! table, a handler of `api` answers, and `problem` is the one map from errors to replies. `app` starts it.
+//! table, a handler of `api` answers (or `ui`, with a page), and `problem` is the one map from errors to replies. `app` starts it.
 
 pub mod api;
 pub mod body;
@@ -8,6 +8,7 @@ pub mod nudge;
 pub mod problem;
 pub mod routes;
 pub mod server;
+pub mod ui;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
