@@ -25,7 +25,7 @@ use crate::store::lock;
 /// An address that is not of this machine alone, one that is in use, and the store's.
 pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
     let entrance = Entrance::open(settings)?;
-    let engine = Engine::open(&settings.database, store_options(settings))?;
+    let engine = Engine::open_with(&settings.database, store_options(settings))?;
     let ended = entrance.serve(&engine, settings.workers, |address| {
         announce(address, no_auth);
         Ok(())
