@@ -96,6 +96,12 @@ pub fn run(session: &Session, arguments: &SampleArguments) -> Result<()> {
     if file.is_dir() {
         return Err(Error::invalid(format!("{} is a folder; name a file in it", file.display())));
     }
+    if file.exists() && !file.is_file() {
+        return Err(Error::invalid(format!(
+            "{} is no plain file, and is not replaced; name another file, or - for standard output",
+            file.display()
+        )));
+    }
     if file.exists() && !arguments.overwrite {
         return Err(Error::Conflict(format!(
             "{} is there already; name another file, or replace it with --overwrite",
