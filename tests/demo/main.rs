@@ -156,7 +156,7 @@ fn json_is_one_object_with_the_address() {
 
 #[test]
 fn a_demo_that_was_killed_while_it_was_made_is_made_by_the_next() {
-    for wait_ms in [0, 20, 60, 150, 400, 900] {
+    for wait_ms in [0, 2, 4, 6, 9, 13, 20, 60, 150, 400, 900] {
         let folder = temp_dir();
         let mut child = command(folder.path(), &["demo", "--listen", "127.0.0.1:0"]).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(wait_ms));
