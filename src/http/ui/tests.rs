@@ -90,6 +90,7 @@ fn numbers(page: &str, start: &str) -> Vec<u64> {
 fn the_page_shows_what_its_five_calls_answer() {
     let house = house();
     house.add("visits", &recent());
+    let bars = Regex::new(r#"<rect class="bar[^>]*><title>[^:]*: ([0-9,]+)"#).unwrap();
     for target in ["/", "/?tz=Asia/Kolkata"] {
         let page = house.page(target);
         let answers: Vec<Value> = calls(&page).iter().map(|body| house.query(body)).collect();
@@ -98,7 +99,6 @@ fn the_page_shows_what_its_five_calls_answer() {
         let column = |answer: &Value, at: usize| -> Vec<u64> {
             answer["rows"].as_array().unwrap().iter().map(|row| row[at].as_u64().unwrap()).collect()
         };
-        let bars = Regex::new(r#"<rect class="bar[^>]*><title>[^:]*: ([0-9,]+)"#).unwrap();
         let wide = page.split("class=\"chart wide\"").nth(1).unwrap().split("</svg>").next().unwrap();
         let drawn: Vec<u64> =
             bars.captures_iter(wide).map(|bar| bar[1].replace(',', "").parse().unwrap()).collect();
