@@ -1,0 +1,3 @@
+//! Whole charts as text, as a pipe gets them: 80 columns without colours.
+
+use super::*;
