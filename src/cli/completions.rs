@@ -9,14 +9,15 @@ use crate::error::Result;
 
 /// What `completions` takes.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    bash:        windrow completions bash > ~/.local/share/bash-completion/completions/windrow\n  \
-    zsh:         windrow completions zsh > ~/.zfunc/_windrow\n               \
-                 (with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc)\n  \
-    fish:        windrow completions fish > ~/.config/fish/completions/windrow.fish\n  \
-    elvish:      windrow completions elvish >> ~/.config/elvish/rc.elv\n  \
-    PowerShell:  windrow completions powershell >> $PROFILE\n\n\
-    A new shell then completes; `source <(windrow completions bash)` does it in this one.")]
+#[command(after_help = "Example:\n  \
+    source <(windrow completions bash)    # for this bash alone\n\n\
+    For every new shell, once:\n  \
+    bash    windrow completions bash \\\n            > ~/.local/share/bash-completion/completions/windrow\n  \
+    zsh     windrow completions zsh > ~/.zfunc/_windrow\n          \
+    with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc\n  \
+    fish    windrow completions fish > ~/.config/fish/completions/windrow.fish\n  \
+    elvish  windrow completions elvish >> ~/.config/elvish/rc.elv\n  \
+    PowerShell\n          windrow completions powershell >> $PROFILE")]
 pub struct CompletionsArguments {
     /// The shell
     #[arg(value_name = "SHELL")]

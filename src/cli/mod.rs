@@ -35,8 +35,9 @@ use crate::error::{Error, Result};
 /// An embedded analytics engine in one binary on one SQLite file.
 #[derive(Debug, Parser)]
 #[command(name = "windrow", version, arg_required_else_help = true)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 #[command(
-    after_help = "Example:\n  windrow import visits visits.csv\n  windrow sql 'SELECT count(*) FROM visits'\n  windrow serve\n\n\
+    after_help = "Example:\n  windrow import visits visits.csv\n  windrow sql 'SELECT count(*) FROM visits'\n  windrow sql --chart 'SELECT day(_time), count(*) FROM visits GROUP BY 1'\n  windrow serve\n\n\
     One process writes to a database: import, erase, restore and optimize need it for themselves. The \
     others work beside a running server.\n\nExit code: 0 done, 1 failed, 2 wrong use."
 )]
@@ -70,7 +71,7 @@ pub struct Globals {
     /// What is logged: off, error, warn, info, debug, trace [env: WINDROW_LOG_LEVEL]
     #[arg(long, help_heading = OF_ALL_VERBS, global = true, value_name = "LEVEL")]
     pub log_level: Option<String>,
-    /// Whether tables, charts and errors have colours
+    /// Colours: always, never, auto (on a terminal, unless NO_COLOR is set) [default: auto]
     #[arg(
         long,
         help_heading = OF_ALL_VERBS,
@@ -79,8 +80,7 @@ pub struct Globals {
         value_enum,
         default_value_t,
         hide_default_value = true,
-        hide_possible_values = true,
-        help = "Colours: always, never, auto (on a terminal, unless NO_COLOR is set) [default: auto]"
+        hide_possible_values = true
     )]
     pub color: ColourWish,
 }
@@ -259,7 +259,10 @@ mod tests {
                 "{}: {example}",
                 verb.get_name()
             );
-            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+            let wide = example.lines().find(|line| line.starts_with("  ") && line.chars().count() > 80);
+            assert_eq!(wide, None, "{}: the help is wrapped at 80 columns", verb.get_name());
+            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.ends_with('.'), "{}: {about}", verb.get_name());
         }
     }
 
@@ -293,6 +296,19 @@ mod tests {
             let wrong = Arguments::try_parse_from(["windrow", verb, "X", "--format", "tabel"]).unwrap_err();
             assert_eq!(wrong.exit_code(), 2);
             assert!(wrong.to_string().contains("did you mean \"table\""), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn flags_that_do_not_go_together_are_wrong_use() {
+        for line in [
+            "windrow sql X --chart --format csv",
+            "windrow sql X --human --format ndjson",
+            "windrow query X --human --json",
+            "windrow datasets --human --json",
+        ] {
+            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+            assert!(matches!(run(&arguments), Err(Failure::Use(_))), "{line}");
         }
     }
 

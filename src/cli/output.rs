@@ -74,7 +74,8 @@ impl OutputArguments {
     pub fn check(&self, as_json: bool) -> Result<()> {
         let for_programs = match self.format {
             Some(Form::Data(format)) => Some(format!("--format {}", format.name())),
-            _ => as_json.then(|| "--json".to_owned()),
+            Some(Form::Table) => None,
+            None => as_json.then(|| "--json".to_owned()),
         };
         match (self.chart, self.human, self.format, for_programs) {
             (true, _, Some(form), _) => Err(Error::invalid(format!(

@@ -18,7 +18,8 @@ use crate::time;
 /// What `sql` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  windrow sql 'SELECT country, count(*) FROM visits GROUP BY country'\n  \
-    windrow sql --format csv 'SELECT country, ms FROM visits ORDER BY ms DESC LIMIT 10'\n\n\
+    windrow sql --chart 'SELECT day(_time), count(*) FROM visits GROUP BY 1'\n  \
+    windrow sql --format csv 'SELECT path, ms FROM visits LIMIT 10' > slow.csv\n\n\
     Works beside a running server. All rows of a dataset are written by `windrow export`.")]
 pub struct SqlArguments {
     /// One SELECT; - reads it from standard input
@@ -33,7 +34,7 @@ pub struct SqlArguments {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  windrow query '{\"from\": \"visits\", \"select\": [\"count()\"], \"by\": [\"country\"]}'\n  \
-    windrow query - < question.json\n\nWorks beside a running server."
+    windrow query --human - < question.json\n\nWorks beside a running server."
 )]
 pub struct QueryArguments {
     /// One JSON query; - reads it from standard input

@@ -7,6 +7,7 @@ use super::Style;
 use super::cells::{Cells, Writing};
 use super::table::{Cell, Head, Row, Table};
 use crate::query::answer::{Answer, Series};
+use crate::time::Bucket;
 use crate::value::Value;
 
 /// Characters of a cell: a longer text would push every other column off the screen.
@@ -32,10 +33,13 @@ pub fn table(answer: &Answer, writing: Writing) -> Table {
         }
         Row { cells: shown, is_faint: marks.gaps.contains(&number) }
     };
+    let series = answer.series.as_ref();
+    let partial = partial_note(series, PARTIAL);
+    let gaps = series.filter(|series| !series.gaps.is_empty()).map(gap_note);
     Table {
         heads: answer.columns.iter().enumerate().map(head).collect(),
         rows: answer.rows.iter().enumerate().map(row).collect(),
-        notes: notes(answer.series.as_ref(), PARTIAL),
+        notes: partial.into_iter().chain(gaps).collect(),
         cell_columns_max: Some(CELL_COLUMNS_MAX),
         whole_with: "--format json, csv or ndjson",
         is_bare: false,
@@ -77,19 +81,20 @@ impl Marks {
     }
 }
 
-/// What the marks mean; `partial` is that of a bucket that is not whole.
-pub fn notes(series: Option<&Series>, partial: &str) -> Vec<String> {
-    let Some(series) = series else { return Vec::new() };
-    let bucket = series.bucket.name();
-    let said = [
-        (!series.partial.is_empty()).then(|| {
-            format!(
-                "{partial} part of a {bucket} only: it reaches over an end of the range, or into the future"
-            )
-        }),
-        (!series.gaps.is_empty()).then(|| format!("{GAP} a {bucket} without events")),
-    ];
-    said.into_iter().flatten().map(|note| note.replace(" a hour", " an hour")).collect()
+/// What the mark of a bucket that is not whole means, where the answer has one.
+pub fn partial_note(series: Option<&Series>, mark: &str) -> Option<String> {
+    let series = series.filter(|series| !series.partial.is_empty())?;
+    let bucket = a(series.bucket);
+    Some(format!("{mark} part of {bucket} only: it reaches over an end of the range, or into the future"))
+}
+
+/// What the mark of a bucket without events means.
+pub fn gap_note(series: &Series) -> String {
+    format!("{GAP} {} without events", a(series.bucket))
+}
+
+fn a(bucket: Bucket) -> String {
+    format!("{} {}", if bucket == Bucket::Hour { "an" } else { "a" }, bucket.name())
 }
 
 #[cfg(test)]
@@ -97,7 +102,6 @@ mod tests {
     use super::*;
     use crate::cli::terminal::{Paint, Screen};
     use crate::query::answer::{AnswerColumn, Stats};
-    use crate::time::Bucket;
     use jiff::tz::TimeZone;
 
     fn series() -> Answer {
@@ -167,6 +171,6 @@ day(_time) [UTC]  count()  avg(ms)
         let written = table(&Answer { series: None, ..series() }, Writing::Exact).write(&Screen::default());
         assert!(!written.contains('*') && !written.contains(GAP), "{written}");
         let hours = Series { bucket: Bucket::Hour, ..series().series.unwrap() };
-        assert!(notes(Some(&hours), "░")[0].starts_with("░ part of an hour only"));
+        assert!(partial_note(Some(&hours), "░").unwrap().starts_with("░ part of an hour only"));
     }
 }

@@ -87,7 +87,7 @@ pub fn span(us: f64) -> String {
         _ if size < 3_599.5e6 => two(60.0, 1.0, ("m", "s")),
         _ if size < 86_370e6 => two(3_600.0, 60.0, ("h", "m")),
         _ if size < 1e6 * 86_400.0 * 1e4 => two(86_400.0, 3_600.0, ("d", "h")),
-        _ => format!("{}d", fraction(us / 86_400e6)),
+        _ => format!("{} d", fraction(us / 86_400e6)),
     }
 }
 
@@ -164,9 +164,8 @@ mod tests {
             (86_399e6, "1d 0h"),
             (273_600e6, "3d 4h"),
             (-90e6, "-1m 30s"),
-            (1e15 * 86.4, "1000000d"),
+            (86.4e15, "1M d"),
         ] {
-            let text = text.replace("1000000d", "1Md");
             assert_eq!(span(us), text);
         }
     }

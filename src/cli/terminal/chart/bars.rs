@@ -4,8 +4,8 @@ use super::super::Style;
 use super::super::answer::{GAP, Marks};
 use super::super::cells::Cells;
 use super::super::width::{columns, cut, harmless};
-use super::Canvas;
 use super::scale::Scale;
+use super::{Canvas, Drawing, LIGHT, Without};
 use crate::query::answer::Answer;
 
 /// Eighths of a column, growing to the right.
@@ -33,7 +33,7 @@ pub struct Bar {
 }
 
 /// A bar a row of the answer, in its order; the labels are these columns, or else the number of the row.
-pub fn draw(answer: &Answer, cells: &Cells<'_>, labels: &[usize], number: usize, canvas: &Canvas) -> String {
+pub fn draw(answer: &Answer, cells: &Cells<'_>, labels: &[usize], number: usize, canvas: &Canvas) -> Drawing {
     let marks = Marks::of(answer.series.as_ref());
     let bar = |(place, row): (usize, &Vec<crate::value::Value>)| {
         let parts: Vec<String> =
@@ -57,7 +57,7 @@ pub fn draw(answer: &Answer, cells: &Cells<'_>, labels: &[usize], number: usize,
 }
 
 /// The drawing: a head, then a line a bar.
-pub fn lines(label_head: &str, number_head: &str, bars: &[Bar], canvas: &Canvas) -> String {
+pub fn lines(label_head: &str, number_head: &str, bars: &[Bar], canvas: &Canvas) -> Drawing {
     let (label_head, number_head) = (harmless(label_head), harmless(number_head));
     let paint = canvas.screen.paint;
     let text_width = bars.iter().map(|bar| columns(&bar.text)).max().unwrap_or(0);
@@ -95,7 +95,8 @@ pub fn lines(label_head: &str, number_head: &str, bars: &[Bar], canvas: &Canvas)
         out.push_str(line.trim_end());
         out.push('\n');
     }
-    out
+    let has_gaps = bars.iter().any(|bar| bar.is_gap);
+    Drawing { text: out, without: if has_gaps { Without::Events } else { Without::Nothing } }
 }
 
 /// The blanks before a bar, and the bar. Where there are numbers below 0, 0 has a column of its own.
@@ -105,7 +106,7 @@ fn drawn(bar: &Bar, scale: &Scale) -> (String, String) {
     if value < 0.0 {
         let halves = scale.parts(value, 2);
         let drawn = match bar.is_partial {
-            true => "░".repeat(halves.div_ceil(2)),
+            true => LIGHT.repeat(halves.div_ceil(2)),
             // the half is at the end, away from 0
             false => format!("{}{}", ["", "▐"][halves % 2], "█".repeat(halves / 2)),
         };
@@ -114,7 +115,7 @@ fn drawn(bar: &Bar, scale: &Scale) -> (String, String) {
     let eighths = scale.parts(value, 8);
     let drawn = match (bar.is_gap, bar.is_partial) {
         (true, _) => GAP.to_owned(),
-        (_, true) => "░".repeat(eighths.div_ceil(8)),
+        (_, true) => LIGHT.repeat(eighths.div_ceil(8)),
         (_, false) => format!("{}{}", "█".repeat(eighths / 8), RIGHT[eighths % 8]),
     };
     (" ".repeat(scale.below), format!("{axis}{drawn}"))

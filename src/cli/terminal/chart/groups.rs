@@ -5,8 +5,8 @@ use super::super::cells::Cells;
 use super::super::table::{Cell, Head, Table};
 use super::super::width::{columns, cut, harmless};
 use super::super::{Screen, Style};
-use super::Canvas;
 use super::points::{Point, folded, instant, instants, placed};
+use super::{Canvas, Drawing, Without};
 use crate::query::answer::Answer;
 use crate::value::Value;
 
@@ -30,56 +30,32 @@ pub fn draw(
     (time, labels): (usize, &[usize]),
     number: usize,
     canvas: &Canvas,
-) -> String {
-    let marks = Marks::of(answer.series.as_ref());
+) -> Drawing {
     let instants = instants(answer, time);
     let Some((first, last)) = instants.first().zip(instants.last()) else {
-        return "(no row has a time: there is nothing to draw)\n".to_owned();
+        let text = "(no row has a time: there is nothing to draw)\n".to_owned();
+        return Drawing { text, without: Without::Nothing };
     };
     let groups = groups(answer, cells, labels);
     let heads: Vec<String> = labels.iter().map(|at| cells.head(*at)).collect();
-    let mut lines: Vec<(Vec<Point>, [String; 3])> = Vec::new();
-    for group in &groups {
-        let rows = || group.rows.iter().filter_map(|at| Some((*at, answer.rows.get(*at)?)));
-        let point = |(at, row): (usize, &Vec<Value>)| {
-            let is_gap = marks.gaps.contains(&at);
-            let value = row.get(number).and_then(Value::as_f64).filter(|_| !is_gap);
-            Some((instant(row, time)?, Point { value, is_gap, is_partial: marks.partial.contains(&at) }))
-        };
-        let mut known: Vec<(i64, usize, &Value)> = rows()
-            .filter(|(at, _)| !marks.gaps.contains(at))
-            .filter_map(|(at, row)| Some((instant(row, time)?, at, row.get(number)?)))
-            .filter(|(_, _, value)| !value.is_null())
-            .collect();
-        known.sort_by_key(|(us, ..)| *us);
-        let text = |value: Option<&(i64, usize, &Value)>| {
-            let Some((_, at, value)) = value else { return "null".to_owned() };
-            let mark = if marks.partial.contains(at) { PARTIAL } else { "" };
-            cells.text(number, value) + mark
-        };
-        let texts = [
-            text(known.iter().min_by(|a, b| a.2.compare(b.2))),
-            text(known.iter().max_by(|a, b| a.2.compare(b.2))),
-            text(known.last()),
-        ];
-        lines.push((placed(&instants, rows().filter_map(point)), texts));
-    }
+    let lines: Vec<Line> =
+        groups.iter().map(|group| line_of(answer, cells, group, &instants, (time, number))).collect();
     let label_width = groups.iter().map(|group| columns(&group.label)).max().unwrap_or(0);
     let label_width = label_width.max(columns(&heads.join(", "))).min(canvas.columns / LABEL_PART);
     let numbers: usize = (0..3)
-        .map(|at| lines.iter().map(|(_, texts)| columns(&texts[at])).max().unwrap_or(0).max("last".len()) + 2)
+        .map(|at| lines.iter().map(|line| columns(&line.texts[at])).max().unwrap_or(0).max("last".len()) + 2)
         .sum();
     let room = canvas.columns.saturating_sub(label_width + 2 + numbers).max(LINE_MIN);
     let (mut table, mut together) = (Table { is_bare: true, ..Table::default() }, 1);
     table.heads = vec![Head::text(cut(&heads.join(", "), label_width)), Head::text("")];
     table.heads.extend(["min", "max", "last"].map(Head::number));
-    table.cell_columns_max = Some(label_width);
-    table.whole_with = "without --chart, --format json";
-    for (group, (points, texts)) in groups.iter().zip(&lines) {
-        let (line, count) = line(points, room);
+    for (group, line) in groups.iter().zip(&lines) {
+        let (text, count) = drawn(&line.points, room);
         together = count;
-        let drawn = Cell { text: line, is_exact: true, style: Some(Style::Bar) };
-        let cells = [Cell::text(&group.label), drawn].into_iter().chain(texts.iter().map(Cell::exact));
+        let drawn = Cell { text, is_exact: true, style: Some(Style::Bar) };
+        let cells = [Cell::text(cut(&harmless(&group.label), label_width)), drawn]
+            .into_iter()
+            .chain(line.texts.iter().map(Cell::exact));
         table.rows.push(cells.collect::<Vec<_>>().into());
     }
     let shown = |us: &i64| cells.text(time, &Value::Time(*us));
@@ -92,15 +68,55 @@ pub fn draw(
         table.write(&screen)
     );
     let is_negative =
-        lines.iter().flat_map(|(points, _)| points).any(|point| point.value.is_some_and(|v| v < 0.0));
+        lines.iter().flat_map(|line| &line.points).any(|point| point.value.is_some_and(|v| v < 0.0));
     let from = if is_negative { "its own min" } else { "0" };
     let folded = if together > 1 {
-        format!("; a column is the largest of {together} neighbours")
+        format!("; each column is the largest of {together} values")
     } else {
         String::new()
     };
     out.push_str(&format!("each line is drawn from {from} to its own max{folded}\n"));
-    out
+    Drawing { text: out, without: Without::of(lines.iter().flat_map(|line| &line.points)) }
+}
+
+/// The points of a group, and its smallest, largest and last number in words.
+struct Line {
+    points: Vec<Point>,
+    texts: [String; 3],
+}
+
+fn line_of(
+    answer: &Answer,
+    cells: &Cells<'_>,
+    group: &Group,
+    instants: &[i64],
+    (time, number): (usize, usize),
+) -> Line {
+    let marks = Marks::of(answer.series.as_ref());
+    let mut known: Vec<(i64, usize, &Value)> = Vec::new();
+    let mut points = Vec::new();
+    for at in &group.rows {
+        let Some(row) = answer.rows.get(*at) else { continue };
+        let (Some(us), Some(value)) = (instant(row, time), row.get(number)) else { continue };
+        let (is_gap, is_partial) = (marks.gaps.contains(at), marks.partial.contains(at));
+        // what a bucket without events has as its number is no number of events
+        points.push((us, Point { value: value.as_f64().filter(|_| !is_gap), is_gap, is_partial }));
+        if !is_gap && !value.is_null() {
+            known.push((us, *at, value));
+        }
+    }
+    known.sort_by_key(|(us, ..)| *us);
+    let text = |found: Option<&(i64, usize, &Value)>| {
+        let Some((_, at, value)) = found else { return "null".to_owned() };
+        let mark = if marks.partial.contains(at) { PARTIAL } else { "" };
+        cells.text(number, value) + mark
+    };
+    let texts = [
+        text(known.iter().min_by(|a, b| a.2.compare(b.2))),
+        text(known.iter().max_by(|a, b| a.2.compare(b.2))),
+        text(known.last()),
+    ];
+    Line { points: placed(instants, points.into_iter()), texts }
 }
 
 fn groups(answer: &Answer, cells: &Cells<'_>, labels: &[usize]) -> Vec<Group> {
@@ -120,7 +136,7 @@ fn groups(answer: &Answer, cells: &Cells<'_>, labels: &[usize]) -> Vec<Group> {
 }
 
 /// The points in one line, from 0 or the smallest up to the largest, and how many are one column.
-fn line(points: &[Point], room: usize) -> (String, usize) {
+fn drawn(points: &[Point], room: usize) -> (String, usize) {
     let (points, together) = folded(points, room);
     let values = || points.iter().filter_map(|point| point.value);
     let (low, high) = (values().fold(0.0, f64::min), values().fold(f64::NEG_INFINITY, f64::max));

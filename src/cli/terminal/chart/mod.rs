@@ -8,11 +8,11 @@ mod points;
 mod scale;
 mod series;
 
-use super::answer::notes;
+use super::answer::{GAP, PARTIAL, gap_note, partial_note};
 use super::cells::{Cells, Writing};
 use super::{Screen, Style};
 use crate::error::{Error, Result};
-use crate::query::answer::{Answer, AnswerColumn};
+use crate::query::answer::{Answer, AnswerColumn, Series};
 
 /// The size of a drawing where there is no terminal, so that it is the same everywhere.
 const COLUMNS: usize = 80;
@@ -22,6 +22,9 @@ const COLUMNS_MIN: usize = 24;
 const LINES_MIN: usize = 8;
 /// Lines of the terminal that heads, notes and the next prompt take.
 const LINES_AROUND: usize = 5;
+
+/// What bars of partial buckets are made of.
+const LIGHT: &str = "░";
 
 /// What is drawn on.
 #[derive(Debug, Clone, Copy)]
@@ -61,15 +64,53 @@ pub fn chart(answer: &Answer, keys: &[usize], writing: Writing, screen: &Screen)
         (Some(time), false) => groups::draw(answer, &cells, (time, &roles.labels), *number, &canvas),
         (None, _) => bars::draw(answer, &cells, &roles.labels, *number, &canvas),
     };
-    let drawings: Vec<String> = roles.numbers.iter().map(drawing).collect();
-    let mut out = drawings.join("\n");
-    // groups say it by the mark of a table
-    let partial = if roles.time.is_some() && !roles.labels.is_empty() { "*" } else { "░" };
-    for note in notes(answer.series.as_ref(), partial).into_iter().chain(left_out(answer, &roles)) {
+    let drawings: Vec<Drawing> = roles.numbers.iter().map(drawing).collect();
+    let texts: Vec<&str> = drawings.iter().map(|drawing| drawing.text.as_str()).collect();
+    let mut out = texts.join("\n");
+    // lines of groups have no room for lighter columns: their numbers are marked
+    let partial = if roles.time.is_some() && !roles.labels.is_empty() { PARTIAL } else { LIGHT };
+    let without = drawings.iter().map(|drawing| drawing.without).max().unwrap_or_default();
+    let series = answer.series.as_ref();
+    let notes = [partial_note(series, partial), without.note(series), left_out(answer, &roles)];
+    for note in notes.into_iter().flatten() {
         out.push_str(&screen.paint.text(Some(Style::Faint), &note));
         out.push('\n');
     }
     Ok(out)
+}
+
+/// One drawing, and what is missing in it.
+#[derive(Debug)]
+struct Drawing {
+    text: String,
+    without: Without,
+}
+
+/// What · stands for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Without {
+    /// Nothing is missing.
+    #[default]
+    Nothing,
+    /// Buckets without events.
+    Events,
+    /// Nulls, which may be buckets without events as well.
+    Numbers,
+}
+
+impl Without {
+    fn of<'a>(points: impl Iterator<Item = &'a points::Point>) -> Self {
+        let missing = points.filter(|point| point.value.is_none());
+        missing.map(|point| if point.is_gap { Self::Events } else { Self::Numbers }).max().unwrap_or_default()
+    }
+
+    fn note(self, series: Option<&Series>) -> Option<String> {
+        match (self, series) {
+            (Self::Nothing, _) => None,
+            (Self::Events, Some(series)) => Some(gap_note(series)),
+            _ => Some(format!("{GAP} no number there")),
+        }
+    }
 }
 
 fn is_number(column: &AnswerColumn) -> bool {

@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 
+use super::super::Style;
 use super::super::answer::Marks;
 use super::super::cells::Cells;
 use super::super::width::{columns, cut, harmless};
-use super::super::{Style, human};
 use super::points::{Point, folded, instant, instants, placed, span};
 use super::scale::Scale;
-use super::{Canvas, bars};
+use super::{Canvas, Drawing, Without, bars};
 use crate::query::answer::Answer;
 use crate::value::Value;
 
@@ -21,10 +21,10 @@ const HEIGHT: (usize, usize) = (3, 12);
 const WIDEST: usize = 4;
 
 /// Draws the numbers of a column by the times of another.
-pub fn draw(answer: &Answer, cells: &Cells<'_>, time: usize, number: usize, canvas: &Canvas) -> String {
+pub fn draw(answer: &Answer, cells: &Cells<'_>, time: usize, number: usize, canvas: &Canvas) -> Drawing {
     let instants = instants(answer, time);
     let rows: Vec<Dated<'_>> = dated(answer, time, number);
-    let mut out = if instants.len().max(rows.len()) <= canvas.lines {
+    let mut drawing = if instants.len().max(rows.len()) <= canvas.lines {
         let bars = bars_of(&rows, &instants, cells, (time, number));
         bars::lines(&cells.head(time), &cells.head(number), &bars, canvas)
     } else {
@@ -32,13 +32,15 @@ pub fn draw(answer: &Answer, cells: &Cells<'_>, time: usize, number: usize, canv
         let ends = [instants.first(), instants.get(instants.len() / 2), instants.last()];
         let ends = ends.map(|us| us.map_or_else(String::new, |us| cells.text(time, &Value::Time(*us))));
         let title = format!("{} by {}", cells.head(number), cells.head(time));
-        columns_drawn(&title, &points, &ends, canvas)
+        let label = |value: f64| cells.text(number, &Value::Float(value));
+        let text = columns_drawn(&title, &points, &ends, &label, canvas);
+        Drawing { text, without: Without::of(points.iter()) }
     };
     let without = answer.rows.len() - rows.len();
     if without > 0 {
-        out.push_str(&format!("not drawn: rows without a time ({without})\n"));
+        drawing.text.push_str(&format!("not drawn: rows without a time ({without})\n"));
     }
-    out
+    drawing
 }
 
 /// A row that has a time.
@@ -91,12 +93,20 @@ fn bars_of(
 }
 
 /// A column a point, under the title and over the first, the middle and the last time.
-fn columns_drawn(title: &str, points: &[Point], times: &[String; 3], canvas: &Canvas) -> String {
+fn columns_drawn(
+    title: &str,
+    points: &[Point],
+    times: &[String; 3],
+    label: &dyn Fn(f64) -> String,
+    canvas: &Canvas,
+) -> String {
     let (low, high) = span(points);
     let height = canvas.lines.saturating_sub(2).clamp(HEIGHT.0, HEIGHT.1);
     let scale = Scale::new(low, high, height);
-    let (above, below) = (scale.above, scale.below);
-    let labels = [human::fraction(high), "0".to_owned(), human::fraction(low)];
+    // one measure for both sides may leave lines over
+    let (above, below) = (scale.parts(high, 8).div_ceil(8), scale.parts(low, 8).div_ceil(8));
+    let above = if below == 0 { above.max(1) } else { above };
+    let labels = [label(high), "0".to_owned(), label(low)];
     let margin = labels.iter().map(|label| columns(label)).max().unwrap_or(0);
     let room = canvas.columns.saturating_sub(margin + 2).max(1);
     let (points, together) = folded(points, room);
@@ -133,7 +143,7 @@ fn columns_drawn(title: &str, points: &[Point], times: &[String; 3], canvas: &Ca
     }
     out.push_str(&times_below(margin + 2, points.len() * wide - gap, times));
     if together > 1 {
-        out.push_str(&format!("a column is the largest of {together} neighbours\n"));
+        out.push_str(&format!("each column is the largest of {together} values\n"));
     }
     out
 }
