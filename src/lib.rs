@@ -1,6 +1,7 @@
 //! Windrow: an embedded analytics engine in one binary on one SQLite file.
 //!
-//! The module list is the map of the house; a room imports only rooms before it (`tests/tidy.rs` holds this).
+//! A program that embeds it begins with [`Engine`], whose example runs; `docs/embedding.md` tells more. The module list
+//! is the map of the house; a room imports only rooms before it (`tests/tidy.rs` holds this).
 
 // the ground: imports none of ours
 pub mod config;
@@ -17,7 +18,19 @@ pub mod query;
 
 pub mod ingest;
 
+pub mod packs;
+
 pub mod http;
 
 pub mod app;
 pub mod cli;
+
+pub use app::Engine;
+pub use error::{Error, Result};
+pub use ingest::accept::Accepted;
+pub use ingest::import::ImportOptions;
+pub use query::answer::Answer;
+pub use query::format::Format;
+pub use query::page::{Page, PageRequest};
+pub use store::StoreOptions;
+pub use value::Value;

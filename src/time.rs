@@ -7,11 +7,13 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 mod bucket;
+mod calendar;
 mod field_name;
 mod print;
 mod read;
 
 pub use bucket::{Bucket, Bucketer};
+pub use calendar::{Calendar, Period, Step, is_local};
 pub use field_name::{TimeName, time_name};
 pub use print::{format, format_in, write};
 pub use read::{from_integer, from_number, parse, parse_duration};

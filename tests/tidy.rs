@@ -237,7 +237,7 @@ fn house(part: &str) -> std::path::PathBuf {
 
 fn all_sources() -> std::io::Result<Vec<Source>> {
     let mut files = Vec::new();
-    for folder in ["src", "tests", "benches"] {
+    for folder in ["src", "tests", "benches", "examples"] {
         if house(folder).exists() {
             collect(Path::new(folder), &mut files)?;
         }

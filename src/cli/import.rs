@@ -31,7 +31,8 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  windrow import visits visits.csv more.ndjson.gz\n  \
     curl -s https://example.org/visits.ndjson | windrow import visits -\n  \
-    windrow import plans plans.csv --time at --json-field props\n\n\
+    windrow import plans plans.csv --time at --json-field props\n  \
+    windrow import sales sales.csv --delimiter ';' --decimal-comma\n\n\
     Needs the database for itself: stop the server first, or send the events to it.\n\
     Exit code: 0 where every file brought rows and none broke off, else 1; wrong use is 2.")]
 pub struct ImportArguments {
@@ -53,9 +54,12 @@ pub struct ImportArguments {
     /// A field whose text is JSON, as {"plan":"pro"} in props: it becomes fields as props.plan; may be repeated
     #[arg(long = "json-field", value_name = "FIELD")]
     pub json_fields: Vec<String>,
-    /// The character between two cells of a CSV file, or "tab"; without it, the header tells
+    /// The character between two cells of a CSV file, or "tab"; without it, the first rows tell
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
     pub delimiter: Option<u8>,
+    /// Numbers of a CSV file have a decimal comma (1.234,56); without it, the cells of a column tell
+    #[arg(long)]
+    pub decimal_comma: bool,
     /// Go on where an earlier import of the same file has ended; without one, begin at the start
     #[arg(long)]
     pub resume: bool,
@@ -77,6 +81,7 @@ pub fn run(session: &Session, arguments: &ImportArguments) -> Result<ExitCode> {
         at: arguments.at.clone(),
         json_fields: arguments.json_fields.clone(),
         delimiter: arguments.delimiter,
+        decimal_comma: arguments.decimal_comma,
         resume: arguments.resume,
     };
     let mut all_well = true;

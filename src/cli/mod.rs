@@ -6,6 +6,7 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod datasets;
+pub mod demo;
 pub mod erase;
 pub mod export;
 pub mod failure;
@@ -14,6 +15,7 @@ pub mod import;
 pub mod optimize;
 pub mod output;
 pub mod progress;
+pub mod sample;
 pub mod serve;
 pub mod sql;
 pub mod terminal;
@@ -38,6 +40,7 @@ use crate::error::{Error, Result};
 #[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 #[command(
     after_help = "Example:\n  windrow import visits visits.csv\n  windrow sql 'SELECT count(*) FROM visits'\n  windrow sql --chart 'SELECT day(_time), count(*) FROM visits GROUP BY 1'\n  windrow serve\n\n\
+    To look around first: windrow demo\n\n\
     One process writes to a database: import, erase, restore and optimize need it for themselves. The \
     others work beside a running server.\n\nExit code: 0 done, 1 failed, 2 wrong use."
 )]
@@ -88,6 +91,8 @@ pub struct Globals {
 /// Every verb, each with its own file.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Serve sample data, with a page to look at
+    Demo(demo::DemoArguments),
     /// Serve the database over HTTP
     Serve(serve::ServeArguments),
     /// Import files: NDJSON, JSON, CSV, TSV, Parquet, access logs
@@ -112,6 +117,8 @@ pub enum Verb {
     Optimize(optimize::OptimizeArguments),
     /// Print the settings in force and where each comes from
     Config(config::ConfigArguments),
+    /// Write sample data, drawn from a seed
+    Sample(sample::SampleArguments),
     /// Print what makes a shell complete verbs and flags
     Completions(completions::CompletionsArguments),
 }
@@ -121,6 +128,7 @@ impl Verb {
     fn settings(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Serve(arguments) => arguments.settings(),
+            Self::Demo(arguments) => arguments.settings(),
             _ => Vec::new(),
         }
     }
@@ -139,7 +147,9 @@ impl Verb {
         let done = match self {
             Self::Import(arguments) => return import::run(session, arguments),
             Self::Check(arguments) => return check::run(session, arguments),
+            Self::Demo(arguments) => demo::run(session, arguments),
             Self::Serve(arguments) => serve::run(session, arguments),
+            Self::Sample(arguments) => sample::run(session, arguments),
             Self::Sql(arguments) => sql::run(session, arguments),
             Self::Query(arguments) => sql::run_query(session, arguments),
             Self::Erase(arguments) => erase::run(session, arguments),
@@ -216,10 +226,12 @@ fn session(arguments: &Arguments) -> Result<Session> {
             Error::invalid(format!("the path {} is not UTF-8", Path::new(&path).display()))
         })
     };
-    let mut flags = arguments.verb.settings();
+    let mut flags = Vec::new();
     if let Some(db) = &globals.db {
         flags.push(("db", path(db)?));
     }
+    // the first one of a key counts, so what is written stands before what a verb brings of its own
+    flags.extend(arguments.verb.settings());
     flags.extend(globals.log.iter().map(|log| ("log", log.clone())));
     flags.extend(globals.log_level.iter().map(|level| ("log_level", level.clone())));
     let inputs = Inputs {

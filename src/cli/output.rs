@@ -10,9 +10,12 @@ use crate::cli::terminal::answer::table;
 use crate::cli::terminal::cells::Writing;
 use crate::cli::terminal::chart::chart;
 use crate::error::{Error, Result, nearest};
-use crate::query::answer::Answer;
+use crate::query::answer::{Answer, Series};
+use crate::query::expression::Expr;
 use crate::query::format::{Format, answer as written};
 use crate::query::language::Query;
+use crate::time::{self, Bucket, Bucketer};
+use crate::value::Value;
 
 /// Flags of the verbs that answer a question.
 #[derive(Debug, Default, Args)]
@@ -97,22 +100,38 @@ impl OutputArguments {
     ///
     /// # Errors
     /// There is nothing to draw, or stdout cannot be written.
-    pub fn print(&self, session: &Session, query: &Query, answer: &Answer) -> Result<()> {
+    pub fn print(&self, session: &Session, query: &Query, mut answer: Answer) -> Result<()> {
         let for_people = |exact| if self.human { Writing::Human } else { exact };
-        if self.chart {
-            let drawn = chart(answer, &keys(query), for_people(Writing::Rounded), &session.screen)?;
-            return session.print(drawn.as_bytes());
-        }
         let is_for_people = self.human || (std::io::stdout().is_terminal() && !session.json);
         let usual = if is_for_people { Form::Table } else { Form::Data(Format::Json) };
-        match self.format.unwrap_or(usual) {
-            Form::Data(format) => session.print(&written(answer, format)?),
-            Form::Table => {
-                let table = table(answer, for_people(Writing::Exact));
-                session.print(table.write(&session.screen).as_bytes())
-            }
+        if let (false, Form::Data(format)) = (self.chart, self.format.unwrap_or(usual)) {
+            return session.print(&written(&answer, format)?);
         }
+        answer.series = answer.series.or_else(|| series(query, &answer.rows, time::now()));
+        let drawn = match self.chart {
+            true => chart(&answer, &keys(query), for_people(Writing::Rounded), &session.screen)?,
+            false => table(&answer, for_people(Writing::Exact)).write(&session.screen),
+        };
+        session.print(drawn.as_bytes())
     }
+}
+
+/// The one key of a query that is a bucket of time, as a series. The reply has one where a range was asked for; whoever
+/// looks at a drawing is to see missing buckets, and that today is not over, without it.
+fn series(query: &Query, rows: &[Vec<Value>], now: i64) -> Option<Series> {
+    let bucket = |at: &usize| match query.select.get(*at).map(|item| &item.expression) {
+        Some(Expr::Call(function, _)) => function.bucket().map(|bucket| (*at, bucket)),
+        _ => None,
+    };
+    let buckets: Vec<(usize, Bucket)> = keys(query).iter().filter_map(bucket).collect();
+    let [(column, bucket)] = buckets.as_slice() else { return None };
+    let mut bucketer = Bucketer::new(*bucket, &query.calendar);
+    let mut is_partial = |row: &Vec<Value>| match row.get(*column) {
+        Some(Value::Time(start)) => *start <= now && now < bucketer.next(*start),
+        _ => false,
+    };
+    let partial = rows.iter().enumerate().filter(|(_, row)| is_partial(row)).map(|(at, _)| at).collect();
+    Some(Series { column: *column, bucket: *bucket, partial, gaps: Vec::new() })
 }
 
 /// The columns of an answer that its groups are made by.
@@ -158,6 +177,23 @@ mod tests {
         }
         let refusal = "parquet".parse::<Form>().unwrap_err().to_string();
         assert!(refusal.contains("windrow export"), "{refusal}");
+    }
+
+    #[test]
+    fn a_bucket_of_time_is_a_series_whose_present_bucket_is_partial() {
+        let at = |text: &str| crate::time::parse(text).unwrap();
+        let asked = |text: &str| parse::sql(text, &[]).unwrap();
+        let now = at("2026-03-02T10:00:00Z");
+        let rows =
+            ["2026-03-01", "2026-03-02", "2026-03-03"].map(|day| vec![Value::Int(1), Value::Time(at(day))]);
+        let found = series(&asked("SELECT count(*), day(_time) FROM e GROUP BY 2"), &rows, now);
+        let expected = Series { column: 1, bucket: Bucket::Day, partial: vec![1], gaps: vec![] };
+        assert_eq!(found, Some(expected));
+        for text in
+            ["SELECT ms, _time FROM e", "SELECT day(_time), hour(_time), count(*) FROM e GROUP BY 1, 2"]
+        {
+            assert_eq!(series(&asked(text), &rows, now), None, "{text}");
+        }
     }
 
     #[test]

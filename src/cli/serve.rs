@@ -13,12 +13,19 @@ use crate::error::Result;
     Ends cleanly on SIGINT and SIGTERM; a second signal ends it at once. `windrow config` shows every setting."
 )]
 pub struct ServeArguments {
-    /// The address to listen at; port 0 takes a free one [env: WINDROW_LISTEN] [default: 127.0.0.1:7878]
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<String>,
     /// Let every program of this machine in; for loopback addresses only
     #[arg(long)]
     no_auth: bool,
+    #[command(flatten)]
+    flags: ServerFlags,
+}
+
+/// The flags of a server, whatever it serves.
+#[derive(Debug, Args)]
+pub struct ServerFlags {
+    /// The address to listen at; port 0 takes a free one [env: WINDROW_LISTEN] [default: 127.0.0.1:7878]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
     /// What an acknowledgement waits for: full (the disk), normal (the operating system) [env: WINDROW_DURABILITY]
     #[arg(long, value_name = "NAME")]
     durability: Option<String>,
@@ -39,6 +46,13 @@ pub struct ServeArguments {
 impl ServeArguments {
     /// The flags that stand for settings, by key.
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
+        self.flags.settings()
+    }
+}
+
+impl ServerFlags {
+    /// Those that were given, by the key of their setting.
+    pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
         let flags = [
             ("listen", &self.listen),
             ("durability", &self.durability),
@@ -56,5 +70,5 @@ impl ServeArguments {
 /// # Errors
 /// What keeps it from starting.
 pub fn run(session: &Session, arguments: &ServeArguments) -> Result<()> {
-    app::serve(&session.settings, arguments.no_auth)
+    app::serve::serve(&session.settings, arguments.no_auth)
 }

@@ -13,12 +13,12 @@ use crate::query::language::Query;
 use crate::query::{self, parse};
 use crate::store::snapshot::Snapshot;
 use crate::store::{self, catalog, open};
-use crate::time;
+use crate::time::{self, Calendar};
 
 /// What `sql` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  windrow sql 'SELECT country, count(*) FROM visits GROUP BY country'\n  \
-    windrow sql --chart 'SELECT day(_time), count(*) FROM visits GROUP BY 1'\n  \
+    windrow sql --chart --tz Europe/Berlin 'SELECT day(_time), count(*) FROM visits GROUP BY 1'\n  \
     windrow sql --format csv 'SELECT path, ms FROM visits LIMIT 10' > slow.csv\n\n\
     Works beside a running server. All rows of a dataset are written by `windrow export`.")]
 pub struct SqlArguments {
@@ -28,6 +28,12 @@ pub struct SqlArguments {
     /// How the answer is printed.
     #[command(flatten)]
     pub(super) output: OutputArguments,
+    /// The time zone that days begin in and times are written in, such as Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
+    /// The day that weeks begin with [default: monday]
+    #[arg(long, value_name = "DAY")]
+    week_start: Option<String>,
 }
 
 /// What `query` takes.
@@ -52,7 +58,9 @@ pub struct QueryArguments {
 pub fn run(session: &Session, arguments: &SqlArguments) -> Result<()> {
     let text = text_of(&arguments.text)?;
     hints::check_is_sql(&text)?;
-    answer(session, &parse::sql(&text, &[])?, &arguments.output)
+    let calendar = Calendar::named(arguments.tz.as_deref(), arguments.week_start.as_deref())?;
+    let query = Query { calendar, ..parse::sql(&text, &[])? };
+    answer(session, &query, &arguments.output)
 }
 
 /// Answers a JSON query.
@@ -67,7 +75,7 @@ pub fn run_query(session: &Session, arguments: &QueryArguments) -> Result<()> {
 
 fn answer(session: &Session, query: &Query, output: &OutputArguments) -> Result<()> {
     let snapshot = snapshot_with(&session.settings.database, &query.from)?;
-    output.print(session, query, &query::run(&snapshot, query)?)
+    output.print(session, query, query::run(&snapshot, query)?)
 }
 
 /// What the file holds of one dataset, as of the last commit.

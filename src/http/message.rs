@@ -46,7 +46,7 @@ impl Method {
 }
 
 /// The headers that handlers look at; the others are not kept, as each would be an allocation a request.
-pub const HEADERS_KEPT: [&str; 3] = ["accept", "accept-encoding", "content-encoding"];
+pub const HEADERS_KEPT: [&str; 4] = ["accept", "accept-encoding", "content-encoding", "host"];
 
 /// One request, read whole.
 #[derive(Debug, Default)]

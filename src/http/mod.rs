@@ -1,5 +1,5 @@
 //! HTTP: `server → routes → api`. `server` turns bytes into a [`message::Request`], `routes` finds the handler in one
-//! table, a handler of `api` answers, and `problem` is the one map from errors to replies. `app` starts it.
+//! table, a handler of `api` answers (or `ui`, with a page), and `problem` is the one map from errors to replies. `app` starts it.
 
 pub mod api;
 pub mod body;
@@ -8,7 +8,9 @@ pub mod nudge;
 pub mod problem;
 pub mod routes;
 pub mod server;
+pub mod ui;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,13 +21,15 @@ use crate::store::Store;
 pub struct Service {
     /// The open file.
     pub store: Arc<Store>,
+    /// Where it is served.
+    pub address: SocketAddr,
     ready: AtomicBool,
 }
 
 impl Service {
     /// A service over an open file, ready from the start.
-    pub fn new(store: Arc<Store>) -> Self {
-        Self { store, ready: AtomicBool::new(true) }
+    pub fn new(store: Arc<Store>, address: SocketAddr) -> Self {
+        Self { store, address, ready: AtomicBool::new(true) }
     }
 
     /// Whether it takes requests; no longer once it stops.

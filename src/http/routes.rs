@@ -7,6 +7,7 @@ use crate::http::api::{datasets, events, health, query, rows};
 use crate::http::body;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
+use crate::http::ui;
 
 /// A request with what its handler needs.
 pub struct Call<'a> {
@@ -48,7 +49,14 @@ const fn route(
 }
 
 /// Everything that can be called.
-pub const ROUTES: [Route; 11] = [
+pub const ROUTES: [Route; 12] = [
+    Route {
+        method: Method::Get,
+        pattern: "/",
+        parameters: &ui::PARAMETERS,
+        doc: "draws the last 30 days of a dataset as a page",
+        handler: ui::page,
+    },
     route(Method::Get, "/healthz", health::healthz, "says that the process lives"),
     route(Method::Get, "/readyz", health::readyz, "says whether it takes requests; 503 while it does not"),
     route(Method::Get, "/v1/datasets", datasets::list, "lists the datasets"),
@@ -160,7 +168,8 @@ mod tests {
     fn the_table_keeps_its_rules() {
         for (place, route) in ROUTES.iter().enumerate() {
             let name = format!("{} {}", route.method.name(), route.pattern);
-            assert!(route.pattern.starts_with('/') && !route.pattern.ends_with('/'), "{name}");
+            let is_whole = route.pattern == "/" || !route.pattern.ends_with('/');
+            assert!(route.pattern.starts_with('/') && is_whole, "{name}");
             assert!(!route.doc.is_empty() && !route.doc.ends_with('.'), "{name} has no doc");
             assert!(!matches!(route.method, Method::Head | Method::Other), "{name}");
             let alike =
@@ -200,7 +209,7 @@ mod tests {
 
     #[test]
     fn an_unknown_path_is_no_route() {
-        for path in ["/", "/v1/dataset", "/v1/datasets/", "/v1/datasets//rows", "/v1/datasets/a/rows/"] {
+        for path in ["//", "/v1/dataset", "/v1/datasets/", "/v1/datasets//rows", "/v1/datasets/a/rows/"] {
             assert_eq!(found(Method::Get, path), Err("404".into()), "{path}");
         }
     }

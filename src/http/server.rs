@@ -34,6 +34,38 @@ use crate::limits;
 /// A body's memory at the start, whatever length is announced.
 const BODY_START_BYTES: usize = 256 << 10;
 
+/// An address that is taken: from now on connections wait there until a [`Server`] answers them.
+#[derive(Debug)]
+pub struct Listener {
+    address: SocketAddr,
+    socket: Socket,
+}
+
+impl Listener {
+    /// Takes an address. Nothing else has been done then, so whoever is refused has nothing to take back.
+    ///
+    /// # Errors
+    /// The address is in use or none of this machine.
+    pub fn bind(address: SocketAddr) -> Result<Self> {
+        let refused = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::AddrInUse => Error::Conflict(format!(
+                "{address} is in use by another process; stop that one, or name another address, such as --listen {} \
+                 for any free port",
+                SocketAddr::new(address.ip(), 0)
+            )),
+            _ => Error::io(format!("cannot listen at {address} (--listen names another address)"), e),
+        };
+        let socket = listen(address).map_err(refused)?;
+        let bound = socket.local_addr().map_err(refused)?.as_socket();
+        Ok(Self { address: bound.unwrap_or(address), socket })
+    }
+
+    /// Where it listens, with the port that the system chose.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
 /// A running server.
 pub struct Server {
     address: SocketAddr,
@@ -47,26 +79,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens, and answers with so many threads.
+    /// Answers what comes to an address with so many threads.
     ///
     /// # Errors
-    /// The address is in use or none of this machine.
+    /// The system gives no threads.
     pub fn start(
-        address: SocketAddr,
+        listener: Listener,
         workers: usize,
         handler: impl Fn(&Request) -> Response + Send + Sync + 'static,
     ) -> Result<Self> {
-        let refused = |e: std::io::Error| match e.kind() {
-            std::io::ErrorKind::AddrInUse => Error::Conflict(format!(
-                "{address} is in use by another process; stop that one, or name another address, such as --listen {}:0 for any free port",
-                address.ip()
-            )),
-            _ => Error::io(format!("cannot listen at {address} (--listen names another address)"), e),
-        };
-        let listener = listen(address).map_err(refused)?;
-        let accepting: TcpListener = listener.try_clone().map_err(refused)?.into();
-        let address = accepting.local_addr().map_err(refused)?;
-        let sockets = tiny_http::Server::from_listener(accepting, None)
+        let Listener { address, socket: listener } = listener;
+        let accepting =
+            listener.try_clone().map_err(|e| Error::io(format!("cannot listen at {address}"), e))?;
+        let sockets = tiny_http::Server::from_listener(TcpListener::from(accepting), None)
             .map_err(|e| Error::Internal(format!("the server does not start: {e}")))?;
         let (sockets, handler) = (Arc::new(sockets), Arc::new(handler));
         let stopping = Arc::new(AtomicBool::new(false));

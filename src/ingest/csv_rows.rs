@@ -1,113 +1,59 @@
-//! CSV to rows. The header names the fields; the type of a column is told from its first cells, so that `007` keeps
-//! its zeros in all rows or in none. `import` reads the header and the sample from the first chunk, then decodes
-//! chunks on several threads with the same [`Table`].
+//! CSV to rows. The header names the fields; `cells` tells from the first rows how each column is read. `import` reads
+//! the header and the sample from the first chunk, then decodes chunks on several threads with the same [`Table`].
 //!
 //! An empty cell is null, quoted or not: CSV has no other way to say nothing that every program writes. A line
 //! without any byte is no row. A cell that is not of its column's type is kept as it is, as text.
 
 use csv::{ReaderBuilder, StringRecord};
 
-use crate::columnar::builder::Cell;
 use crate::error::{Error, Result};
 use crate::fields::FieldType;
+use crate::ingest::cells::{self, CellKind, Evidence, NumberForm, Reading};
 use crate::ingest::chunks::line_ends;
+use crate::ingest::dialect::{Dialect, separator_line, until_line};
 use crate::ingest::json;
 use crate::ingest::rows::Rows;
 use crate::ingest::rules::Rules;
 use crate::limits;
 
-/// The bytes that may stand between cells; the first wins where two are as frequent.
-const DELIMITERS: [u8; 4] = *b",;\t|";
-
 /// What the header and the first rows tell of a file.
 #[derive(Debug)]
 pub struct Table {
     names: Vec<String>,
-    kinds: Vec<CellKind>,
-    delimiter: u8,
-}
-
-/// How the cells of a column are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CellKind {
-    /// The sample had no cell here: each is read as what it looks like.
-    Unknown,
-    /// As a number, whole or broken.
-    Number,
-    /// As true or false.
-    Bool,
-    /// As it is.
-    Text,
-}
-
-/// The delimiter of a file: the one that its header has most of outside quotes; the comma where it has none.
-pub fn sniff_delimiter(head: &[u8]) -> u8 {
-    let mut counts = [0usize; DELIMITERS.len()];
-    let mut quoted = false;
-    for byte in head.trim_ascii_start() {
-        match byte {
-            b'"' => quoted = !quoted,
-            b'\n' | b'\r' if !quoted => break,
-            _ if quoted => {}
-            _ => {
-                if let Some(at) = DELIMITERS.iter().position(|d| d == byte) {
-                    counts[at] += 1;
-                }
-            }
-        }
-    }
-    let most = counts.iter().max().copied().unwrap_or(0);
-    counts.iter().position(|count| *count == most).map_or(b',', |at| DELIMITERS[at])
+    readings: Vec<Reading>,
+    dialect: Dialect,
 }
 
 impl Table {
-    /// Reads the header, the first record of some bytes; gives the table, the bytes that it takes up, and what the
-    /// user should know of it. `None`: there is no header.
+    /// Takes the header off a text that begins with the line `first`, and tells how its columns are read from the rows
+    /// before the line `resume`, which an earlier import has seen; from all where it is 0. Gives the table, the line
+    /// that the text then begins with, and what the user should know. `None`: there is no header.
     ///
     /// # Errors
-    /// It is not UTF-8, or names more fields than a dataset may have.
-    pub fn read_header(bytes: &[u8], delimiter: u8) -> Result<Option<(Self, usize, Vec<String>)>> {
-        let mut reader = reader(bytes, delimiter);
-        let mut header = StringRecord::new();
-        if !reader.read_record(&mut header).map_err(|e| Error::invalid(bad_text(&e, "header")))? {
+    /// The header is not UTF-8, or names more fields than a dataset may have.
+    pub fn begin(
+        text: &mut Vec<u8>,
+        first: u64,
+        dialect: Dialect,
+        resume: u64,
+    ) -> Result<Option<(Self, u64, Vec<String>)>> {
+        let start = separator_line(text).map_or(0, |(_, bytes)| bytes);
+        let Some((header, length)) = read_header(&text[start..], dialect.delimiter)? else {
             return Ok(None);
-        }
-        if header.len() > limits::FIELDS {
-            return Err(Error::invalid(format!(
-                "the header names {} fields, more than the {} that a dataset may have; put values into rows, not into names",
-                header.len(),
-                limits::FIELDS
-            )));
-        }
-        let (names, notes) = field_names(&header);
-        let kinds = vec![CellKind::Unknown; names.len()];
-        // the csv crate leaves the \n of a \r\n for the next record
-        let end = skip_line_ends(bytes, reader.position().byte() as usize);
-        Ok(Some((Self { names, kinds, delimiter }, end, notes)))
-    }
-
-    /// Tells the types of the columns from some rows.
-    pub fn sample(&mut self, bytes: &[u8]) {
-        let mut reader = reader(bytes, self.delimiter);
-        let mut record = StringRecord::new();
-        loop {
-            match reader.read_record(&mut record) {
-                Ok(false) => return,
-                Ok(true) if record.len() == self.names.len() => {
-                    for (kind, cell) in self.kinds.iter_mut().zip(&record) {
-                        *kind = kind.with(cell);
-                    }
-                }
-                // rows that will be rejected tell nothing
-                _ => {}
-            }
-        }
+        };
+        let (names, mut notes) = field_names(&header);
+        let line = first + line_ends(&text[..start + length]);
+        text.drain(..start + length);
+        let evidence = sample(until_line(text, resume, line), names.len(), dialect);
+        notes.extend(cells::notes(&names, &evidence, dialect.decimal_comma));
+        let readings = cells::readings(&evidence, dialect.decimal_comma);
+        Ok(Some((Self { names, readings, dialect }, line, notes)))
     }
 
     /// Decodes whole records under the rules that `rows` has too; `first_line` is the line that they begin with.
     pub fn decode(&self, bytes: &[u8], first_line: u64, rules: &Rules, rows: &mut Rows<'_>) {
-        let kinds = self.kinds_under(rules);
-        let mut reader = reader(bytes, self.delimiter);
+        let readings = self.readings_under(rules);
+        let mut reader = reader(bytes, self.dialect.delimiter);
         let mut record = StringRecord::new();
         let (mut line, mut counted) = (first_line, 0);
         loop {
@@ -116,7 +62,7 @@ impl Table {
             counted = start;
             match reader.read_record(&mut record) {
                 Ok(false) => break,
-                Ok(true) => match self.row(&record, &kinds, rows) {
+                Ok(true) => match self.row(&record, &readings, rows) {
                     Ok(()) => {
                         rows.end_row(line);
                     }
@@ -127,13 +73,13 @@ impl Table {
         }
     }
 
-    fn row(&self, record: &StringRecord, kinds: &[CellKind], rows: &mut Rows<'_>) -> Result<(), String> {
+    fn row(&self, record: &StringRecord, readings: &[Reading], rows: &mut Rows<'_>) -> Result<(), String> {
         let (cells, columns) = (record.len(), self.names.len());
         if cells != columns {
             let are = if cells == 1 { "1 cell".into() } else { format!("{cells} cells") };
             return Err(format!("{are} where the header has {columns}"));
         }
-        for ((name, kind), cell) in self.names.iter().zip(kinds).zip(record) {
+        for ((name, reading), cell) in self.names.iter().zip(readings).zip(record) {
             let id = rows.name(name)?;
             if cell.is_empty() {
                 continue;
@@ -141,88 +87,72 @@ impl Table {
             if rows.holds_json(id) {
                 json::embedded(cell, id, name, rows)?;
             } else {
-                rows.set(id, name, kind.read(cell))?;
+                rows.set(id, name, reading.read(cell))?;
             }
         }
         Ok(())
     }
 
-    /// The kinds under what the dataset knows: a declared type is aimed at, and a field that has held nothing but
+    /// The readings under what the dataset knows: a declared type is aimed at, and a field that has held nothing but
     /// text goes on so, whatever the cells of this file look like.
-    fn kinds_under(&self, rules: &Rules) -> Vec<CellKind> {
-        let kind_of = |(name, sampled): (&String, &CellKind)| match rules
-            .declaration
-            .fields
-            .get(name)
-            .and_then(|field| field.kind)
-        {
-            Some(FieldType::Int | FieldType::Float) => CellKind::Number,
-            Some(FieldType::Bool) => CellKind::Bool,
-            Some(FieldType::Time) => CellKind::Unknown,
-            Some(FieldType::String | FieldType::Strings | FieldType::Json) => CellKind::Text,
-            None => match rules.known.kinds(name).and_then(|kinds| kinds.single()) {
-                Some(FieldType::String) => CellKind::Text,
-                _ => *sampled,
-            },
+    fn readings_under(&self, rules: &Rules) -> Vec<Reading> {
+        let reading_of = |(name, sampled): (&String, &Reading)| {
+            let declared = rules.declaration.fields.get(name).and_then(|field| field.kind);
+            let (kind, form) = match declared {
+                Some(FieldType::Int | FieldType::Float) => (CellKind::Number, sampled.form),
+                Some(FieldType::Bool) => (CellKind::Bool, sampled.form),
+                // a number of seconds has no comma
+                Some(FieldType::Time) => (CellKind::Unknown, NumberForm::Point),
+                Some(FieldType::String | FieldType::Strings | FieldType::Json) => {
+                    (CellKind::Text, sampled.form)
+                }
+                None => match rules.known.kinds(name).and_then(|kinds| kinds.single()) {
+                    Some(FieldType::String) => (CellKind::Text, sampled.form),
+                    _ => (sampled.kind, sampled.form),
+                },
+            };
+            Reading { kind, form }
         };
-        self.names.iter().zip(&self.kinds).map(kind_of).collect()
+        self.names.iter().zip(&self.readings).map(reading_of).collect()
     }
 }
 
-impl CellKind {
-    /// The kind of a column that has been of this kind and has one more cell.
-    fn with(self, cell: &str) -> Self {
-        if cell.is_empty() || self == Self::Text {
-            return self;
+/// The first record of some bytes, and the bytes that it takes up.
+fn read_header(bytes: &[u8], delimiter: u8) -> Result<Option<(StringRecord, usize)>> {
+    let mut reader = reader(bytes, delimiter);
+    let mut header = StringRecord::new();
+    if !reader.read_record(&mut header).map_err(|e| Error::invalid(bad_text(&e, "header")))? {
+        return Ok(None);
+    }
+    if header.len() > limits::FIELDS {
+        return Err(Error::invalid(format!(
+            "the header names {} fields, more than the {} that a dataset may have; put values into rows, not into names",
+            header.len(),
+            limits::FIELDS
+        )));
+    }
+    // the csv crate leaves the \n of a \r\n for the next record
+    let end = skip_line_ends(bytes, reader.position().byte() as usize);
+    Ok(Some((header, end)))
+}
+
+/// What the columns of some rows show.
+fn sample(bytes: &[u8], columns: usize, dialect: Dialect) -> Vec<Evidence> {
+    let mut evidence: Vec<Evidence> = std::iter::repeat_with(Evidence::default).take(columns).collect();
+    let mut reader = reader(bytes, dialect.delimiter);
+    let mut record = StringRecord::new();
+    loop {
+        match reader.read_record(&mut record) {
+            Ok(false) => return evidence,
+            Ok(true) if record.len() == columns => {
+                for (evidence, cell) in evidence.iter_mut().zip(&record) {
+                    evidence.see(cell, dialect.decimal_comma);
+                }
+            }
+            // rows that will be rejected tell nothing
+            _ => {}
         }
-        let kind = if number(cell).is_some() {
-            Self::Number
-        } else if boolean(cell).is_some() {
-            Self::Bool
-        } else {
-            Self::Text
-        };
-        if self == Self::Unknown || self == kind { kind } else { Self::Text }
     }
-
-    fn read(self, cell: &str) -> Cell<'_> {
-        let found = match self {
-            Self::Text => None,
-            Self::Number => number(cell),
-            Self::Bool => boolean(cell),
-            Self::Unknown => number(cell).or_else(|| boolean(cell)),
-        };
-        found.unwrap_or(Cell::Text(cell))
-    }
-}
-
-/// A whole number that prints as it was written, or a finite decimal one. Leading zeros, a plus, spaces and whole
-/// numbers beyond 64 bits make it text: such cells are codes, and a number would lose what they say.
-fn number(cell: &str) -> Option<Cell<'_>> {
-    let digits = cell.strip_prefix('-').unwrap_or(cell);
-    let bytes = digits.as_bytes();
-    let first = *bytes.first()?;
-    if !(first.is_ascii_digit() || first == b'.')
-        || first == b'0' && bytes.get(1).is_some_and(u8::is_ascii_digit)
-    {
-        return None;
-    }
-    if bytes.iter().all(u8::is_ascii_digit) {
-        return if cell == "-0" { None } else { cell.parse().ok().map(Cell::Int) };
-    }
-    let plain = |b: &u8| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-');
-    let ends_in_digit = bytes.last().is_some_and(u8::is_ascii_digit);
-    if !ends_in_digit || !bytes.iter().all(plain) {
-        return None;
-    }
-    cell.parse().ok().filter(|n: &f64| n.is_finite()).map(Cell::Float)
-}
-
-fn boolean(cell: &str) -> Option<Cell<'_>> {
-    if cell.eq_ignore_ascii_case("true") {
-        return Some(Cell::Bool(true));
-    }
-    cell.eq_ignore_ascii_case("false").then_some(Cell::Bool(false))
 }
 
 /// Names that are there once each, and what was changed for it.
@@ -283,76 +213,39 @@ fn bad_text(error: &csv::Error, what: &str) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn numbers_are_what_prints_back_the_same_or_decimal() {
-        for text in ["0", "-1", "42", "9223372036854775807", "-9223372036854775808"] {
-            assert!(matches!(number(text), Some(Cell::Int(n)) if n.to_string() == text), "{text}");
-        }
-        for (text, value) in
-            [("1.5", 1.5), ("-0.25", -0.25), (".5", 0.5), ("1e3", 1000.0), ("1.0", 1.0), ("2E-2", 0.02)]
-        {
-            assert_eq!(number(text), Some(Cell::Float(value)), "{text}");
-        }
-        let texts = [
-            "007",
-            "+1",
-            "-0",
-            "00.5",
-            "1.",
-            "",
-            "-",
-            ".",
-            "1e",
-            "e5",
-            "--1",
-            "1-2",
-            "1.2.3",
-            "0x10",
-            "1_000",
-            " 1",
-            "1 ",
-            "1,5",
-            "inf",
-            "nan",
-            "NaN",
-            "-inf",
-            "infinity",
-            "1e400",
-            "9223372036854775808",
-            "2026-01-01",
-            "12:30",
-            "٣",
-        ];
-        for text in texts {
-            assert_eq!(number(text), None, "{text}");
-        }
-    }
+    use crate::ingest::dialect::DecimalComma;
 
-    #[test]
-    fn a_column_is_of_the_kind_of_all_its_cells() {
-        let kind = |cells: &[&str]| cells.iter().fold(CellKind::Unknown, |kind, cell| kind.with(cell));
-        assert_eq!(kind(&["1", "", "2"]), CellKind::Number);
-        assert_eq!(kind(&["1", "1.5"]), CellKind::Number);
-        assert_eq!(kind(&["1", "007"]), CellKind::Text);
-        assert_eq!(kind(&["true", "FALSE"]), CellKind::Bool);
-        assert_eq!(kind(&["true", "1"]), CellKind::Text);
-        assert_eq!(kind(&["", ""]), CellKind::Unknown);
-    }
-
-    #[test]
-    fn the_delimiter_is_the_most_frequent_outside_quotes() {
-        assert_eq!(sniff_delimiter(b"a,b;c,d\n;;;;"), b',');
-        assert_eq!(sniff_delimiter(b"\"a,b,c\";d\n"), b';');
-        assert_eq!(sniff_delimiter(b"\n\na|b|c"), b'|');
-        assert_eq!(sniff_delimiter(b"a\tb, c\td"), b'\t');
-        assert_eq!(sniff_delimiter(b"alone"), b',');
-    }
+    const COMMA: Dialect = Dialect { delimiter: b',', decimal_comma: DecimalComma::Never };
 
     #[test]
     fn odd_headers_become_distinct_names() {
-        let header = b" a ,,a,a_2,,column_2\n";
-        let (table, end, notes) = Table::read_header(header, b',').expect("read").expect("there");
+        let mut text = b" a ,,a,a_2,,column_2\n1,2,3,4,5,6\n".to_vec();
+        let (table, line, notes) = Table::begin(&mut text, 1, COMMA, 0).expect("read").expect("there");
         assert_eq!(table.names, ["a", "column_3", "a_3", "a_2", "column_5", "column_2"]);
-        assert_eq!((end, notes.len()), (header.len(), 3));
+        assert_eq!((text.as_slice(), line, notes.len()), (&b"1,2,3,4,5,6\n"[..], 2, 3));
+    }
+
+    #[test]
+    fn the_line_for_excel_and_the_header_are_taken_off() {
+        let dialect = Dialect { delimiter: b';', decimal_comma: DecimalComma::Detected };
+        let mut text = b"sep=;\r\n\r\na;\"b\r\nc\"\r\n1;2\r\n".to_vec();
+        let (table, line, _) = Table::begin(&mut text, 1, dialect, 0).expect("read").expect("there");
+        assert_eq!((table.names.len(), text.as_slice(), line), (2, &b"1;2\r\n"[..], 5));
+        for nothing in [&b""[..], b"sep=;", b"\n\n"] {
+            assert!(Table::begin(&mut nothing.to_vec(), 1, dialect, 0).expect("read").is_none());
+        }
+    }
+
+    #[test]
+    fn rows_that_came_later_do_not_change_how_columns_are_read() {
+        let whole = b"n;zip\n1,5;10\n2;11\nnone;012\n";
+        let readings = |resume| {
+            let dialect = Dialect { delimiter: b';', decimal_comma: DecimalComma::Detected };
+            Table::begin(&mut whole.to_vec(), 1, dialect, resume).expect("read").expect("there").0.readings
+        };
+        let kinds = |resume| readings(resume).iter().map(|reading| reading.kind).collect::<Vec<_>>();
+        assert_eq!(kinds(0), [CellKind::Text, CellKind::Text]);
+        assert_eq!(kinds(4), [CellKind::Number, CellKind::Number]);
+        assert_eq!(readings(4)[0].form, NumberForm::Comma);
     }
 }

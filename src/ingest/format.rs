@@ -5,9 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result, nearest};
-use crate::ingest::access_log;
 use crate::ingest::source::Source;
 use crate::ingest::split::{self, Scan};
+use crate::ingest::{access_log, dialect};
 
 /// Lines looked at to tell an access log.
 const SAMPLE_LINES: usize = 10;
@@ -65,11 +65,18 @@ impl FromStr for FileFormat {
     fn from_str(name: &str) -> Result<Self> {
         NAMES.iter().find(|(n, _)| *n == name).map(|(_, format)| *format).ok_or_else(|| {
             let hint = nearest(name, NAMES.iter().map(|(n, _)| *n));
-            Error::invalid(format!(
-                "\"{name}\" is no format{hint}; formats are ndjson, json, csv, tsv, parquet, access-log"
-            ))
+            Error::invalid(format!("\"{name}\" is no format{hint}; formats are {}", names()))
         })
     }
+}
+
+/// The formats by their names, as messages list them.
+pub fn names() -> String {
+    let is_name = |(at, (_, format)): &(usize, &(&str, FileFormat))| {
+        NAMES.iter().position(|(_, earlier)| earlier == format) == Some(*at)
+    };
+    let names: Vec<&str> = NAMES.iter().enumerate().filter(is_name).map(|(_, (name, _))| *name).collect();
+    names.join(", ")
 }
 
 /// Tells the format of a source and what the user should know of the choice.
@@ -118,11 +125,18 @@ pub fn tell(source: &Source, wanted: Option<FileFormat>) -> Result<(FileFormat, 
         (None, Content::AccessLog) => Ok((FileFormat::AccessLog, None)),
         (None, Content::Lines) => Ok((FileFormat::Ndjson, None)),
         (None, Content::Array | Content::Object) => Ok((FileFormat::Json, None)),
-        (None, Content::Text { has_tab, has_comma }) if says_nothing(name) && (has_tab || has_comma) => {
-            Ok((if has_comma { FileFormat::Csv } else { FileFormat::Tsv }, None))
+        (None, Content::Text { delimiter: Some(delimiter) }) if says_nothing(name) => {
+            Ok((if delimiter == b'\t' { FileFormat::Tsv } else { FileFormat::Csv }, None))
         }
-        (None, _) => Err(Error::invalid(format!(
-            "neither the name of {name} nor its first bytes tell its format; say it with --format ndjson, json, csv, tsv, parquet or access-log"
+        (None, Content::Text { delimiter: Some(delimiter) }) => Err(Error::invalid(format!(
+            "the name of {name} does not tell its format, and it begins like a table with cells between {}; add --format {} if that is what it is (formats are {})",
+            dialect::shown(delimiter),
+            if delimiter == b'\t' { FileFormat::Tsv } else { FileFormat::Csv },
+            names()
+        ))),
+        (None, Content::Text { delimiter: None }) => Err(Error::invalid(format!(
+            "neither the name of {name} nor its first bytes tell its format: it is text, but no JSON, no access log, and no table with cells between , ; | or tabs; say what it is with --format ({})",
+            names()
         ))),
     }
 }
@@ -153,7 +167,10 @@ enum Content {
     Object,
     Lines,
     AccessLog,
-    Text { has_tab: bool, has_comma: bool },
+    /// Something else, which may be a table whose cells have this between them.
+    Text {
+        delimiter: Option<u8>,
+    },
 }
 
 impl Content {
@@ -165,11 +182,13 @@ impl Content {
             (Some(b'['), None | Some(b'{' | b'[' | b']')) => Self::Array,
             (Some(b'{'), None | Some(b'"' | b'}')) => Self::of_object(head, source.head_is_all()),
             _ if Self::is_access_log(head, source.head_is_all()) => Self::AccessLog,
-            _ => {
-                let line = head.split(|b| *b == b'\n').next().unwrap_or_default();
-                Self::Text { has_tab: line.contains(&b'\t'), has_comma: line.contains(&b',') }
-            }
+            _ => Self::Text { delimiter: Self::delimiter(source) },
         }
+    }
+
+    fn delimiter(source: &Source) -> Option<u8> {
+        let said = dialect::separator_line(source.head()).map(|(said, _)| said);
+        said.or_else(|| dialect::delimiter(source.head(), source.head_is_all()))
     }
 
     /// Whether most of the first lines are those of an access log.

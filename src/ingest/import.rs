@@ -24,13 +24,15 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+pub use crate::ingest::options::ImportOptions;
+
 use crate::error::{Error, ItemError, Result};
 use crate::fields::check_dataset_name;
 use crate::ingest::accept::accept_in_turn;
 use crate::ingest::chunks::{Border, Chunks};
-use crate::ingest::csv_rows::{Table, sniff_delimiter};
 use crate::ingest::declare_time::declare_time;
 use crate::ingest::destination::{Destination, Patient};
+use crate::ingest::dialect::Dialect;
 use crate::ingest::format::{self, FileFormat};
 use crate::ingest::gather::Gather;
 use crate::ingest::parquet::ParquetFile;
@@ -43,23 +45,6 @@ use crate::ingest::{document, parquet};
 use crate::limits;
 use crate::store::Store;
 use crate::store::catalog::ImportMark;
-
-/// What the user says of the files.
-#[derive(Debug, Clone, Default)]
-pub struct ImportOptions {
-    /// Their format; else name and content tell.
-    pub format: Option<FileFormat>,
-    /// The time field of the dataset; else it is found.
-    pub time: Option<String>,
-    /// The field of a JSON document that holds the rows.
-    pub at: Option<String>,
-    /// Fields whose text is JSON, which is flattened as if it had been nested in them.
-    pub json_fields: Vec<String>,
-    /// The byte between two cells; else the header tells.
-    pub delimiter: Option<u8>,
-    /// Go on where an earlier import of the same file has ended.
-    pub resume: bool,
-}
 
 /// How far an import is; anyone may look at it meanwhile.
 #[derive(Debug, Default)]
@@ -116,12 +101,7 @@ pub fn import(
     check_dataset_name(dataset)?;
     let started = Instant::now();
     let (input, format, notes) = open(path, options, progress)?;
-    if options.at.is_some() && format != FileFormat::Json {
-        return Err(Error::invalid(format!(
-            "--at is for JSON documents, {} is read as {format}",
-            input.name()
-        )));
-    }
+    options.check(input.name(), format)?;
     let mut report = Report {
         source: input.name().to_owned(),
         format,
@@ -215,12 +195,13 @@ impl Run<'_> {
 
     /// NDJSON, CSV and access logs: chunks of text.
     fn stream(&self, source: Source, mut report: Report) -> Result<Report> {
-        let delimiter = match report.format {
-            FileFormat::Csv => Some(self.options.delimiter.unwrap_or_else(|| sniff_delimiter(source.head()))),
-            FileFormat::Tsv => Some(self.options.delimiter.unwrap_or(b'\t')),
-            _ => None,
-        };
-        let border = delimiter.map_or(Border::Line, |delimiter| Border::Row { delimiter });
+        let dialect = matches!(report.format, FileFormat::Csv | FileFormat::Tsv).then(|| {
+            let (head, is_all) = (source.head(), source.head_is_all());
+            let (dialect, note) = Dialect::of(head, is_all, self.resume, report.format, self.options);
+            report.notes.extend(note);
+            dialect
+        });
+        let border = dialect.map_or(Border::Line, |dialect| Border::Row { delimiter: dialect.delimiter });
         let (name, compression) = (source.name().to_owned(), source.compression());
         let mut chunks = Chunks::new(source, border);
         let mut next = move |rows_max| match chunks.next(rows_max) {
@@ -238,13 +219,19 @@ impl Run<'_> {
             )),
         };
         let Some(mut first) = next(limits::IMPORT_SAMPLE_ROWS)? else { return Ok(report) };
-        let form = match delimiter {
+        let form = match dialect {
             None if report.format == FileFormat::AccessLog => Form::AccessLog,
             None => Form::Json,
-            Some(delimiter) => match table(&mut first, delimiter, &mut report)? {
-                Some(table) => Form::Table(table),
-                None => return Ok(report),
-            },
+            Some(dialect) => {
+                let told = |e: Error| Error::invalid(format!("{}: {e}", report.source));
+                match first.take_header(dialect, self.resume).map_err(told)? {
+                    Some((table, notes)) => {
+                        report.notes.extend(notes);
+                        Form::Table(table)
+                    }
+                    None => return Ok(report),
+                }
+            }
         };
         let decoder = self.decoder(form);
         report.notes.extend(decoder.check_json_fields(&first)?);
@@ -478,20 +465,6 @@ fn read<'a>(next: &mut impl FnMut() -> Result<Option<Chunk<'a>>>, chunks: &Sende
             return;
         }
     }
-}
-
-/// Takes the header from the first chunk, and the types of the columns from its rows.
-fn table(chunk: &mut Chunk<'_>, delimiter: u8, report: &mut Report) -> Result<Option<Table>> {
-    let Records::Text(text) = &mut chunk.records else { return Ok(None) };
-    let told = |e: Error| Error::invalid(format!("{}: {e}", report.source));
-    let Some((mut table, end, notes)) = Table::read_header(text, delimiter).map_err(told)? else {
-        return Ok(None);
-    };
-    chunk.place += crate::ingest::chunks::line_ends(&text[..end]);
-    text.drain(..end);
-    table.sample(text);
-    report.notes.extend(notes);
-    Ok(Some(table))
 }
 
 #[cfg(test)]

@@ -3,15 +3,19 @@
 
 pub mod accept;
 pub mod access_log;
+pub mod cells;
 pub mod chunks;
 pub mod csv_rows;
 pub mod declare_time;
 pub mod destination;
+pub mod dialect;
 pub mod document;
+pub mod foreign;
 pub mod format;
 pub mod gather;
 pub mod import;
 pub mod json;
+pub mod options;
 pub mod parquet;
 pub mod records;
 pub mod resume;

@@ -4,6 +4,7 @@
 use crate::error::{Error, ItemError, Result, nearest};
 use crate::ingest::chunks::line_start;
 use crate::ingest::csv_rows::Table;
+use crate::ingest::dialect::Dialect;
 use crate::ingest::parquet::columns::RowChunk;
 use crate::ingest::rows::{Decoded, Rows};
 use crate::ingest::rules::Rules;
@@ -24,6 +25,20 @@ pub struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
+    /// Takes the header off the first chunk of a CSV file; gives the table that it makes with the rows before the line
+    /// `resume`, and what the user should know. `None`: there is no header.
+    ///
+    /// # Errors
+    /// The header is not UTF-8, or names more fields than a dataset may have.
+    pub fn take_header(&mut self, dialect: Dialect, resume: u64) -> Result<Option<(Table, Vec<String>)>> {
+        let Records::Text(text) = &mut self.records else { return Ok(None) };
+        let begun = Table::begin(text, self.place, dialect, resume)?;
+        Ok(begun.map(|(table, line, notes)| {
+            self.place = line;
+            (table, notes)
+        }))
+    }
+
     /// Leaves out what comes before a line or item.
     pub fn skip_to(&mut self, place: u64) {
         let Some(count) = place.checked_sub(self.place).filter(|count| *count > 0) else { return };

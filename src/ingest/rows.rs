@@ -303,10 +303,21 @@ pub fn instant(name: &str, cell: Cell<'_>) -> Result<i64, String> {
     };
     found.ok_or_else(|| {
         format!(
-            "the time in \"{name}\" cannot be read: {}; write RFC 3339 (2026-01-31T12:00:00Z), YYYY-MM-DD, or a number of s, ms, µs or ns since 1970",
-            shown(cell)
+            "the time in \"{name}\" cannot be read: {}; write {}RFC 3339 (2026-01-31T12:00:00Z), YYYY-MM-DD, or a number of s, ms, µs or ns since 1970",
+            shown(cell),
+            if is_year_last(cell) { "the year first: " } else { "" }
         )
     })
+}
+
+/// Whether a cell looks like 31.12.2026 or 12/31/2026, of which nobody can tell the day from the month for sure.
+fn is_year_last(cell: Cell<'_>) -> bool {
+    let Cell::Text(text) = cell else { return false };
+    let date = text.split([' ', 'T', ',']).next().unwrap_or_default();
+    let parts: Vec<&str> = date.split(['.', '/', '-']).collect();
+    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    parts.iter().all(is_number)
+        && matches!(parts.as_slice(), [first, second, year] if first.len() <= 2 && second.len() <= 2 && year.len() == 4)
 }
 
 /// A cell as the declared type, where nothing is lost by it.

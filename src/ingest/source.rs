@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::error::{Error, Result, nearest};
-use crate::ingest::split;
+use crate::ingest::{foreign, split};
 use crate::limits;
 
 /// Bytes of text that are looked at before anything is decoded: format, delimiter and header are told from them.
@@ -44,37 +44,10 @@ pub struct Source {
     rest: Box<dyn Read + Send>,
 }
 
-/// Beginnings of files that are not text, and what each seems to be.
-const FOREIGN: [(&[u8], &str, &str); 16] = [
-    (b"\x89PNG\r\n\x1a\n", "a PNG image", NO_TABLE),
-    (b"\xff\xd8\xff", "a JPEG image", NO_TABLE),
-    (b"GIF89a", "a GIF image", NO_TABLE),
-    (b"%PDF-", "a PDF document", NO_TABLE),
-    (b"\x7fELF", "a program", NO_TABLE),
-    (
-        b"SQLite format 3\0",
-        "an SQLite database",
-        "export its table as CSV first, as with `sqlite3 -csv -header`",
-    ),
-    // with its fifth byte, because a header may begin with PAR1
-    (
-        b"PAR1\x15",
-        "a Parquet file",
-        "it is read from its end, so it has to be a file, not packed and not standard input; save or unpack it, and leave --format out or say parquet",
-    ),
-    (b"ARROW1\0", "an Arrow file", "convert it to CSV or NDJSON first"),
-    (b"Obj\x01", "an Avro file", "convert it to CSV or NDJSON first"),
-    (b"PK\x03\x04", "a zip archive (or an Excel file)", "unpack it, or save the sheet as CSV"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it first"),
-    (b"\xfd7zXZ\0", "an xz file", "unpack it first, as with `xz -d`, or pipe it in"),
-    (b"BZh91AY&SY", "a bzip2 file", "unpack it first, as with `bzip2 -d`, or pipe it in"),
-    (b"\x04\x22\x4d\x18", "an lz4 file", "unpack it first, as with `lz4 -d`, or pipe it in"),
-    (GZIP, "a gzip file inside a compressed file", "unpack it once first"),
-    (ZSTD, "a zstd file inside a compressed file", "unpack it once first"),
-];
-const GZIP: &[u8] = b"\x1f\x8b";
-const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
-const NO_TABLE: &str = "there are no rows in it to import";
+/// How gzip begins.
+pub const GZIP: &[u8] = b"\x1f\x8b";
+/// How a frame of Zstandard begins.
+pub const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 
 impl Source {
     /// Opens a file, or standard input where the path is `-`. The bytes that are read, as they are packed, are
@@ -164,10 +137,14 @@ impl Source {
         let mut head = Vec::new();
         // what came before a failure is in the head all the same
         self.pending = (&mut self.rest).take(HEAD_BYTES).read_to_end(&mut head).err();
-        if let Some((_, what, advice)) = FOREIGN.iter().find(|(magic, ..)| head.starts_with(magic)) {
-            return Err(Error::invalid(format!("{} seems to be {what}: {advice}", self.name)));
+        let refused = |why: String| Error::invalid(format!("{}{why}", self.name));
+        if let Some(why) = foreign::told(&head) {
+            return Err(refused(why));
         }
-        let text = split::utf8_start(&head).map_err(|e| Error::invalid(format!("{}: {e}", self.name)))?;
+        let text = split::utf8_start(&head).map_err(|e| refused(format!(": {e}")))?;
+        if let Some(why) = foreign::binary(text) {
+            return Err(refused(why));
+        }
         let mark_bytes = head.len() - text.len();
         head.drain(..mark_bytes);
         self.head = Cursor::new(head);

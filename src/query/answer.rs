@@ -3,6 +3,7 @@
 
 use jiff::tz::TimeZone;
 
+use crate::query::language::Range;
 use crate::time::Bucket;
 use crate::value::Value;
 
@@ -21,6 +22,10 @@ pub struct Answer {
     pub tz: TimeZone,
     /// Which rows of a series over time are no whole buckets; `None` where the question asks for no series.
     pub series: Option<Series>,
+    /// The span of time that was asked for; open where nothing was said.
+    pub range: Range,
+    /// The period that `compare` lays beside it.
+    pub previous: Option<Range>,
 }
 
 /// What a drawing of a series over time must not hide. Rows are counted from 0.

@@ -2,6 +2,7 @@
 //! its own, and the states are merged in the order of the runs, so that the same snapshot always gives the same
 //! answer to the last digit.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -9,13 +10,14 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::query::aggregate::State;
-use crate::query::expression::{AggregateCall, Expr};
+use crate::query::expression::{AggregateCall, AggregateFunction, Expr};
 use crate::query::filter::Filter;
 use crate::query::functions::Context;
 use crate::query::group::Groups;
 use crate::query::language::Order;
 use crate::query::plan::{Plan, Shape, add_columns};
 use crate::query::scalar;
+use crate::query::series::Series;
 use crate::query::sort::{Direction, compare_keys, keep_first};
 use crate::query::vector;
 use crate::query::view::View;
@@ -32,16 +34,23 @@ pub struct Output {
     pub rows_scanned: u64,
     /// Segments that they are of; the tail is one.
     pub segments: u64,
+    /// The rows that stand for groups without events.
+    pub gaps: Vec<usize>,
 }
 
 /// An output row with what it is ordered by.
-type Keyed = (Vec<Value>, Vec<Value>);
+struct Keyed {
+    order: Vec<Value>,
+    cells: Vec<Value>,
+    /// Whether its group has no events.
+    is_gap: bool,
+}
 
-/// Runs a plan.
+/// Runs a plan; the groups of `wanted` keys are there even if they have no events.
 ///
 /// # Errors
 /// Overflow, and answers beyond the limits.
-pub fn execute(plan: &Plan, dataset: &Dataset) -> Result<Output> {
+pub fn execute(plan: &Plan, dataset: &Dataset, wanted: &[Vec<Value>]) -> Result<Output> {
     let filter = Filter::new(plan.filter.as_ref());
     let parts = filter.parts(dataset)?;
     let (rows_scanned, segments) = looked_at(&parts);
@@ -49,24 +58,25 @@ pub fn execute(plan: &Plan, dataset: &Dataset) -> Result<Output> {
     let (directions, mut rows) = match &plan.shape {
         Shape::Rows { select, order } => (directions(order), scan.rows(select, order)?),
         Shape::Groups { keys, aggregates, select, having, order } => {
-            let found = scan.groups(keys, aggregates)?;
+            let mut found = scan.groups(keys, aggregates)?;
+            found.insert(wanted.iter().cloned());
+            if let Some(series) = plan.series.first().filter(|_| plan.fill) {
+                let gaps = found.gaps(series)?;
+                found.insert(gaps.into_iter());
+            }
             (directions(order), found.output(select, having.as_ref(), order, plan)?)
         }
     };
     if plan.distinct {
-        let mut seen = std::collections::HashSet::new();
-        rows.retain(|(_, row)| seen.insert(row.clone()));
+        let mut seen = HashSet::new();
+        rows.retain(|row| seen.insert(row.cells.clone()));
     }
     let wanted = plan.offset.saturating_add(plan.limit.unwrap_or(usize::MAX));
     if !directions.is_empty() {
-        keep_first(&mut rows, wanted, |a, b| compare_keys(&a.0, &b.0, &directions));
+        keep_first(&mut rows, wanted, |a, b| compare_keys(&a.order, &b.order, &directions));
     }
-    let rows: Vec<Vec<Value>> = rows
-        .into_iter()
-        .map(|(_, row)| row)
-        .skip(plan.offset)
-        .take(plan.limit.unwrap_or(usize::MAX))
-        .collect();
+    let rows: Vec<Keyed> =
+        rows.into_iter().skip(plan.offset).take(plan.limit.unwrap_or(usize::MAX)).collect();
     if rows.len() > limits::ANSWER_ROWS {
         return Err(Error::TooLarge(format!(
             "the answer has {} rows, more than {}; narrow it with where or limit, or page through /rows",
@@ -74,7 +84,9 @@ pub fn execute(plan: &Plan, dataset: &Dataset) -> Result<Output> {
             limits::ANSWER_ROWS
         )));
     }
-    Ok(Output { rows, rows_scanned, segments })
+    let gaps = rows.iter().enumerate().filter(|(_, row)| row.is_gap).map(|(at, _)| at).collect();
+    let rows = rows.into_iter().map(|row| row.cells).collect();
+    Ok(Output { rows, rows_scanned, segments, gaps })
 }
 
 /// Rows of the parts, and the segments they are of.
@@ -122,7 +134,7 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn context(&self) -> Context {
-        Context::new(self.plan.tz.clone())
+        Context::new(self.plan.calendar.clone())
     }
 
     /// Runs `work` on every run of parts; results in order.
@@ -190,7 +202,7 @@ impl Scan<'_> {
                 let Some(view) = self.select(part, &names, usize::MAX, context)? else { continue };
                 rows.extend(output_rows(select, order, &view, context)?);
                 if !order.is_empty() {
-                    keep_first(&mut rows, wanted, |a, b| compare_keys(&a.0, &b.0, &directions));
+                    keep_first(&mut rows, wanted, |a, b| compare_keys(&a.order, &b.order, &directions));
                 }
                 self.check_count(rows.len().min(wanted))?;
             }
@@ -243,14 +255,17 @@ fn output_rows(select: &[Expr], order: &[Order], view: &View, context: &Context)
     let cells = columns(&mut select.iter())?;
     let row_of =
         |columns: &[Arc<crate::columnar::column::Column>], row| columns.iter().map(|c| c.get(row)).collect();
-    Ok((0..view.rows).map(|row| (row_of(&keys, row), row_of(&cells, row))).collect())
+    let keyed = |row| Keyed { order: row_of(&keys, row), cells: row_of(&cells, row), is_gap: false };
+    Ok((0..view.rows).map(keyed).collect())
 }
 
 /// Groups with the states of their aggregates.
 struct Found {
     groups: Groups,
     states: Vec<State>,
-    functions: Vec<crate::query::expression::AggregateFunction>,
+    functions: Vec<AggregateFunction>,
+    /// The groups from this one on have no events; they were asked for.
+    gaps_from: usize,
 }
 
 impl Found {
@@ -259,7 +274,7 @@ impl Found {
         let mut states: Vec<State> = functions.iter().map(|f| State::new(*f)).collect();
         let groups = Groups::new(keys);
         states.iter_mut().for_each(|state| state.grow(groups.count()));
-        Self { groups, states, functions }
+        Self { groups, states, functions, gaps_from: usize::MAX }
     }
 
     fn add(
@@ -310,6 +325,52 @@ impl Found {
         }
     }
 
+    /// Adds groups of these keys, without events where they are not there yet.
+    fn insert(&mut self, keys: impl Iterator<Item = Vec<Value>>) {
+        self.gaps_from = self.gaps_from.min(self.groups.count());
+        keys.for_each(|key| self.groups.insert(key));
+        self.states.iter_mut().for_each(|state| state.grow(self.groups.count()));
+    }
+
+    /// The keys that a series without gaps has: every bucket with every combination of the other keys that was found.
+    fn gaps(&self, series: &Series) -> Result<Vec<Vec<Value>>> {
+        let width = self.groups.width();
+        let key_of = |group: usize| -> Vec<Value> {
+            (0..width).map(|at| self.groups.key(group, at).clone()).collect()
+        };
+        let found = (0..self.groups.count()).filter_map(|group| match self.groups.key(group, series.key) {
+            Value::Time(start) => Some(*start),
+            _ => None,
+        });
+        let starts = series.starts(found)?;
+        let without_bucket = |mut key: Vec<Value>| {
+            key[series.key] = Value::Null;
+            key
+        };
+        let mut others: Vec<Vec<Value>> = match width {
+            1 => vec![vec![Value::Null]],
+            _ => (0..self.groups.count()).map(|group| without_bucket(key_of(group))).collect(),
+        };
+        // in the order of their first appearance, so that the same question has the same answer
+        let mut seen = HashSet::new();
+        others.retain(|key| seen.insert(key.clone()));
+        let rows = others.len().saturating_mul(starts.len());
+        if rows > limits::ANSWER_ROWS {
+            return Err(Error::TooLarge(format!(
+                "filling the gaps makes {rows} rows, more than {}; take a larger bucket, a shorter range or fewer groups",
+                limits::ANSWER_ROWS
+            )));
+        }
+        let filled = others.into_iter().flat_map(|key| {
+            starts.iter().map(move |start| {
+                let mut key = key.clone();
+                key[series.key] = Value::Time(*start);
+                key
+            })
+        });
+        Ok(filled.collect())
+    }
+
     /// The groups as output rows with their order keys. Without an order they come by their keys, so that the same
     /// question gives the same answer in the same order.
     fn output(
@@ -324,9 +385,15 @@ impl Found {
             .states
             .into_iter()
             .zip(&self.functions)
-            .map(|(state, function)| state.finish(*function, count))
+            .map(|(state, function)| {
+                let mut values = state.finish(*function, count)?;
+                if *function == AggregateFunction::Sum && self.gaps_from < count {
+                    zero_sums(&mut values, self.gaps_from);
+                }
+                Ok(values)
+            })
             .collect::<Result<Vec<_>>>()?;
-        let context = Context::new(plan.tz.clone());
+        let context = Context::new(plan.calendar.clone());
         let groups = self.groups;
         let slot = |group: usize, name: &str| {
             let at: usize = name.parse().unwrap_or(usize::MAX);
@@ -351,11 +418,19 @@ impl Found {
             {
                 continue;
             }
-            let keys = order.iter().map(|o| value(&o.expression)).collect::<Result<Vec<_>>>()?;
-            rows.push((keys, select.iter().map(value).collect::<Result<Vec<_>>>()?));
+            let order = order.iter().map(|o| value(&o.expression)).collect::<Result<Vec<_>>>()?;
+            let cells = select.iter().map(value).collect::<Result<Vec<_>>>()?;
+            rows.push(Keyed { order, cells, is_gap: group >= self.gaps_from });
         }
         Ok(rows)
     }
+}
+
+/// A sum over no events at all is 0 in a series, as a count is: nothing was earned on a day without orders.
+fn zero_sums(values: &mut [Value], from: usize) {
+    let is_float = values.iter().any(|value| matches!(value, Value::Float(_)));
+    let zero = if is_float { Value::Float(0.0) } else { Value::Int(0) };
+    values[from..].iter_mut().filter(|value| value.is_null()).for_each(|value| *value = zero.clone());
 }
 
 /// A row of keys that compares by directions.

@@ -80,15 +80,15 @@ impl Export {
     /// Resolves names and condition.
     ///
     /// ```
-    /// use windrow::app::Engine;
+    /// use windrow::Engine;
     /// use windrow::query::export::{Export, ExportRequest, ndjson};
-    /// use windrow::store::{StoreOptions, read};
+    /// use windrow::store::read;
     ///
     /// # fn main() -> windrow::error::Result<()> {
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let path = folder.path().join("visits.db");
-    /// let engine = Engine::open(&path, StoreOptions::default())?;
-    /// engine.ingest_json("visits", br#"[{"_time": "2026-03-01T10:00:00Z", "n": 1}, {"n": 2}]"#)?;
+    /// let engine = Engine::open(&path)?;
+    /// engine.ingest("visits", br#"[{"_time": "2026-03-01T10:00:00Z", "n": 1}, {"n": 2}]"#)?;
     /// let filter = Some("n < 2".to_owned());
     /// let request = ExportRequest { dataset: "visits".into(), filter, fields: None };
     /// let mut out = Vec::new();

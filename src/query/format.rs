@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 
 use crate::error::{Error, Result, nearest};
 use crate::query::answer::Answer;
+use crate::query::language::Range;
 use crate::query::page::Page;
 use crate::time;
 use crate::value::{Value, write_json_string};
@@ -63,11 +64,12 @@ impl FromStr for Format {
 /// ```
 /// use windrow::query::answer::{Answer, AnswerColumn, Stats};
 /// use windrow::query::format::{Format, answer};
+/// use windrow::query::language::Range;
 /// let count = AnswerColumn { name: "n".into(), kind: "int" };
 /// let tz = jiff::tz::TimeZone::UTC;
 /// let rows = vec![vec![windrow::value::Value::Int(7)]];
 /// let stats = Stats::default();
-/// let found = Answer { columns: vec![count], rows, next: None, stats, tz, series: None };
+/// let found = Answer { columns: vec![count], rows, next: None, stats, tz, series: None, range: Range::default(), previous: None };
 /// assert_eq!(answer(&found, Format::Csv)?, b"n\n7\n");
 /// # Ok::<(), windrow::error::Error>(())
 /// ```
@@ -111,6 +113,16 @@ pub fn json(answer: &Answer) -> Vec<u8> {
             series.gaps
         );
         out.extend_from_slice(text.replace(", ", ",").as_bytes());
+    }
+    for (name, range) in [("range", Some(answer.range)), ("previous", answer.previous)] {
+        if let Some(range) = range.filter(|range| *range != Range::default()) {
+            out.extend_from_slice(format!(",\"{name}\":{{").as_bytes());
+            for (place, (end, at)) in [("from", range.from), ("to", range.to)].into_iter().enumerate() {
+                out.extend_from_slice(format!("{}\"{end}\":", if place > 0 { "," } else { "" }).as_bytes());
+                cell_json(&at.map_or(Value::Null, Value::Time), &answer.tz, &mut out);
+            }
+            out.push(b'}');
+        }
     }
     out.extend_from_slice(b"}\n");
     out

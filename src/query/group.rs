@@ -98,6 +98,21 @@ impl Groups {
         group
     }
 
+    /// Makes sure that there is a group of these keys.
+    pub fn insert(&mut self, keys: Vec<Value>) {
+        let ids: Vec<u32> = self.keys.iter_mut().zip(keys).map(|(key, value)| key.id(value)).collect();
+        match ids.as_slice() {
+            [] => {}
+            [_] => self.note_singles(),
+            [a, b] => {
+                self.pair(u64::from(*a) << 32 | u64::from(*b));
+            }
+            many => {
+                self.combination(many);
+            }
+        }
+    }
+
     /// Takes over the groups of another; the result maps its groups to groups here.
     pub fn absorb(&mut self, other: Groups) -> Vec<u32> {
         let width = self.keys.len();

@@ -1,9 +1,8 @@
 //! The Query: what SQL, JSON and URLs parse into, and the only thing that planning knows of them.
 //! Names are as written; `plan` resolves them against a dataset.
 
-use jiff::tz::TimeZone;
-
 use crate::query::expression::Expr;
+use crate::time::{Calendar, Step};
 
 /// A question about one dataset.
 #[derive(Debug, Clone)]
@@ -22,8 +21,14 @@ pub struct Query {
     pub filter: Option<Expr>,
     /// Rows that count, by `_time`.
     pub range: Range,
-    /// Where days begin, and the offset of times in the reply.
-    pub tz: TimeZone,
+    /// Where days and weeks begin, how local times are read, and the offset of times in the reply.
+    pub calendar: Calendar,
+    /// A group for every bucket of the range, also where there is no event.
+    pub fill: bool,
+    /// Beside each aggregate that of the period before the range.
+    pub compare: bool,
+    /// The present in µs since 1970 UTC: a bucket that it lies in is not over.
+    pub now: i64,
     /// Groups that count.
     pub having: Option<Expr>,
     /// Order of the result; output columns are already replaced by their expressions.
@@ -63,4 +68,20 @@ pub struct Range {
     pub from: Option<i64>,
     /// Before here.
     pub to: Option<i64>,
+    /// How far the period before it lies back, where it has both ends.
+    pub step: Option<Step>,
+}
+
+impl Range {
+    /// The range between two instants and how far the one before it lies back.
+    pub fn between(from: i64, to: i64, step: Step) -> Self {
+        Self { from: Some(from), to: Some(to), step: Some(step) }
+    }
+
+    /// The period before this one; `None` where it has not both ends, or the calendar begins.
+    pub fn before(&self, calendar: &Calendar) -> Option<Self> {
+        let step = self.step?;
+        let (from, to) = (calendar.back(self.from?, step)?, calendar.back(self.to?, step)?);
+        Some(Self::between(from, to.max(from), step))
+    }
 }

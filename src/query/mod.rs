@@ -4,6 +4,7 @@
 pub mod aggregate;
 pub mod answer;
 pub mod cast;
+pub mod compare;
 pub mod cursor;
 pub mod entries;
 pub mod erase;
@@ -25,6 +26,7 @@ mod print;
 pub mod prune;
 pub mod scalar;
 pub mod seek;
+pub mod series;
 pub mod sort;
 pub mod vector;
 pub mod view;
@@ -34,7 +36,8 @@ use std::time::Instant;
 use crate::error::Result;
 use crate::fields::Kinds;
 use crate::query::answer::{Answer, AnswerColumn, Stats};
-use crate::query::language::Query;
+use crate::query::execute::Output;
+use crate::query::language::{Query, Range};
 use crate::query::plan::{Plan, type_of_value};
 use crate::store::snapshot::Snapshot;
 use crate::value::Value;
@@ -46,8 +49,13 @@ use crate::value::Value;
 pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
     let begin = Instant::now();
     let dataset = snapshot.dataset(&query.from)?;
-    let plan = plan::plan(query, dataset)?;
-    let output = execute::execute(&plan, dataset)?;
+    let mut plan = plan::plan(query, dataset)?;
+    let mut output = execute::execute(&plan, dataset, &[])?;
+    let series = series(query, &plan, &output);
+    let previous = match query.compare {
+        true => Some(compare::add_previous(query, &mut plan, dataset, &mut output)?),
+        false => None,
+    };
     let columns = columns(&plan, &output.rows);
     let stats = Stats {
         elapsed_ms: begin.elapsed().as_secs_f64() * 1e3,
@@ -57,7 +65,20 @@ pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
         engine: "vector",
         approximate: false,
     };
-    Ok(Answer { columns, rows: output.rows, next: None, stats, tz: plan.tz, series: None })
+    let (range, tz) = (query.range, plan.calendar.tz);
+    Ok(Answer { columns, rows: output.rows, next: None, stats, tz, series, range, previous })
+}
+
+/// Which rows are no whole buckets, where the question is bounded in time or wants its gaps filled.
+fn series(query: &Query, plan: &Plan, output: &Output) -> Option<answer::Series> {
+    let [series] = plan.series.as_slice() else { return None };
+    if !query.fill && query.range == Range::default() {
+        return None;
+    }
+    let key = query.by.get(series.key)?;
+    let column = query.select.iter().position(|item| item.expression == *key)?;
+    let partial = series.partial(&output.rows, column);
+    Some(answer::Series { column, bucket: series.bucket, partial, gaps: output.gaps.clone() })
 }
 
 /// Names and types of the output: the type known beforehand, else that of the values.
@@ -84,5 +105,7 @@ mod edge_tests;
 mod layouts;
 #[cfg(test)]
 mod segment_tests;
+#[cfg(test)]
+mod series_tests;
 #[cfg(test)]
 mod tests;

@@ -3,16 +3,15 @@
 
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
-
 use crate::columnar::TIME;
 use crate::error::{Error, Result, nearest_or_first};
 use crate::fields::{FieldType, is_system};
 use crate::query::expression::{AggregateCall, AggregateFunction, BinaryOp, Expr};
 use crate::query::functions::Returns;
 use crate::query::language::{Order, Query};
+use crate::query::series::Series;
 use crate::store::snapshot::Dataset;
-use crate::time;
+use crate::time::Calendar;
 use crate::value::Value;
 
 /// A query against one dataset, ready to run.
@@ -32,8 +31,12 @@ pub struct Plan {
     pub limit: Option<usize>,
     /// Rows left out first.
     pub offset: usize,
-    /// Where days begin.
-    pub tz: TimeZone,
+    /// Where days and weeks begin.
+    pub calendar: Calendar,
+    /// The time buckets among the keys; one at most, where gaps are filled.
+    pub series: Vec<Series>,
+    /// Whether buckets without events are groups too.
+    pub fill: bool,
 }
 
 /// What the output rows are made of.
@@ -67,7 +70,7 @@ pub enum Shape {
 /// Names that the dataset does not have, with the nearest ones; columns outside of groups; types that cannot be
 /// meant.
 pub fn plan(query: &Query, dataset: &Dataset) -> Result<Plan> {
-    let names = Names { dataset };
+    let names = Names { dataset, calendar: &query.calendar };
     let (select, output): (Vec<Expr>, Vec<String>) = if query.all_fields {
         names.all().map(|name| (Expr::Column(name.to_string()), name.to_string())).unzip()
     } else {
@@ -85,6 +88,13 @@ pub fn plan(query: &Query, dataset: &Dataset) -> Result<Plan> {
     let is_grouped = !keys.is_empty()
         || having.is_some()
         || select.iter().chain(order.iter().map(|o| &o.expression)).any(Expr::has_aggregate);
+    let series = Series::among(&keys, query, dataset);
+    if query.fill && series.len() != 1 {
+        return Err(Error::invalid(format!(
+            "/fill: one time bucket in \"by\" is needed, such as \"day(_time)\"; there are {}",
+            series.len()
+        )));
+    }
     let shape = if is_grouped { group(keys, select, having, order)? } else { Shape::Rows { select, order } };
     let filter = query.filter.clone().map(|e| names.condition(e, "where")).transpose()?;
     Ok(Plan {
@@ -95,7 +105,9 @@ pub fn plan(query: &Query, dataset: &Dataset) -> Result<Plan> {
         distinct: query.distinct,
         limit: query.limit,
         offset: query.offset,
-        tz: query.tz.clone(),
+        calendar: query.calendar.clone(),
+        series,
+        fill: query.fill,
     })
 }
 
@@ -107,7 +119,7 @@ pub fn condition(expression: Expr, dataset: &Dataset) -> Result<Expr> {
     if expression.has_aggregate() {
         return Err(Error::invalid("an aggregate has no meaning in where; it belongs to select or having"));
     }
-    Names { dataset }.condition(expression, "where")
+    Names { dataset, calendar: &Calendar::default() }.condition(expression, "where")
 }
 
 /// The column that a name means.
@@ -115,7 +127,7 @@ pub fn condition(expression: Expr, dataset: &Dataset) -> Result<Expr> {
 /// # Errors
 /// `Invalid` with the nearest names.
 pub fn field_name(name: &str, dataset: &Dataset) -> Result<Arc<str>> {
-    Names { dataset }.canonical(name)
+    Names { dataset, calendar: &Calendar::default() }.canonical(name)
 }
 
 /// The columns that an expression reads, each once, added to those given.
@@ -178,6 +190,8 @@ fn is_same<T: PartialEq + std::fmt::Debug>(a: &T, b: &T) -> bool {
 
 struct Names<'a> {
     dataset: &'a Dataset,
+    /// Whose clock local times are on.
+    calendar: &'a Calendar,
 }
 
 impl Names<'_> {
@@ -222,6 +236,14 @@ impl Names<'_> {
                 self.check_aggregate(&call)?;
                 Ok(Expr::Aggregate(call))
             }
+            Expr::Cast(operand, FieldType::Time) => match &*operand {
+                // what is written in the query is on its clock, what is read from data is UTC as at ingest
+                Expr::Literal(Value::Text(text)) => Ok(match self.calendar.read(text)? {
+                    Some(us) => Expr::Literal(Value::Time(us)),
+                    None => Expr::Cast(operand, FieldType::Time),
+                }),
+                _ => Ok(Expr::Cast(operand, FieldType::Time)),
+            },
             other => Ok(other),
         })
     }
@@ -229,7 +251,7 @@ impl Names<'_> {
     fn as_time_of(&self, literal: Expr, other: &Expr) -> Result<Expr> {
         match &literal {
             Expr::Literal(Value::Text(text)) if self.type_of(other) == Some(FieldType::Time) => {
-                let us = time::parse(text).ok_or_else(|| {
+                let us = self.calendar.read(text)?.ok_or_else(|| {
                     Error::invalid(format!(
                         "'{text}' is compared with a time, but is none; write '2026-01-31' or '2026-01-31T12:00:00Z'"
                     ))

@@ -39,7 +39,7 @@ pub fn evaluate(expression: &Expr, view: &View, context: &Context) -> Result<Arc
         Expr::Call(function, arguments) => match (function.bucket(), arguments.as_slice()) {
             (Some(bucket), [operand]) => {
                 let operand = evaluate(operand, view, context)?;
-                bucket_starts(&operand, Bucketer::new(bucket, context.tz.clone()))
+                bucket_starts(&operand, Bucketer::new(bucket, &context.calendar))
             }
             _ => None,
         },

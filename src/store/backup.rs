@@ -35,14 +35,14 @@ impl Copied {
 /// Copies a database, which another process may be serving, to a file.
 ///
 /// ```
-/// use windrow::app::Engine;
-/// use windrow::store::{StoreOptions, backup, progress::Progress};
+/// use windrow::Engine;
+/// use windrow::store::{backup, progress::Progress};
 ///
 /// # fn main() -> windrow::error::Result<()> {
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let (path, copy) = (folder.path().join("visits.db"), folder.path().join("copy.db"));
-/// let engine = Engine::open(&path, StoreOptions::default())?;
-/// engine.ingest_json("visits", br#"{"country": "DE"}"#)?;
+/// let engine = Engine::open(&path)?;
+/// engine.ingest("visits", br#"{"country": "DE"}"#)?;
 /// let copied = backup::backup(&path, &copy, false, &Progress::default())?;
 /// assert_eq!(copied.report.events, 1);
 /// # Ok(())

@@ -69,6 +69,25 @@ impl Lock {
     }
 }
 
+/// Refuses a database that another process has, without taking its lock and without making a file. Whoever takes the
+/// lock in the same moment may be refused too.
+///
+/// # Errors
+/// `Conflict` as of [`Lock::take`].
+pub fn check_free(database: &Path) -> Result<()> {
+    let database = database.canonicalize().unwrap_or_else(|_| database.to_owned());
+    // what cannot be opened is held by nobody, or told when the lock is taken
+    let Ok(mut file) = File::open(path_of(&database)) else { return Ok(()) };
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let _ = file.read_to_string(&mut holder);
+            Err(Error::Conflict(held_by(&database, &holder)))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn path_of(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(".lock");
@@ -100,5 +119,20 @@ mod tests {
         assert!(refusal.contains("http://127.0.0.1:7878"), "{refusal}");
         drop(first);
         Lock::take(&database).expect("free again");
+    }
+
+    #[test]
+    fn a_look_at_the_lock_takes_and_makes_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("a.db");
+        check_free(&database).expect("free");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+        let first = Lock::take(&database).expect("free");
+        first.write_holder("http://127.0.0.1:7878").expect("written");
+        let refusal = check_free(&database).expect_err("held").to_string();
+        assert!(refusal.contains("http://127.0.0.1:7878"), "{refusal}");
+        drop(first);
+        check_free(&database).expect("free again");
+        Lock::take(&database).expect("not taken by looking");
     }
 }

@@ -12,6 +12,7 @@ pub mod describe;
 mod failure;
 pub mod lock;
 pub mod log;
+pub mod maker;
 pub mod migrate;
 pub mod open;
 pub mod optimize;
@@ -64,6 +65,8 @@ pub struct StoreOptions {
     pub buffer_pool_bytes: usize,
     /// Rows of a tail that is sealed.
     pub seal_rows: usize,
+    /// Who makes the file, where it is made: noted in it, see [`maker::maker_of`].
+    pub made_by: Option<&'static str>,
 }
 
 impl Default for StoreOptions {
@@ -73,6 +76,7 @@ impl Default for StoreOptions {
             readers: limits::READERS,
             buffer_pool_bytes: limits::BUFFER_POOL_BYTES,
             seal_rows: limits::SEAL_ROWS,
+            made_by: None,
         }
     }
 }
@@ -117,12 +121,10 @@ impl Store {
         // by its real name: two names of one file would be two locks and two WALs to watch
         let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let lock = Lock::take(path)?;
-        let opened = open_to_write(path, options.durability);
+        let opened = open_to_write(path, options);
         let (connection, secret) = match opened {
             // an earlier process may have left its ballast on a disk that is full now
-            Err(e) if e.is_of_the_disk() && ballast::release_of(path) => {
-                open_to_write(path, options.durability)?
-            }
+            Err(e) if e.is_of_the_disk() && ballast::release_of(path) => open_to_write(path, options)?,
             opened => opened?,
         };
         if let Err(e) = bury_left_behind(&connection) {
@@ -363,9 +365,9 @@ fn load(connection: &Connection, only: Option<&str>, pool: &Arc<BufferPool>) -> 
     Ok(snapshot)
 }
 
-fn open_to_write(path: &Path, durability: Durability) -> Result<(Connection, [u8; 32])> {
-    let connection = open::writer(path, durability)?;
-    let secret = secret(&connection)?;
+fn open_to_write(path: &Path, options: StoreOptions) -> Result<(Connection, [u8; 32])> {
+    let connection = open::writer(path, options.durability)?;
+    let secret = maker::secret(&connection, options.made_by)?;
     Ok((connection, secret))
 }
 
@@ -385,18 +387,6 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle
         .name(name.into())
         .spawn(work)
         .map_err(|e| Error::io(format!("cannot start the thread \"{name}\""), e))
-}
-
-fn secret(connection: &Connection) -> Result<[u8; 32]> {
-    if let Some(stored) = catalog::meta(connection, "secret")? {
-        return <[u8; 32]>::try_from(stored)
-            .map_err(|_| Error::Corrupt("the stored secret has a wrong length".into()));
-    }
-    let mut fresh = [0; 32];
-    getrandom::fill(&mut fresh)
-        .map_err(|e| Error::Internal(format!("the system gives no random bytes: {e}")))?;
-    catalog::set_meta(connection, "secret", &fresh)?;
-    Ok(fresh)
 }
 
 fn stopped() -> Error {

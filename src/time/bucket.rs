@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
-use super::{DAY, HOUR, MINUTE, civil_from_days, days_from_civil};
+use super::{Calendar, DAY, HOUR, MINUTE, civil_from_days, days_from_civil};
 
 /// A calendar unit that instants are grouped by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,7 +16,7 @@ pub enum Bucket {
     Hour,
     /// A date of the zone: 23 to 25 hours, mostly 24.
     Day,
-    /// Seven dates from a Monday on.
+    /// Seven dates from the calendar's first day of the week on.
     Week,
     /// A calendar month.
     Month,
@@ -48,8 +48,9 @@ impl Bucket {
         Self::ALL.iter().find(|(_, known)| *known == name).map(|(bucket, _)| *bucket)
     }
 
-    /// Start and end of the bucket on the clock on the wall, in µs as if that clock were UTC.
-    fn bounds(self, local_us: i64) -> (i64, i64) {
+    /// Start and end of the bucket on the clock on the wall, in µs as if that clock were UTC. Weeks begin so many days
+    /// after a Monday.
+    fn bounds(self, local_us: i64, week_offset: i64) -> (i64, i64) {
         let even = |length: i64| {
             let start = local_us.saturating_sub(local_us.rem_euclid(length));
             (start, start.saturating_add(length))
@@ -66,8 +67,8 @@ impl Bucket {
             Self::Day => even(DAY),
             Self::Week => {
                 // 1970-01-01 was a Thursday, three days after a Monday
-                let monday = days - (days + 3).rem_euclid(7);
-                (midnight(monday), midnight(monday + 7))
+                let first = days - (days + 3 - week_offset).rem_euclid(7);
+                (midnight(first), midnight(first + 7))
             }
             Self::Month => months(month, 1),
             Self::Quarter => months((month - 1) / 3 * 3 + 1, 3),
@@ -118,9 +119,9 @@ impl Period {
 /// clock is set back over midnight, what it then repeats of the day before belongs to that day, as its date says.
 ///
 /// ```
-/// use windrow::time::{Bucket, Bucketer, format, parse};
-/// let berlin = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
-/// let mut days = Bucketer::new(Bucket::Day, berlin);
+/// use windrow::time::{Bucket, Bucketer, Calendar, format, parse};
+/// let berlin = Calendar::named(Some("Europe/Berlin"), None).unwrap();
+/// let mut days = Bucketer::new(Bucket::Day, &berlin);
 /// let start = days.start(parse("2024-03-31T12:00:00Z").unwrap());
 /// assert_eq!(format(start), "2024-03-30T23:00:00Z");
 /// assert_eq!(format(days.next(start)), "2024-03-31T22:00:00Z");
@@ -129,6 +130,8 @@ impl Period {
 pub struct Bucketer {
     bucket: Bucket,
     tz: TimeZone,
+    /// Days from Monday to the first day of a week.
+    week_offset: i64,
     /// The periods met so far, in order of time: a few a year.
     periods: Vec<Period>,
     last: Found,
@@ -145,12 +148,13 @@ struct Found {
 }
 
 impl Bucketer {
-    /// Buckets of one kind on the wall clock of one zone.
-    pub fn new(bucket: Bucket, tz: TimeZone) -> Self {
-        let tz = if is_utc(&tz) { TimeZone::UTC } else { tz };
+    /// Buckets of one kind on the wall clock of a zone.
+    pub fn new(bucket: Bucket, calendar: &Calendar) -> Self {
+        let tz = if is_utc(&calendar.tz) { TimeZone::UTC } else { calendar.tz.clone() };
+        let week_offset = i64::from(calendar.week_start.to_monday_zero_offset());
         // an answer for no instant at all
         let last = Found { from: 0, to: 0, start: 0, end_local: 0 };
-        Self { bucket, tz, periods: Vec::new(), last }
+        Self { bucket, tz, week_offset, periods: Vec::new(), last }
     }
 
     /// The start of the bucket that holds the instant, both in µs since 1970 UTC.
@@ -172,9 +176,14 @@ impl Bucketer {
         }
     }
 
+    /// The time on the wall at an instant, in µs as if that clock were UTC.
+    pub fn local(&mut self, us: i64) -> i64 {
+        us.saturating_add(self.period(us).offset)
+    }
+
     fn find(&mut self, us: i64) {
         let period = self.period(us);
-        let (start_local, end_local) = self.bucket.bounds(us.saturating_add(period.offset));
+        let (start_local, end_local) = self.bucket.bounds(us.saturating_add(period.offset), self.week_offset);
         let from = start_local.saturating_sub(period.offset).max(period.from);
         let to = end_local.saturating_sub(period.offset).min(period.to);
         let start = match self.bucket {
@@ -226,11 +235,12 @@ pub(super) fn offset_us_at(us: i64, tz: &TimeZone) -> i64 {
     offset_us(tz.to_offset(timestamp(us)))
 }
 
-fn offset_us(offset: jiff::tz::Offset) -> i64 {
+pub(super) fn offset_us(offset: jiff::tz::Offset) -> i64 {
     i64::from(offset.seconds()) * super::SECOND
 }
 
-fn timestamp(us: i64) -> Timestamp {
+/// The instant for jiff, or the nearest that it knows.
+pub(super) fn timestamp(us: i64) -> Timestamp {
     let nearest = if us < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_microsecond(us).unwrap_or(nearest)
 }
@@ -246,7 +256,7 @@ fn civil(local_us: i64) -> Option<DateTime> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{format_in, parse};
+    use super::super::{SECOND, format_in, parse};
     use super::*;
     use jiff::{ToSpan, Unit, Zoned, civil::Weekday};
     use proptest::prelude::*;
@@ -262,12 +272,13 @@ mod tests {
         "UTC",
     ];
 
-    fn zone(name: &str) -> TimeZone {
-        TimeZone::get(name).unwrap()
+    fn calendar(name: &str) -> Calendar {
+        Calendar::named(Some(name), None).unwrap()
     }
 
     /// Goes back from the instant, minute by minute or day by day, as long as the calendar says the same.
-    fn naive(bucket: Bucket, us: i64, tz: &TimeZone) -> i64 {
+    fn naive(bucket: Bucket, us: i64, calendar: &Calendar) -> i64 {
+        let tz = &calendar.tz;
         let zoned = timestamp(us).to_zoned(tz.clone());
         let us_of = |zoned: &Zoned| zoned.timestamp().as_microsecond();
         if matches!(bucket, Bucket::Minute | Bucket::Hour) {
@@ -275,15 +286,18 @@ mod tests {
                 let minute = if bucket == Bucket::Minute { zoned.minute() } else { 0 };
                 (zoned.date(), zoned.hour(), minute, zoned.offset())
             };
-            let second = us_of(&zoned).div_euclid(1_000_000) * 1_000_000;
-            let earlier = (0..3600).map(|seconds| second - seconds * 1_000_000);
-            let same = earlier.take_while(|at| label(&timestamp(*at).to_zoned(tz.clone())) == label(&zoned));
-            return same.last().unwrap();
+            let mut at = us_of(&zoned).div_euclid(SECOND) * SECOND;
+            for step in [MINUTE, SECOND] {
+                while label(&timestamp(at - step).to_zoned(tz.clone())) == label(&zoned) {
+                    at -= step;
+                }
+            }
+            return at;
         }
         let mut date = zoned.date();
         let begins = |date: jiff::civil::Date| match bucket {
             Bucket::Day => true,
-            Bucket::Week => date.weekday() == Weekday::Monday,
+            Bucket::Week => date.weekday() == calendar.week_start,
             Bucket::Month => date.day() == 1,
             Bucket::Quarter => date.day() == 1 && date.month() % 3 == 1,
             _ => date.day_of_year() == 1,
@@ -294,19 +308,19 @@ mod tests {
         // the first second of those dates that exist, found from two days before
         let before = timestamp(us_of(&date.to_zoned(tz.clone()).unwrap()) - 2 * DAY);
         let mut at = before.as_microsecond();
-        for step in [HOUR, MINUTE, 1_000_000] {
+        for step in [HOUR, MINUTE, SECOND] {
             while timestamp(at + step).to_zoned(tz.clone()).date() < date {
                 at += step;
             }
         }
-        at + 1_000_000
+        at + SECOND
     }
 
-    fn check(bucket: Bucket, us: i64, name: &str, warm: &mut Bucketer) {
-        let tz = zone(name);
-        let expected = naive(bucket, us, &tz);
-        let say = || format!("{} of {} in {name}", bucket.name(), format_in(us, &tz));
-        assert_eq!(Bucketer::new(bucket, tz.clone()).start(us), expected, "{}", say());
+    fn check(bucket: Bucket, us: i64, calendar: &Calendar, warm: &mut Bucketer) {
+        let expected = naive(bucket, us, calendar);
+        let name = calendar.tz.iana_name().unwrap_or("UTC");
+        let say = || format!("{} of {} in {name}", bucket.name(), format_in(us, &calendar.tz));
+        assert_eq!(Bucketer::new(bucket, calendar).start(us), expected, "{}", say());
         assert_eq!(warm.start(us), expected, "after others: {}", say());
         assert_eq!(warm.start(expected), expected, "a start is in its own bucket: {}", say());
         let next = warm.next(us);
@@ -318,14 +332,14 @@ mod tests {
     #[test]
     fn around_every_change_of_offset_buckets_are_those_of_the_calendar() {
         for name in ZONES {
-            let tz = zone(name);
-            let mut warm = Bucket::ALL.map(|(bucket, _)| Bucketer::new(bucket, tz.clone()));
+            let calendar = calendar(name);
+            let mut warm = Bucket::ALL.map(|(bucket, _)| Bucketer::new(bucket, &calendar));
             let from: Timestamp = "1985-01-01T00:00:00Z".parse().unwrap();
-            for transition in tz.following(from).take(80) {
+            for transition in calendar.tz.following(from).take(80) {
                 let at = transition.timestamp().as_microsecond();
                 for minutes in [-1500, -61, -31, -30, -1, 0, 1, 29, 30, 31, 59, 60, 61, 119, 1500] {
                     for bucketer in &mut warm {
-                        check(bucketer.bucket, at + minutes * MINUTE, name, bucketer);
+                        check(bucketer.bucket, at + minutes * MINUTE, &calendar, bucketer);
                     }
                 }
             }
@@ -334,9 +348,9 @@ mod tests {
 
     #[test]
     fn a_repeated_hour_is_two_buckets_and_a_long_day_one() {
-        let tz = zone("Europe/Berlin");
+        let berlin = calendar("Europe/Berlin");
         let starts = |bucket| {
-            let mut bucketer = Bucketer::new(bucket, tz.clone());
+            let mut bucketer = Bucketer::new(bucket, &berlin);
             let first = parse("2024-10-26T22:00:00Z").unwrap();
             let mut starts: Vec<_> = (0..25).map(|hour| bucketer.start(first + hour * HOUR + 7)).collect();
             starts.dedup();
@@ -344,6 +358,40 @@ mod tests {
         };
         assert_eq!(starts(Bucket::Hour).len(), 25);
         assert_eq!(starts(Bucket::Day), [parse("2024-10-26T22:00:00Z").unwrap()]);
+    }
+
+    /// 100,000 cases: 25,000 instants of 1970 to 2100 for each zone, one in four within two days of a change of its
+    /// clock, each in one of the buckets and one of the week's starts in turn.
+    #[test]
+    fn a_hundred_thousand_random_instants_have_the_buckets_of_a_naive_walk() {
+        let mut state = 20_261_121_u64;
+        let mut random = |below: i64| {
+            // splitmix64, Vigna 2015
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            ((mixed ^ (mixed >> 31)) % below as u64) as i64
+        };
+        for name in &ZONES[..4] {
+            let mut calendar = calendar(name);
+            let changes: Vec<i64> = calendar
+                .tz
+                .following(timestamp(0))
+                .take(200)
+                .map(|t| t.timestamp().as_microsecond())
+                .collect();
+            for case in 0..25_000 {
+                let us = match changes.get(random(changes.len() as i64 * 4) as usize) {
+                    Some(at) => at - 2 * DAY + random(4 * DAY),
+                    None => random(130 * 365 * DAY),
+                };
+                calendar.week_start = Weekday::from_monday_zero_offset((case / 7 % 7) as i8).unwrap();
+                let bucket = Bucket::ALL[case % 7].0;
+                let found = Bucketer::new(bucket, &calendar).start(us);
+                let say = || format!("{} of {} in {name}", bucket.name(), format_in(us, &calendar.tz));
+                assert_eq!(found, naive(bucket, us, &calendar), "{}", say());
+            }
+        }
     }
 
     #[test]
@@ -358,7 +406,7 @@ mod tests {
     fn the_ends_of_time_are_no_panic() {
         for name in ZONES {
             for (bucket, _) in Bucket::ALL {
-                let mut bucketer = Bucketer::new(bucket, zone(name));
+                let mut bucketer = Bucketer::new(bucket, &calendar(name));
                 for us in
                     [i64::MIN, i64::MIN + 1, super::super::MIN, super::super::MAX, i64::MAX - 1, i64::MAX]
                 {
@@ -373,12 +421,14 @@ mod tests {
         #[test]
         fn buckets_are_those_of_the_calendar(
             instants in proptest::collection::vec(-2_000_000_000_000_000i64..4_000_000_000_000_000, 1..20),
-            name in 0usize..ZONES.len(), bucket in 0usize..7,
+            name in 0usize..ZONES.len(), bucket in 0usize..7, weekday in 0i8..7,
         ) {
             let bucket = Bucket::ALL[bucket].0;
-            let mut warm = Bucketer::new(bucket, zone(ZONES[name]));
+            let week_start = Weekday::from_monday_zero_offset(weekday).unwrap();
+            let calendar = Calendar { week_start, ..calendar(ZONES[name]) };
+            let mut warm = Bucketer::new(bucket, &calendar);
             for us in instants {
-                check(bucket, us, ZONES[name], &mut warm);
+                check(bucket, us, &calendar, &mut warm);
             }
         }
 
@@ -389,7 +439,7 @@ mod tests {
                     jiff::ZonedRound::new().smallest(unit).mode(jiff::RoundMode::Floor),
                 );
                 let expected = rounded.unwrap().timestamp().as_microsecond();
-                prop_assert_eq!(Bucketer::new(bucket, TimeZone::UTC).start(us), expected);
+                prop_assert_eq!(Bucketer::new(bucket, &Calendar::default()).start(us), expected);
             }
         }
     }

@@ -1,8 +1,9 @@
 //! The verb `import`, on real files: right counts and types, and answers equal to those that the test computes
 //! itself straight from the raw files.
 //!
-//! `bad`: files that are broken or not what their names say. `forms`: formats, headers, options, exit codes. `formats`:
-//! access logs, JSON within text, Parquet.
+//! `bad`: files that are broken or not what their names say. `dialects`: CSV with other delimiters and decimal commas,
+//! and what is no table. `forms`: formats, headers, options, exit codes. `formats`: access logs, JSON within text,
+//! Parquet.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -10,6 +11,7 @@
 mod common;
 
 mod bad;
+mod dialects;
 mod formats;
 mod forms;
 

@@ -1,7 +1,8 @@
 //! Questions and answers from outside: the verbs `sql` and `query`, `POST /v1/sql` and `/v1/query`.
 //!
 //! `differential`: answers equal a plain computation over the same events. `mistakes`: what is refused, with which
-//! words. This file: shapes of replies, formats, names of columns, clauses, the command line beside a server.
+//! words. `time`: zones, ranges, series. This file: shapes of replies, formats, names of columns, clauses, the command
+//! line beside a server.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -10,6 +11,7 @@ mod common;
 
 mod differential;
 mod mistakes;
+mod time;
 
 use serde_json::{Value, json};
 

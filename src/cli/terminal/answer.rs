@@ -102,6 +102,7 @@ mod tests {
     use super::*;
     use crate::cli::terminal::{Paint, Screen};
     use crate::query::answer::{AnswerColumn, Stats};
+    use crate::query::language::Range;
     use jiff::tz::TimeZone;
 
     fn series() -> Answer {
@@ -124,6 +125,8 @@ mod tests {
             stats: Stats::default(),
             tz: TimeZone::UTC,
             series: Some(Series { column: 0, bucket: Bucket::Day, partial: vec![2], gaps: vec![1] }),
+            range: Range::default(),
+            previous: None,
         }
     }
 

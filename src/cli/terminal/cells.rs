@@ -205,7 +205,8 @@ const UNITS: [(&str, Unit); 13] = [
 /// The unit that the name of a column says: `bytes_sent`, `sum(bytes)` and `p95(duration_ms)` do, `count(bytes)` and
 /// `bytes / ms` do not.
 fn unit(name: &str) -> Unit {
-    let mut name = name.trim();
+    // that of the period before, as `compare` calls it
+    let mut name = name.strip_suffix(".previous").unwrap_or(name).trim();
     while let Some((function, arguments)) = name.strip_suffix(')').and_then(|call| call.split_once('(')) {
         if !SAME_UNIT.contains(&function.trim().to_lowercase().as_str()) {
             return Unit::None;
@@ -238,6 +239,7 @@ fn unit(name: &str) -> Unit {
 mod tests {
     use super::*;
     use crate::query::answer::{AnswerColumn, Stats};
+    use crate::query::language::Range;
     use jiff::tz::TimeZone;
 
     fn answer(columns: &[(&str, &'static str)], rows: Vec<Vec<Value>>, zone: &str) -> Answer {
@@ -249,6 +251,8 @@ mod tests {
             stats: Stats::default(),
             tz: TimeZone::get(zone).unwrap(),
             series: None,
+            range: Range::default(),
+            previous: None,
         }
     }
 
@@ -268,6 +272,7 @@ mod tests {
             ("p95(duration_ms)", Unit::Span(1e3)),
             ("quantile(\"props.ms\", 0.9)", Unit::Span(1e3)),
             ("round(avg(ms), 1)", Unit::Span(1e3)),
+            ("sum(bytes).previous", Unit::Bytes),
             ("median_seconds", Unit::Span(1e6)),
             ("wait_s", Unit::Span(1e6)),
             ("latency_ms_max", Unit::Span(1e3)),

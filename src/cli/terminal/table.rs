@@ -137,10 +137,13 @@ impl Table {
     }
 }
 
+/// The cells of a row with their texts.
+type Shown<'a> = Vec<(Cow<'a, str>, &'a Cell)>;
+
 /// A table whose texts are harmless and of the length they may have.
 struct Grid<'a> {
     heads: Vec<(Cow<'a, str>, bool)>,
-    rows: Vec<(Vec<(Cow<'a, str>, &'a Cell)>, bool)>,
+    rows: Vec<(Shown<'a>, bool)>,
     is_cut: bool,
     is_cut_to_screen: bool,
 }

@@ -1,6 +1,6 @@
 //! Questions: `POST /v1/query` with a JSON query, `POST /v1/sql` with a SELECT. Both answer as `Accept` says.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result, nearest};
 use crate::http::body;
@@ -8,9 +8,9 @@ use crate::http::message::Response;
 use crate::http::routes::Call;
 use crate::query::language::Query;
 use crate::query::{self, format, parse};
-use crate::time;
+use crate::time::{self, Calendar};
 
-const SQL_KEYS: [&str; 3] = ["sql", "params", "cache"];
+const SQL_KEYS: [&str; 5] = ["sql", "params", "tz", "week_start", "cache"];
 
 /// `POST /v1/query`.
 pub fn query(call: &Call<'_>) -> Result<Response> {
@@ -61,12 +61,23 @@ fn read_sql(body: &[u8]) -> Result<Query> {
         }
     };
     let mut query = parse::sql(text, params)?;
+    query.calendar = Calendar::named(named(&object, "tz")?, named(&object, "week_start")?)?;
     match object.get("cache") {
         None => {}
         Some(Value::Bool(cache)) => query.cache = *cache,
         Some(_) => return Err(Error::invalid("\"cache\" is true or false")),
     }
     Ok(query)
+}
+
+fn named<'a>(object: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>> {
+    match object.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(name)) => Ok(Some(name)),
+        Some(_) => {
+            Err(Error::invalid(format!("\"{key}\" is a text, such as \"Europe/Berlin\" or \"sunday\"")))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +94,9 @@ mod tests {
             ("{\"sql\":7}", "\"sql\""),
             ("{\"sqll\":\"SELECT 1\"}", "did you mean \"sql\""),
             ("{\"sql\":\"SELECT 1\",\"params\":{}}", "params"),
+            ("{\"sql\":\"SELECT a FROM t\",\"tz\":\"Europe/Berln\"}", "did you mean \"Europe/Berlin\""),
+            ("{\"sql\":\"SELECT a FROM t\",\"tz\":2}", "\"tz\" is a text"),
+            ("{\"sql\":\"SELECT a FROM t\",\"week_start\":\"x\"}", "day of the week"),
         ] {
             let refused = read_sql(body.as_bytes()).map(|_| ()).expect_err(body).to_string();
             assert!(refused.contains(word), "{body}: {refused}");

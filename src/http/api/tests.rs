@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::http::Service;
 use crate::http::message::{Method, Request, Response};
 use crate::http::routes;
-use crate::http::server::Server;
+use crate::http::server::{Listener, Server};
 use crate::store::{Store, StoreOptions};
 
 struct House {
@@ -21,7 +21,8 @@ struct House {
 fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("a.db"), StoreOptions::default()).unwrap();
-    House { service: Arc::new(Service::new(Arc::new(store))), _folder: folder }
+    let address = SocketAddr::from(([127, 0, 0, 1], 7878));
+    House { service: Arc::new(Service::new(Arc::new(store), address)), _folder: folder }
 }
 
 impl House {
@@ -156,8 +157,8 @@ fn readiness_ends_with_the_stop() {
 fn events_go_in_over_a_socket_and_are_there() {
     let house = house();
     let service = Arc::clone(&house.service);
-    let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Server::start(address, 4, move |request| routes::answer(&service, request)).unwrap();
+    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let server = Server::start(listener, 4, move |request| routes::answer(&service, request)).unwrap();
     let send = |message: String| {
         let mut stream = TcpStream::connect(server.address()).unwrap();
         stream.write_all(message.as_bytes()).unwrap();

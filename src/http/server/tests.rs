@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::TcpStream;
 
 fn start(handler: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Server {
-    Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), 4, handler).unwrap()
+    Server::start(Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap(), 4, handler).unwrap()
 }
 
 /// Answers with the method, the path and the length of the body.
@@ -150,7 +150,7 @@ fn a_wrong_target_is_a_problem() {
 #[test]
 fn an_address_in_use_is_named() {
     let server = start(echo);
-    let refused = Server::start(server.address(), 1, echo).map(|_| ()).unwrap_err().to_string();
+    let refused = Listener::bind(server.address()).map(|_| ()).unwrap_err().to_string();
     assert!(refused.contains(&server.address().to_string()) && refused.contains("--listen"), "{refused}");
 }
 

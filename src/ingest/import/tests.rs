@@ -468,6 +468,62 @@ proptest! {
     }
 }
 
+/// A column: its cells as other files write them, with a decimal point.
+fn a_column(rows: usize) -> impl Strategy<Value = Vec<String>> {
+    let cell = prop_oneof![
+        Just("-?(0|[1-9][0-9]{0,6})\\.[0-9]{2}"),
+        Just("-?[1-9][0-9]{0,8}"),
+        Just("[a-z][a-zA-Z0-9 ,;|\"\r\n.\tä-]{0,8}"),
+        Just("0[0-9]{4}"),
+        Just("true|FALSE"),
+    ];
+    (cell, any::<bool>()).prop_flat_map(move |(pattern, has_gaps)| {
+        let gap = if has_gaps { 1 } else { 0 };
+        let cell = prop_oneof![4 => pattern, gap => Just(String::new())];
+        proptest::collection::vec(cell, rows)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+    #[test]
+    fn a_table_is_the_same_in_every_dialect(
+        columns in (2usize..5, 1usize..12).prop_flat_map(|(width, rows)| {
+            proptest::collection::vec(a_column(rows), width)
+        })
+    ) {
+        let written = |delimiter: u8, decimal_comma: bool| {
+            let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
+            writer.write_record((0..columns.len()).map(|n| format!("c{n}"))).expect("written");
+            for row in 0..columns[0].len() {
+                let cell = |column: &Vec<String>| {
+                    let is_decimal = column[row].contains('.') && column[row].parse::<f64>().is_ok();
+                    if is_decimal && decimal_comma { column[row].replace('.', ",") } else { column[row].clone() }
+                };
+                writer.write_record(columns.iter().map(cell)).expect("written");
+            }
+            writer.into_inner().expect("flushed")
+        };
+        let expected = Place::new();
+        expected.content("a.csv", &written(b',', false)).expect("imports");
+        for (delimiter, has_commas, is_said) in [
+            (b';', false, false), (b'\t', false, false), (b'|', false, false),
+            (b';', true, false), (b'\t', true, false), (b'|', true, false),
+            (b';', true, true), (b',', true, true),
+        ] {
+            let place = Place::new();
+            let path = place.file("a.csv", &written(delimiter, has_commas));
+            let options = ImportOptions { decimal_comma: is_said, ..ImportOptions::default() };
+            place.import_with(&path, options).expect("imports");
+            for column in 0..columns.len() {
+                let name = format!("c{column}");
+                let of = char::from(delimiter);
+                prop_assert_eq!(place.values(&name), expected.values(&name), "{:?} {} {}", of, has_commas, is_said);
+            }
+        }
+    }
+}
+
 fn resumed() -> ImportOptions {
     ImportOptions { resume: true, ..ImportOptions::default() }
 }

@@ -24,6 +24,8 @@ fn sample() -> Answer {
         stats,
         tz: TimeZone::get("Europe/Berlin").unwrap(),
         series: None,
+        range: Range::default(),
+        previous: None,
     }
 }
 

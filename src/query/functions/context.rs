@@ -4,7 +4,6 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jiff::tz::TimeZone;
 use lru::LruCache;
 
 use crate::columnar::text::Texts;
@@ -12,7 +11,7 @@ use crate::error::Result;
 use crate::query::entries::Entries;
 use crate::query::expression::Expr;
 use crate::query::matcher::{Matcher, compile};
-use crate::time::{Bucket, Bucketer};
+use crate::time::{Bucket, Bucketer, Calendar};
 
 /// Compiled patterns kept; literals of a query fit, patterns out of a column turn over.
 const PATTERNS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
@@ -23,8 +22,8 @@ const ENTRIES: usize = 32;
 /// The surroundings of an evaluation.
 #[derive(Debug)]
 pub struct Context {
-    /// Where days begin, and what `strftime` and `extract` read the clock in.
-    pub tz: TimeZone,
+    /// Where days and weeks begin, and what `strftime` and `extract` read the clock in.
+    pub calendar: Calendar,
     kept: Mutex<Kept>,
 }
 
@@ -58,10 +57,13 @@ pub enum PatternKind {
 }
 
 impl Context {
-    /// A context for one time zone.
-    pub fn new(tz: TimeZone) -> Self {
+    /// A context for one calendar.
+    pub fn new(calendar: impl Into<Calendar>) -> Self {
         let patterns = LruCache::new(PATTERNS);
-        Self { tz, kept: Mutex::new(Kept { patterns, buckets: Vec::new(), entries: Vec::new() }) }
+        Self {
+            calendar: calendar.into(),
+            kept: Mutex::new(Kept { patterns, buckets: Vec::new(), entries: Vec::new() }),
+        }
     }
 
     /// The pattern made ready, from the cache where it was used before.
@@ -85,7 +87,7 @@ impl Context {
         if let Some((_, bucketer)) = kept.buckets.iter_mut().find(|(known, _)| *known == bucket) {
             return bucketer.start(us);
         }
-        let mut bucketer = Bucketer::new(bucket, self.tz.clone());
+        let mut bucketer = Bucketer::new(bucket, &self.calendar);
         let start = bucketer.start(us);
         kept.buckets.push((bucket, bucketer));
         start

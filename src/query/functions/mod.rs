@@ -99,7 +99,7 @@ pub static FUNCTIONS: [ScalarFunction; 34] = [
     bucket("minute", Bucket::Minute, "start of the minute"),
     bucket("hour", Bucket::Hour, "start of the hour"),
     bucket("day", Bucket::Day, "start of the day in the query's time zone"),
-    bucket("week", Bucket::Week, "start of the week, a Monday"),
+    bucket("week", Bucket::Week, "start of the week: a Monday, unless `week_start` says otherwise"),
     bucket("month", Bucket::Month, "start of the month"),
     bucket("quarter", Bucket::Quarter, "start of the quarter"),
     bucket("year", Bucket::Year, "start of the year"),

@@ -115,5 +115,5 @@ pub(super) fn strftime(arguments: &[Value], context: &Context) -> Result<Value> 
 }
 
 fn zoned(value: &Value, context: &Context) -> Option<Zoned> {
-    Some(Timestamp::from_microsecond(instant(value)?).ok()?.to_zoned(context.tz.clone()))
+    Some(Timestamp::from_microsecond(instant(value)?).ok()?.to_zoned(context.calendar.tz.clone()))
 }

@@ -160,7 +160,9 @@ impl<'a> Reader<'a> {
             Tree::Interval(_) => {
                 "intervals are not answered yet; add a number of seconds to a time, or compare with a time as text"
             }
-            Tree::AtTimeZone { .. } => "AT TIME ZONE is not answered; give the query a \"tz\"",
+            Tree::AtTimeZone { .. } => {
+                "AT TIME ZONE is not answered; give the query a time zone: \"tz\" beside it, --tz on the command line"
+            }
             Tree::Collate { .. } => "COLLATE is not answered: text compares by bytes; use lower(x) or ILIKE",
             Tree::Position { .. } => "position is not answered; use contains(text, part)",
             Tree::SimilarTo { .. } => "SIMILAR TO is not answered; use REGEXP",
@@ -348,6 +350,10 @@ impl<'a> Reader<'a> {
             other => self.located(at, field_type(other))?,
         };
         let value = match to {
+            // without an offset it is on the query's clock, which planning knows
+            FieldType::Time if time::is_local(&text) => {
+                return Ok(Expr::Cast(Box::new(Expr::Literal(Value::Text(text))), to));
+            }
             FieldType::Time => time::parse(&text).map_or(Value::Null, Value::Time),
             other => cast(&Value::Text(text.clone()), other),
         };

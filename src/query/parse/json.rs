@@ -2,26 +2,38 @@
 
 use std::sync::Arc;
 
-use jiff::tz::TimeZone;
 use serde_json::{Map, Value as Json};
 
 use crate::error::{Error, Result, nearest};
 use crate::query::expression::Expr;
-use crate::query::language::{Item, Order, Query, Range};
-use crate::time;
+use crate::query::language::{Item, Order, Query};
 use crate::value::Value;
 
 use super::expression::Place;
 use super::names::{Copies, Names};
+use super::range;
 use super::sql::COLUMNS;
 
 /// Bytes of a JSON query at most.
 const BODY_BYTES: usize = 1 << 20;
 
-/// The keys of a query; `compare` and `fill` are known and not answered yet.
-const KEYS: [&str; 14] = [
-    "from", "select", "by", "where", "range", "tz", "having", "order", "limit", "offset", "distinct",
-    "cache", "fill", "compare",
+/// The keys of a query.
+const KEYS: [&str; 15] = [
+    "from",
+    "select",
+    "by",
+    "where",
+    "range",
+    "tz",
+    "week_start",
+    "having",
+    "order",
+    "limit",
+    "offset",
+    "distinct",
+    "cache",
+    "fill",
+    "compare",
 ];
 
 /// Reads a JSON query; `now_us` is what `{"last": "7d"}` counts back from.
@@ -70,11 +82,6 @@ pub(super) fn value(json: &Json) -> Value {
 }
 
 fn query(body: &Object<'_>, now_us: i64) -> Result<Query> {
-    for (key, what) in [("fill", "filling of empty buckets"), ("compare", "comparison with another period")] {
-        if !matches!(body.map.get(key), None | Some(Json::Null | Json::Bool(false))) {
-            return Err(Error::invalid(format!("/{key}: {what} is not answered yet; leave \"{key}\" out")));
-        }
-    }
     let from = body.text("from")?.ok_or_else(|| {
         Error::invalid("the query has no \"from\": name the dataset, as in {\"from\": \"events\"}")
     })?;
@@ -92,14 +99,18 @@ fn query(body: &Object<'_>, now_us: i64) -> Result<Query> {
     let having = body.text("having")?.map(&mut resolve).transpose().map_err(|error| at("/having", &error))?;
     let order = order(body, &names, &mut copies)?;
     let filter = body.text("where")?.map(super::filter).transpose().map_err(|error| at("/where", &error))?;
+    let calendar = range::calendar(body)?;
     Ok(Query {
         from: from.to_owned(),
         all_fields,
         by,
         distinct: body.flag("distinct")?.unwrap_or(false),
         filter,
-        range: range(body, now_us)?,
-        tz: zone(body)?,
+        range: range::range(body, &calendar, now_us)?,
+        calendar,
+        fill: body.flag("fill")?.unwrap_or(false),
+        compare: compare(body)?,
+        now: now_us,
         having,
         order,
         limit: body.count("limit")?,
@@ -109,8 +120,19 @@ fn query(body: &Object<'_>, now_us: i64) -> Result<Query> {
     })
 }
 
+/// `"compare": "previous"`, the one comparison there is.
+fn compare(body: &Object<'_>) -> Result<bool> {
+    match body.map.get("compare") {
+        None | Some(Json::Null | Json::Bool(false)) => Ok(false),
+        Some(Json::String(with)) if with == "previous" => Ok(true),
+        Some(other) => Err(Error::invalid(format!(
+            "/compare: {other} is no period to compare with; write \"previous\", the one before the range"
+        ))),
+    }
+}
+
 /// The error, with its place in the body before it.
-fn at(pointer: &str, error: &Error) -> Error {
+pub(super) fn at(pointer: &str, error: &Error) -> Error {
     match error {
         Error::TooLarge(detail) => Error::TooLarge(format!("{pointer}: {detail}")),
         _ => Error::invalid(format!("{pointer}: {error}")),
@@ -158,65 +180,7 @@ fn order(body: &Object<'_>, names: &Names<'_>, copies: &mut Copies) -> Result<Ve
     texts.iter().enumerate().map(&mut read).collect()
 }
 
-fn range(body: &Object<'_>, now_us: i64) -> Result<Range> {
-    let map = match body.map.get("range") {
-        None | Some(Json::Null) => return Ok(Range::default()),
-        Some(Json::Object(map)) => map,
-        Some(other) => return Err(wrong_type("/range", "an object such as {\"last\": \"7d\"}", other)),
-    };
-    let range = Object { map, pointer: "/range".into() };
-    range.check_keys(&["from", "to", "last"])?;
-    let (from, to) = (instant(&range, "from")?, instant(&range, "to")?);
-    let Some(last) = range.text("last")? else {
-        if let (Some(from), Some(to)) = (from, to)
-            && from > to
-        {
-            return Err(Error::invalid("/range: \"from\" lies after \"to\"; swap them"));
-        }
-        return Ok(Range { from, to });
-    };
-    if from.is_some() || to.is_some() {
-        return Err(Error::invalid("/range: \"last\" stands alone; leave \"from\" and \"to\" out"));
-    }
-    let back = time::parse_duration(last).ok_or_else(|| {
-        Error::invalid(format!("/range/last: {last:?} is no duration; write 30s, 5m, 2h, 7d or 4w"))
-    })?;
-    Ok(Range { from: Some(now_us.saturating_sub(back)), to: Some(now_us) })
-}
-
-fn instant(range: &Object<'_>, key: &str) -> Result<Option<i64>> {
-    let pointer = format!("{}/{key}", range.pointer);
-    let wanted = "a time such as \"2026-01-31\" or \"2026-01-31T10:00:00Z\"";
-    let read = match range.map.get(key) {
-        None | Some(Json::Null) => return Ok(None),
-        Some(Json::String(text)) => time::parse(text.trim()),
-        Some(Json::Number(number)) => number.as_i64().and_then(time::from_integer),
-        Some(other) => return Err(wrong_type(&pointer, wanted, other)),
-    };
-    match read {
-        Some(us) => Ok(Some(us)),
-        None => Err(Error::invalid(format!(
-            "{pointer}: {} is not {wanted}",
-            range.map.get(key).map(Json::to_string).unwrap_or_default()
-        ))),
-    }
-}
-
-fn zone(body: &Object<'_>) -> Result<TimeZone> {
-    let Some(name) = body.text("tz")? else { return Ok(TimeZone::UTC) };
-    if name == "UTC" {
-        return Ok(TimeZone::UTC);
-    }
-    TimeZone::get(name).map_err(|_| {
-        let known: Vec<String> = jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
-        let hint = nearest(name, known.iter().map(String::as_str));
-        Error::invalid(format!(
-            "/tz: there is no time zone {name:?}{hint}; write a name such as \"Europe/Berlin\""
-        ))
-    })
-}
-
-fn wrong_type(pointer: &str, wanted: &str, found: &Json) -> Error {
+pub(super) fn wrong_type(pointer: &str, wanted: &str, found: &Json) -> Error {
     let found = match found {
         Json::Null => "null",
         Json::Bool(_) => "true or false",
@@ -229,13 +193,13 @@ fn wrong_type(pointer: &str, wanted: &str, found: &Json) -> Error {
 }
 
 /// A JSON object and where it stands; null is the same as absent.
-struct Object<'a> {
-    map: &'a Map<String, Json>,
-    pointer: String,
+pub(super) struct Object<'a> {
+    pub(super) map: &'a Map<String, Json>,
+    pub(super) pointer: String,
 }
 
 impl<'a> Object<'a> {
-    fn check_keys(&self, known: &[&str]) -> Result<()> {
+    pub(super) fn check_keys(&self, known: &[&str]) -> Result<()> {
         match self.map.keys().find(|key| !known.contains(&key.as_str())) {
             None => Ok(()),
             Some(key) => Err(Error::invalid(format!(
@@ -247,7 +211,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    fn text(&self, key: &str) -> Result<Option<&'a str>> {
+    pub(super) fn text(&self, key: &str) -> Result<Option<&'a str>> {
         match self.map.get(key) {
             None | Some(Json::Null) => Ok(None),
             Some(Json::String(text)) => Ok(Some(text)),
@@ -255,7 +219,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    fn flag(&self, key: &str) -> Result<Option<bool>> {
+    pub(super) fn flag(&self, key: &str) -> Result<Option<bool>> {
         match self.map.get(key) {
             None | Some(Json::Null) => Ok(None),
             Some(Json::Bool(flag)) => Ok(Some(*flag)),

@@ -8,6 +8,7 @@ mod dialect;
 mod expression;
 mod json;
 mod names;
+mod range;
 mod sql;
 mod types;
 

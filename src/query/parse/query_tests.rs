@@ -179,13 +179,15 @@ fn a_json_query_reads_as_the_contract_shows_it() {
         "where": "project = 'docs' and device <> 'bot'",
         "range": {"last": "30d"}, "tz": "Europe/Berlin",
         "having": "count() > 10", "order": ["-count()", "users", "-day(_time)"], "limit": 10, "offset": 5,
-        "fill": false, "compare": null, "cache": false, "distinct": true}"#;
+        "fill": true, "compare": "previous", "week_start": "sunday", "cache": false, "distinct": true}"#;
     let q = json(body, 100 * time::DAY).unwrap();
     let names: Vec<_> = q.select.iter().map(|i| i.name.as_str()).collect();
     assert_eq!(names, ["country", "day(_time)", "count()", "users", "p95(duration_ms)"]);
     assert_eq!(texts(&q.by), ["country", "day(_time)"]);
-    assert_eq!(q.range, Range { from: Some(70 * time::DAY), to: Some(100 * time::DAY) });
-    assert_eq!(q.tz.iana_name(), Some("Europe/Berlin"));
+    assert_eq!(q.range, Range::between(70 * time::DAY, 100 * time::DAY, time::Step::Exact(30 * time::DAY)));
+    assert_eq!(q.calendar.tz.iana_name(), Some("Europe/Berlin"));
+    assert_eq!(q.calendar.week_start, jiff::civil::Weekday::Sunday);
+    assert!(q.fill && q.compare);
     assert_eq!(q.having.unwrap().to_string(), "count(*) > 10");
     let order: Vec<_> = q.order.iter().map(|o| (o.expression.to_string(), o.descending)).collect();
     assert_eq!(
@@ -199,6 +201,13 @@ fn a_json_query_reads_as_the_contract_shows_it() {
     assert!(q.all_fields && q.cache);
     assert_eq!(q.range.from, time::parse("2026-01-01"));
     assert_eq!(q.range.to, time::parse("2026-02-01"));
+    assert_eq!(q.range.step, Some(time::Step::Months(1)));
+    assert!(!q.fill && !q.compare);
+
+    let q = json(br#"{"from": "e", "range": "yesterday", "tz": "Asia/Kathmandu"}"#, time::DAY).unwrap();
+    assert_eq!(q.range.to.map(time::format).as_deref(), Some("1970-01-01T18:30:00Z"));
+    let q = json(br#"{"from": "e", "range": {"from": "2026-03-01"}, "tz": "+02:00"}"#, 0).unwrap();
+    assert_eq!((q.range.from, q.range.to), (time::parse("2026-02-28T22:00:00Z"), None));
 }
 
 #[test]
@@ -226,8 +235,14 @@ fn json_refusals_point_at_the_place() {
             r#"{"from": "e", "tz": "Europe/Berln"}"#,
             "/tz: there is no time zone \"Europe/Berln\"; did you mean \"Europe/Berlin\"",
         ),
-        (r#"{"from": "e", "range": "7d"}"#, "/range: an object such as"),
-        (r#"{"from": "e", "range": {"last": "7 days"}}"#, "/range/last: \"7 days\" is no duration"),
+        (r#"{"from": "e", "range": 7}"#, "/range: an object such as"),
+        (r#"{"from": "e", "range": "tody"}"#, "/range: \"tody\" is no time span; did you mean \"today\""),
+        (r#"{"from": "e", "range": {"last": "7 days"}}"#, "/range/last: \"7 days\" is no time span"),
+        (r#"{"from": "e", "week_start": "sonntag"}"#, "/week_start: \"sonntag\" is no day of the week"),
+        (
+            r#"{"from": "e", "tz": "Europe/Berlin", "range": {"from": "2026-10-25 02:30"}}"#,
+            "/range/from: the clock of Europe/Berlin shows 2026-10-25 02:30 twice",
+        ),
         (r#"{"from": "e", "range": {"last": "7d", "to": "2026-01-01"}}"#, "\"last\" stands alone"),
         (r#"{"from": "e", "range": {"since": "7d"}}"#, "/range/since: there is no such key"),
         (r#"{"from": "e", "range": {"from": "soon"}}"#, "/range/from: \"soon\" is not a time"),
@@ -235,8 +250,9 @@ fn json_refusals_point_at_the_place() {
             r#"{"from": "e", "range": {"from": "2026-02-01", "to": "2026-01-01"}}"#,
             "\"from\" lies after \"to\"",
         ),
-        (r#"{"from": "e", "fill": true}"#, "/fill: filling of empty buckets is not answered yet"),
-        (r#"{"from": "e", "compare": "previous"}"#, "/compare: "),
+        (r#"{"from": "e", "fill": "yes"}"#, "/fill: true or false is expected"),
+        (r#"{"from": "e", "compare": "year"}"#, "/compare: \"year\" is no period to compare with"),
+        (r#"{"from": "e", "compare": true}"#, "/compare: true is no period"),
     ] {
         let message = json(body.as_bytes(), 0).map(|_| ()).unwrap_err().to_string();
         assert!(message.contains(wanted), "{body}\n  said   {message}\n  wanted {wanted}");

@@ -1,7 +1,6 @@
 //! One SELECT to a `Query`. What the vector engine has no answer for is refused here, each by its name.
 //! `POST /v1/sql` and the `sql` verb call it.
 
-use jiff::tz::TimeZone;
 use sqlparser::ast::{
     Distinct, Expr as Tree, GroupByExpr, LimitClause, OrderByExpr, OrderByKind, OrderBySort,
     Query as QueryTree, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
@@ -12,6 +11,7 @@ use sqlparser::tokenizer::Token;
 use crate::error::{Error, Result};
 use crate::query::expression::Expr;
 use crate::query::language::{Item, Order, Query, Range};
+use crate::time::Calendar;
 use crate::value::Value;
 
 use super::dialect::Text;
@@ -95,7 +95,10 @@ fn query(
         distinct: matches!(select.distinct, Some(Distinct::Distinct)),
         filter,
         range: Range::default(),
-        tz: TimeZone::UTC,
+        calendar: Calendar::default(),
+        fill: false,
+        compare: false,
+        now: 0,
         having,
         order,
         limit,

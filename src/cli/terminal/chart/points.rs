@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::query::answer::Answer;
-use crate::time::Bucketer;
+use crate::time::{Bucketer, Calendar};
 use crate::value::Value;
 
 /// Buckets that are looked for between the first row and the last; beyond, rows stand side by side.
@@ -17,7 +17,10 @@ pub fn instants(answer: &Answer, time: usize) -> Vec<i64> {
     found.dedup();
     let bucket = answer.series.as_ref().filter(|series| series.column == time).map(|series| series.bucket);
     let (Some(bucket), Some(first), Some(last)) = (bucket, found.first(), found.last()) else { return found };
-    let mut buckets = Bucketer::new(bucket, answer.tz.clone());
+    // weeks begin on the day that those of the answer begin on
+    let Ok(begin) = jiff::Timestamp::from_microsecond(*first) else { return found };
+    let week_start = begin.to_zoned(answer.tz.clone()).weekday();
+    let mut buckets = Bucketer::new(bucket, &Calendar { tz: answer.tz.clone(), week_start });
     let (mut all, mut at) = (vec![*first], *first);
     while at < *last && all.len() < BUCKETS_MAX {
         let next = buckets.next(at);

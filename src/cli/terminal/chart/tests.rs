@@ -4,6 +4,7 @@ use super::*;
 use crate::cli::terminal::Paint;
 use crate::cli::terminal::width;
 use crate::query::answer::{Series, Stats};
+use crate::query::language::Range;
 use crate::time::{self, Bucket};
 use crate::value::Value;
 use jiff::tz::TimeZone;
@@ -17,6 +18,8 @@ fn answer(columns: &[(&str, &'static str)], rows: Vec<Vec<Value>>) -> Answer {
         stats: Stats::default(),
         tz: TimeZone::UTC,
         series: None,
+        range: Range::default(),
+        previous: None,
     }
 }
 
@@ -141,6 +144,20 @@ fn buckets_that_the_answer_has_no_row_of_are_gaps() {
             "· a day without events",
         ]),
     );
+}
+
+#[test]
+fn weeks_begin_on_the_day_of_the_answer() {
+    // 2026-03-01 was a Sunday
+    let mut answer = days(&[Value::Int(4), Value::Int(8)], &[], &[]);
+    answer.rows[1][0] = day(21);
+    answer.series = answer.series.map(|series| Series { bucket: Bucket::Week, ..series });
+    let written = drawn(&answer, &[0]);
+    assert!(
+        written.contains("2026-03-08        ·\n") || written.contains("2026-03-08           ·\n"),
+        "{written}"
+    );
+    assert!(written.ends_with("· a week without events\n"), "{written}");
 }
 
 #[test]

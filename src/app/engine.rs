@@ -1,0 +1,194 @@
+//! The library's way in: a database within the process that uses it, without HTTP. Everything goes the same path as
+//! through the server, and means the same.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::fields::{Declaration, check_dataset_name};
+use crate::ingest::accept::{Accepted, accept, decode_json};
+use crate::ingest::destination::Patient;
+use crate::ingest::import::{self, ImportOptions, Report};
+use crate::query::answer::Answer;
+use crate::query::page::{self, Page, PageRequest};
+use crate::query::{self, parse};
+use crate::store::backup::{self, Copied};
+use crate::store::describe::Description;
+use crate::store::progress::Progress;
+use crate::store::{Store, StoreOptions};
+use crate::time;
+
+/// An open database within this process. It can be used from many threads at once, and a clone is the same database.
+///
+/// One process writes to a file: while an engine has it, `windrow serve` and `windrow import` are refused, and reading
+/// verbs such as `windrow sql` work beside it.
+///
+/// ```
+/// use windrow::{Engine, PageRequest, Value};
+///
+/// # fn main() -> windrow::Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("visits.db");
+/// let engine = Engine::open(&path)?;
+/// let accepted = engine.ingest("visits", r#"[{"country": "DE", "ms": 12}, {"country": "FR", "ms": 30}]"#)?;
+/// assert_eq!(accepted.accepted, 2);
+/// let answer = engine.query(r#"{"from": "visits", "select": ["count()", "max(ms)"]}"#)?;
+/// assert_eq!(answer.rows, [[Value::Int(2), Value::Int(30)]]);
+/// let page = engine.rows(&PageRequest { dataset: "visits".into(), limit: Some(1), ..PageRequest::default() })?;
+/// assert!(page.rows.len() == 1 && page.next.is_some());
+/// engine.close();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(super) store: Arc<Store>,
+}
+
+impl Engine {
+    /// Opens a file with the usual options, made when it is missing.
+    ///
+    /// # Errors
+    /// Another process has it, its folder cannot be written, or it is none of ours, newer, or damaged.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, StoreOptions::default())
+    }
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: StoreOptions) -> Result<Self> {
+        Ok(Self { store: Arc::new(Store::open(path.as_ref(), options)?) })
+    }
+
+    /// Adds events: a JSON object, an array of them, or NDJSON. When this returns they are committed and visible to
+    /// the next question; where the writer is busy, it waits.
+    ///
+    /// # Errors
+    /// A dataset name that is none, JSON that cannot be read at all, and the store's. Single events that cannot be
+    /// read are no error: they are listed as rejected.
+    pub fn ingest(&self, dataset: &str, json: impl AsRef<[u8]>) -> Result<Accepted> {
+        accept(&Patient { store: &self.store, dataset }, |rules| decode_json(json.as_ref(), rules))
+    }
+
+    /// Imports a file, as `windrow import` does.
+    ///
+    /// # Errors
+    /// Nothing of it could be imported. What goes wrong after the first commit is in the report.
+    pub fn import(&self, dataset: &str, file: impl AsRef<Path>, options: &ImportOptions) -> Result<Report> {
+        import::import(&self.store, dataset, file.as_ref(), options, &import::Progress::default())
+    }
+
+    /// Declares a dataset, made when it is new: the JSON of `PUT /v1/datasets/{dataset}`.
+    ///
+    /// # Errors
+    /// A name or a declaration that is none, or one that the rows at hand do not allow.
+    pub fn declare(&self, dataset: &str, json: impl AsRef<[u8]>) -> Result<()> {
+        check_dataset_name(dataset)?;
+        self.store.declare(dataset, Declaration::from_json(json.as_ref())?)
+    }
+
+    /// Describes all datasets, by name.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn datasets(&self) -> Result<Vec<Description>> {
+        let snapshot = self.store.snapshot();
+        let all = snapshot.datasets.values();
+        all.map(|dataset| Ok(Description::of(dataset, self.store.stored_bytes(dataset.id)?))).collect()
+    }
+
+    /// Answers one JSON query, as `POST /v1/query` does.
+    ///
+    /// # Errors
+    /// What cannot be parsed, unknown names, limits.
+    pub fn query(&self, json: impl AsRef<[u8]>) -> Result<Answer> {
+        query::run(&self.store.snapshot(), &parse::json(json.as_ref(), time::now())?)
+    }
+
+    /// Answers one SELECT; `parameters` stand for its `?`, `?1` or `$1`.
+    ///
+    /// # Errors
+    /// As [`Engine::query`].
+    pub fn sql(&self, text: &str, parameters: &[serde_json::Value]) -> Result<Answer> {
+        query::run(&self.store.snapshot(), &parse::sql(text, parameters)?)
+    }
+
+    /// Reads one page of rows.
+    ///
+    /// # Errors
+    /// Unknown names, a limit out of bounds, a cursor that is altered or of another query.
+    pub fn rows(&self, request: &PageRequest) -> Result<Page> {
+        page::page(&self.store.snapshot(), self.store.secret(), request)
+    }
+
+    /// Erases the events that a condition is true for; the result is their number.
+    ///
+    /// # Errors
+    /// Unknown names, a condition that is none, a file that cannot be written.
+    pub fn erase(&self, dataset: &str, condition: &str) -> Result<u64> {
+        query::erase::erase(&self.store, dataset, condition)
+    }
+
+    /// Copies the database as it is now to a file, and verifies the copy.
+    ///
+    /// # Errors
+    /// As [`backup::backup`]; nothing was made then.
+    pub fn backup(&self, file: impl AsRef<Path>) -> Result<Copied> {
+        backup::backup(self.store.path(), file.as_ref(), false, &Progress::default())
+    }
+
+    /// Commits what was accepted, checkpoints and closes the file; dropping the last clone does the same. An engine
+    /// that is closed refuses writes.
+    pub fn close(&self) {
+        self.store.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Value;
+
+    #[test]
+    fn an_engine_keeps_what_it_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let engine = Engine::open(&path).unwrap();
+        assert_eq!(engine.ingest("visits", "{\"n\":1}\nnonsense\n").unwrap().rejected_total, 1);
+        engine.close();
+        assert!(engine.ingest("visits", "{\"n\":2}").is_err());
+        drop(engine);
+        let engine = Engine::open(&path).unwrap();
+        assert_eq!(engine.store.snapshot().dataset("visits").unwrap().rows(), 1);
+    }
+
+    #[test]
+    fn clones_are_the_same_database_in_many_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(folder.path().join("a.db")).unwrap();
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                let engine = engine.clone();
+                scope.spawn(move || engine.ingest("t", format!("{{\"n\":{n}}}")).unwrap());
+            }
+        });
+        let answer = engine.sql("SELECT count(*), sum(n) FROM t WHERE n < ?", &[100.into()]).unwrap();
+        assert_eq!(answer.rows, [[Value::Int(8), Value::Int(28)]]);
+    }
+
+    #[test]
+    fn what_the_verbs_do_is_there_within_a_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::open(folder.path().join("a.db")).unwrap();
+        let file = folder.path().join("a.csv");
+        std::fs::write(&file, "country,ms\nDE,1\nFR,2\n").unwrap();
+        engine.declare("visits", r#"{"fields": {"ms": {"type": "int"}}}"#).unwrap();
+        assert_eq!(engine.import("visits", &file, &ImportOptions::default()).unwrap().accepted, 2);
+        assert_eq!(engine.erase("visits", "country = 'FR'").unwrap(), 1);
+        assert_eq!(engine.datasets().unwrap()[0].rows, 1);
+        assert_eq!(engine.backup(folder.path().join("b.db")).unwrap().report.events, 1);
+        assert!(engine.declare("No Name", "{}").is_err());
+    }
+}
