@@ -4,8 +4,8 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::Session;
+use crate::cli::terminal::table::{Cell, Head, Table};
 use crate::error::Result;
-use crate::query::format::text_table;
 
 /// What `config` takes: nothing of its own.
 #[derive(Debug, Args)]
@@ -27,11 +27,13 @@ pub fn run(session: &Session, _arguments: &ConfigArguments) -> Result<()> {
         });
         format!("{:#}\n", json!({"settings": list.collect::<Vec<_>>()}))
     } else {
-        let heads = [("setting", false), ("value", false), ("from", false), ("what it does", false)];
+        let mut table = Table::new(["setting", "value", "from", "what it does"].map(Head::text), "--json");
         let row = |one: &crate::config::InForce| {
-            vec![one.key.to_owned(), one.value.clone(), one.source.to_string(), one.doc.to_owned()]
+            let texts = [one.key.to_owned(), one.value.clone(), one.source.to_string(), one.doc.to_owned()];
+            texts.map(Cell::text).to_vec().into()
         };
-        text_table(&heads, &settings.iter().map(row).collect::<Vec<_>>())
+        table.rows = settings.iter().map(row).collect();
+        table.write(&session.screen)
     };
     session.print(text.as_bytes())
 }

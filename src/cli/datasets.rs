@@ -4,20 +4,42 @@ use clap::Args;
 
 use crate::cli::Session;
 use crate::cli::progress::counted;
+use crate::cli::terminal::table::{Cell, Head, Table};
+use crate::cli::terminal::{Screen, human};
 use crate::error::{Error, Result};
 use crate::fields::Declaration;
 use crate::http::api::datasets::List;
-use crate::query::format::text_table;
 use crate::store::describe::{Description, datasets};
 
 /// What `datasets` takes.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  windrow datasets\n  windrow datasets visits --json\n\n\
-    `bytes` are those of its columns in the file. Works beside a running server.")]
+#[command(
+    after_help = "Example:\n  windrow datasets\n  windrow datasets --human\n  windrow datasets visits --json\n\n\
+    `bytes` are those of its columns in the file. Works beside a running server."
+)]
 pub struct DatasetsArguments {
     /// Describe this one
     #[arg(value_name = "NAME")]
     name: Option<String>,
+    /// Numbers and sizes as people read them: 12.3k, 1.5 MiB
+    #[arg(long)]
+    human: bool,
+}
+
+impl DatasetsArguments {
+    /// Whether the flags go together.
+    ///
+    /// # Errors
+    /// `Invalid` where they do not.
+    pub(super) fn check(&self, as_json: bool) -> Result<()> {
+        if self.human && as_json {
+            return Err(Error::invalid(
+                "--human is for tables, which people read; --json is for programs, which need whole numbers: leave one \
+                 of them out",
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Lists or describes; with `--json` in the words of HTTP.
@@ -27,11 +49,11 @@ pub struct DatasetsArguments {
 pub fn run(session: &Session, arguments: &DatasetsArguments) -> Result<()> {
     let mut described = datasets(&session.settings.database, arguments.name.as_deref())?;
     let text = match (&arguments.name, session.json) {
-        (None, false) => list(&described),
+        (None, false) => list(&described, arguments.human, &session.screen),
         (None, true) => json(&List { datasets: described })?,
         (Some(_), as_json) => match described.pop() {
             Some(one) if as_json => json(&one)?,
-            Some(one) => description(&one),
+            Some(one) => description(&one, arguments.human, &session.screen),
             None => String::new(),
         },
     };
@@ -44,28 +66,29 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
         .map_err(|e| Error::Internal(format!("a description does not serialize: {e}")))
 }
 
-fn list(datasets: &[Description]) -> String {
-    let heads = [
-        ("name", false),
-        ("rows", true),
-        ("fields", true),
-        ("segments", true),
-        ("bytes", true),
-        ("from", false),
-        ("to", false),
-    ];
-    let rows: Vec<Vec<String>> = datasets
-        .iter()
-        .map(|one| {
-            let (from, to) = one.time_range.as_ref().map_or(("", ""), |range| (&range.from, &range.to));
-            let numbers = [one.rows, one.fields.len() as u64, one.segments, one.bytes];
-            let mut cells = vec![one.name.clone()];
-            cells.extend(numbers.map(|number| number.to_string()));
-            cells.extend([from.to_owned(), to.to_owned()]);
-            cells
-        })
-        .collect();
-    text_table(&heads, &rows)
+fn list(datasets: &[Description], human: bool, screen: &Screen) -> String {
+    let mut heads = vec![Head::text("name")];
+    heads.extend(["rows", "fields", "segments", "bytes"].map(Head::number));
+    heads.extend(["from", "to"].map(Head::text));
+    let mut table = Table::new(heads, "--json");
+    for one in datasets {
+        let (from, to) = one.time_range.as_ref().map_or(("", ""), |range| (&range.from, &range.to));
+        let numbers = [one.rows, one.fields.len() as u64, one.segments].map(|number| count(number, human));
+        let cells = [Cell::text(&one.name)]
+            .into_iter()
+            .chain(numbers.into_iter().chain([bytes(one.bytes, human)]).map(Cell::exact))
+            .chain([from, to].map(Cell::exact));
+        table.rows.push(cells.collect::<Vec<_>>().into());
+    }
+    table.write(screen)
+}
+
+fn count(number: u64, human: bool) -> String {
+    if human { human::whole(i64::try_from(number).unwrap_or(i64::MAX)) } else { number.to_string() }
+}
+
+fn bytes(number: u64, human: bool) -> String {
+    if human { human::bytes(number as f64) } else { number.to_string() }
 }
 
 /// What was declared of the dataset as a whole; its fields have a table of their own.
@@ -91,29 +114,27 @@ fn declared(declaration: &Declaration) -> String {
     }
 }
 
-fn description(one: &Description) -> String {
+fn description(one: &Description, human: bool, screen: &Screen) -> String {
     let time = one.time_field.as_deref().unwrap_or("none, so _time is that of arrival");
     let range =
         one.time_range.as_ref().map_or("none".to_owned(), |range| format!("{} to {}", range.from, range.to));
-    let rows: Vec<Vec<String>> = one
-        .fields
-        .iter()
-        .map(|field| {
-            let held =
-                if field.types.is_empty() { String::new() } else { format!(" ({})", field.types.join(", ")) };
-            vec![field.name.clone(), format!("{}{held}", field.kind)]
-        })
-        .collect();
+    let mut fields = Table::new(["field", "type"].map(Head::text), "--json");
+    for field in &one.fields {
+        let held =
+            if field.types.is_empty() { String::new() } else { format!(" ({})", field.types.join(", ")) };
+        let cells = [field.name.clone(), format!("{}{held}", field.kind)];
+        fields.rows.push(cells.map(Cell::text).to_vec().into());
+    }
     format!(
         "dataset     {}\nrows        {}\nsegments    {}\nbytes       {}\ntime field  {time}\ntime range  {range}\n\
          declared    {}\ncreated     {}\n\n{}",
         one.name,
-        one.rows,
-        one.segments,
-        one.bytes,
+        count(one.rows, human),
+        count(one.segments, human),
+        bytes(one.bytes, human),
         declared(&one.declaration),
         one.created,
-        text_table(&[("field", false), ("type", false)], &rows)
+        fields.write(screen)
     )
 }
 

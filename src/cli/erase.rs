@@ -5,9 +5,9 @@ use clap::Args;
 use crate::app::store_options;
 use crate::cli::Session;
 use crate::cli::progress::counted;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::query::erase::erase;
-use crate::store::Store;
+use crate::store::{Store, open};
 
 /// What `erase` takes.
 #[derive(Debug, Args)]
@@ -33,10 +33,7 @@ pub fn run(session: &Session, arguments: &EraseArguments) -> Result<()> {
     let database = &session.settings.database;
     if !database.exists() {
         // opened to write, it would be made
-        return Err(Error::NotFound(format!(
-            "there is no database {}; name one with --db",
-            database.display()
-        )));
+        return Err(open::missing(database));
     }
     let store = Store::open(database, store_options(&session.settings))?;
     let erased = erase(&store, &arguments.dataset, &arguments.condition)?;

@@ -22,7 +22,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// What `export` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  windrow export visits --output visits.ndjson.gz\n  \
-    windrow export visits --format csv --where \"country = 'DE'\" --fields _time,path | head\n  \
+    windrow export visits --format csv --where \"country = 'DE'\" --fields _time,ms\n  \
     windrow export visits --output visits.parquet --overwrite\n\n\
     Rows come in the order of _seq. What was exported can be imported again. Works beside a running server.")]
 pub struct ExportArguments {

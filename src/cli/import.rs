@@ -12,7 +12,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::app::store_options;
-use crate::cli::Session;
+use crate::cli::terminal::{Screen, Style};
+use crate::cli::{Session, hints};
 use crate::error::{Error, Result};
 use crate::ingest::format::FileFormat;
 use crate::ingest::import::{ImportOptions, Progress, Report, import};
@@ -71,7 +72,7 @@ pub struct ImportArguments {
 pub fn run(session: &Session, arguments: &ImportArguments) -> Result<ExitCode> {
     // before anything is written: a mistyped name shall not leave half of the files imported
     arguments.files.iter().try_for_each(|path| source::check(path))?;
-    crate::fields::check_dataset_name(&arguments.dataset)?;
+    check_dataset(&arguments.dataset)?;
     let settings = &session.settings;
     let store = Store::open(&settings.database, store_options(settings))?;
     let options = ImportOptions {
@@ -100,7 +101,8 @@ pub fn run(session: &Session, arguments: &ImportArguments) -> Result<ExitCode> {
                 print(&arguments.dataset, report);
             }
             if let Some(failure) = failure {
-                eprintln!("error: {failure}");
+                let paint = Screen::of(&std::io::stderr(), session.colour).paint;
+                eprintln!("{} {failure}", paint.text(Some(Style::Error), "error:"));
             }
         }
     }
@@ -109,6 +111,14 @@ pub fn run(session: &Session, arguments: &ImportArguments) -> Result<ExitCode> {
         println!("{}", json!({"dataset": arguments.dataset, "files": reports}));
     }
     Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// As the names of datasets are checked, with a word for files that were named first.
+fn check_dataset(name: &str) -> Result<()> {
+    crate::fields::check_dataset_name(name).map_err(|error| match hints::looks_like_file(name) {
+        true => Error::invalid(format!("{error}; {}", hints::tip_for_import(name))),
+        false => error,
+    })
 }
 
 /// Why a file counts as failed although it was read: it broke off, or brought nothing.

@@ -1,36 +1,45 @@
 //! The command line, one file a verb. [`Arguments`] is what was written, [`Session`] what every verb gets: the
-//! settings in force and how to print. `main` parses, runs and turns the outcome into an exit code.
+//! settings in force and how to print. `main` calls [`parse`] and [`run`]; a [`Failure`] tells itself.
 
 pub mod backup;
 pub mod check;
+pub mod completions;
 pub mod config;
 pub mod datasets;
 pub mod demo;
 pub mod erase;
 pub mod export;
+pub mod failure;
+mod hints;
 pub mod import;
 pub mod optimize;
+pub mod output;
 pub mod progress;
 pub mod sample;
 pub mod serve;
 pub mod sql;
+pub mod terminal;
+
+pub use failure::Failure;
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::cli::terminal::{ColourWish, Screen};
 use crate::config::{InForce, Inputs, Settings, load};
 use crate::error::{Error, Result};
 
 /// An embedded analytics engine in one binary on one SQLite file.
 #[derive(Debug, Parser)]
 #[command(name = "windrow", version, arg_required_else_help = true)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 #[command(
-    after_help = "Example:\n  windrow import visits visits.csv\n  windrow sql 'SELECT count(*) FROM visits'\n  windrow serve\n\n\
+    after_help = "Example:\n  windrow import visits visits.csv\n  windrow sql 'SELECT count(*) FROM visits'\n  windrow sql --chart 'SELECT day(_time), count(*) FROM visits GROUP BY 1'\n  windrow serve\n\n\
     To look around first: windrow demo\n\n\
     One process writes to a database: import, erase, restore and optimize need it for themselves. The \
     others work beside a running server.\n\nExit code: 0 done, 1 failed, 2 wrong use."
@@ -65,6 +74,18 @@ pub struct Globals {
     /// What is logged: off, error, warn, info, debug, trace [env: WINDROW_LOG_LEVEL]
     #[arg(long, help_heading = OF_ALL_VERBS, global = true, value_name = "LEVEL")]
     pub log_level: Option<String>,
+    /// Colours: always, never, auto (on a terminal, unless NO_COLOR is set) [default: auto]
+    #[arg(
+        long,
+        help_heading = OF_ALL_VERBS,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    pub color: ColourWish,
 }
 
 /// Every verb, each with its own file.
@@ -98,6 +119,8 @@ pub enum Verb {
     Config(config::ConfigArguments),
     /// Write sample data, drawn from a seed
     Sample(sample::SampleArguments),
+    /// Print what makes a shell complete verbs and flags
+    Completions(completions::CompletionsArguments),
 }
 
 impl Verb {
@@ -107,6 +130,16 @@ impl Verb {
             Self::Serve(arguments) => arguments.settings(),
             Self::Demo(arguments) => arguments.settings(),
             _ => Vec::new(),
+        }
+    }
+
+    /// What is wrong with the flags by themselves, before anything is opened.
+    fn check(&self, session: &Session) -> Result<()> {
+        match self {
+            Self::Sql(arguments) => arguments.output.check(session.json),
+            Self::Query(arguments) => arguments.output.check(session.json),
+            Self::Datasets(arguments) => arguments.check(session.json),
+            _ => Ok(()),
         }
     }
 
@@ -126,6 +159,7 @@ impl Verb {
             Self::Restore(arguments) => backup::run_restore(session, arguments),
             Self::Optimize(arguments) => optimize::run(session, arguments),
             Self::Config(arguments) => config::run(session, arguments),
+            Self::Completions(arguments) => completions::run(session, arguments),
         };
         done.map(|()| ExitCode::SUCCESS)
     }
@@ -140,6 +174,10 @@ pub struct Session {
     pub in_force: Vec<InForce>,
     /// `--json`.
     pub json: bool,
+    /// What stdout is.
+    pub screen: Screen,
+    /// `--color`, for what goes to stderr.
+    pub colour: ColourWish,
 }
 
 impl Session {
@@ -158,22 +196,25 @@ impl Session {
     }
 }
 
-/// How a command ended.
-#[derive(Debug)]
-pub enum Failure {
-    /// It was called wrongly: exit code 2.
-    Use(Error),
-    /// It failed: exit code 1.
-    Run(Error),
+/// Reads a command line, its first word being the name of the program.
+///
+/// # Errors
+/// Words that cannot be read, with a tip where one is at hand; a wish for help or the version.
+pub fn parse(words: &[OsString]) -> std::result::Result<Arguments, Failure> {
+    let command = Arguments::command().color(ColourWish::of_words(words).for_help());
+    let matches = command.try_get_matches_from(words);
+    let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
+    arguments.map_err(|error| Failure::Words(Box::new(hints::with_tip(error, words))))
 }
 
 /// Runs what was asked for; the exit code is 1 where a part of it failed and has been told.
 ///
 /// # Errors
-/// Settings that are none, and what the verb says.
+/// Settings that are none, flags that do not go together, and what the verb says.
 pub fn run(arguments: &Arguments) -> std::result::Result<ExitCode, Failure> {
     let session = session(arguments).map_err(Failure::Use)?;
-    start_log(&session.settings);
+    start_log(&session.settings, arguments.globals.color);
+    arguments.verb.check(&session).map_err(Failure::Use)?;
     arguments.verb.run(&session).map_err(Failure::Run)
 }
 
@@ -200,13 +241,14 @@ fn session(arguments: &Arguments) -> Result<Session> {
         default_file: Path::new("windrow.toml"),
     };
     let (settings, in_force) = load(&inputs)?;
-    Ok(Session { settings, in_force, json: globals.json })
+    let screen = Screen::of(&std::io::stdout(), globals.color);
+    Ok(Session { settings, in_force, json: globals.json, screen, colour: globals.color })
 }
 
 /// The log goes to stderr; what was asked for goes to stdout.
-fn start_log(settings: &Settings) {
+fn start_log(settings: &Settings, wish: ColourWish) {
     let level: LevelFilter = settings.log_level.parse().unwrap_or(LevelFilter::INFO);
-    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let colours = Screen::of(&std::io::stderr(), wish).paint.has_colours;
     let builder =
         tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_ansi(colours);
     // a second log in one process is refused, and the first one stays
@@ -216,7 +258,6 @@ fn start_log(settings: &Settings) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_made_and_every_verb_has_an_example() {
@@ -230,7 +271,10 @@ mod tests {
                 "{}: {example}",
                 verb.get_name()
             );
-            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+            let wide = example.lines().find(|line| line.starts_with("  ") && line.chars().count() > 80);
+            assert_eq!(wide, None, "{}: the help is wrapped at 80 columns", verb.get_name());
+            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.ends_with('.'), "{}: {about}", verb.get_name());
         }
     }
 
@@ -264,6 +308,19 @@ mod tests {
             let wrong = Arguments::try_parse_from(["windrow", verb, "X", "--format", "tabel"]).unwrap_err();
             assert_eq!(wrong.exit_code(), 2);
             assert!(wrong.to_string().contains("did you mean \"table\""), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn flags_that_do_not_go_together_are_wrong_use() {
+        for line in [
+            "windrow sql X --chart --format csv",
+            "windrow sql X --human --format ndjson",
+            "windrow query X --human --json",
+            "windrow datasets --human --json",
+        ] {
+            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+            assert!(matches!(run(&arguments), Err(Failure::Use(_))), "{line}");
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::terminal::human;
 use crate::store::progress::Progress;
 
 /// Time between two looks at the progress.
@@ -61,12 +62,7 @@ fn show_lines(progress: &Progress, ended: &Receiver<()>) {
 
 /// Bytes as a person reads them.
 pub fn size_text(bytes: u64) -> String {
-    match bytes {
-        0..1_024 => format!("{bytes} bytes"),
-        1_024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1_024.0),
-        1_048_576..1_073_741_824 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
-        _ => format!("{:.1} GiB", bytes as f64 / 1_073_741_824.0),
-    }
+    if bytes < 1_024 { format!("{bytes} bytes") } else { human::bytes(bytes as f64) }
 }
 
 /// A number of things, with the ending of their name.

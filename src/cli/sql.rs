@@ -1,14 +1,14 @@
 //! `windrow sql` and `windrow query`: one question, answered from the file as of the last commit, also beside a
 //! running server.
 
-use std::io::{IsTerminal, Read};
+use std::io::Read;
 use std::path::Path;
 
 use clap::Args;
 
-use crate::cli::Session;
+use crate::cli::output::OutputArguments;
+use crate::cli::{Session, hints};
 use crate::error::{Error, Result};
-use crate::query::format::{self, Format};
 use crate::query::language::Query;
 use crate::query::{self, parse};
 use crate::store::snapshot::Snapshot;
@@ -18,16 +18,16 @@ use crate::time::{self, Calendar};
 /// What `sql` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  windrow sql 'SELECT country, count(*) FROM visits GROUP BY country'\n  \
-    windrow sql --format csv 'SELECT country, ms FROM visits ORDER BY ms DESC LIMIT 10'\n  \
-    windrow sql --tz Europe/Berlin 'SELECT day(_time), count(*) FROM visits GROUP BY 1'\n\n\
+    windrow sql --chart --tz Europe/Berlin 'SELECT day(_time), count(*) FROM visits GROUP BY 1'\n  \
+    windrow sql --format csv 'SELECT path, ms FROM visits LIMIT 10' > slow.csv\n\n\
     Works beside a running server. All rows of a dataset are written by `windrow export`.")]
 pub struct SqlArguments {
     /// One SELECT; - reads it from standard input
     #[arg(value_name = "SELECT")]
     text: String,
-    /// table, json, csv or ndjson [default: table on a terminal, json elsewhere]
-    #[arg(long, value_name = "FORMAT")]
-    format: Option<Format>,
+    /// How the answer is printed.
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
     /// The time zone that days begin in and times are written in, such as Europe/Berlin [default: UTC]
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
@@ -40,15 +40,15 @@ pub struct SqlArguments {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  windrow query '{\"from\": \"visits\", \"select\": [\"count()\"], \"by\": [\"country\"]}'\n  \
-    windrow query - < question.json\n\nWorks beside a running server."
+    windrow query --human - < question.json\n\nWorks beside a running server."
 )]
 pub struct QueryArguments {
     /// One JSON query; - reads it from standard input
     #[arg(value_name = "QUERY")]
     text: String,
-    /// table, json, csv or ndjson [default: table on a terminal, json elsewhere]
-    #[arg(long, value_name = "FORMAT")]
-    format: Option<Format>,
+    /// How the answer is printed.
+    #[command(flatten)]
+    pub(super) output: OutputArguments,
 }
 
 /// Answers a SELECT.
@@ -56,10 +56,11 @@ pub struct QueryArguments {
 /// # Errors
 /// What cannot be parsed, unknown names, a file that cannot be read.
 pub fn run(session: &Session, arguments: &SqlArguments) -> Result<()> {
-    let format = format_of(session, arguments.format);
+    let text = text_of(&arguments.text)?;
+    hints::check_is_sql(&text)?;
     let calendar = Calendar::named(arguments.tz.as_deref(), arguments.week_start.as_deref())?;
-    let query = Query { calendar, ..parse::sql(&text_of(&arguments.text)?, &[])? };
-    answer(session, &query, format)
+    let query = Query { calendar, ..parse::sql(&text, &[])? };
+    answer(session, &query, &arguments.output)
 }
 
 /// Answers a JSON query.
@@ -67,13 +68,14 @@ pub fn run(session: &Session, arguments: &SqlArguments) -> Result<()> {
 /// # Errors
 /// What cannot be parsed, unknown names, a file that cannot be read.
 pub fn run_query(session: &Session, arguments: &QueryArguments) -> Result<()> {
-    let format = format_of(session, arguments.format);
-    answer(session, &parse::json(text_of(&arguments.text)?.as_bytes(), time::now())?, format)
+    let text = text_of(&arguments.text)?;
+    hints::check_is_json(&text)?;
+    answer(session, &parse::json(text.as_bytes(), time::now())?, &arguments.output)
 }
 
-fn answer(session: &Session, query: &Query, form: Format) -> Result<()> {
+fn answer(session: &Session, query: &Query, output: &OutputArguments) -> Result<()> {
     let snapshot = snapshot_with(&session.settings.database, &query.from)?;
-    session.print(&format::answer(&query::run(&snapshot, query)?, form)?)
+    output.print(session, query, query::run(&snapshot, query)?)
 }
 
 /// What the file holds of one dataset, as of the last commit.
@@ -90,13 +92,14 @@ pub(super) fn snapshot_with(path: &Path, dataset: &str) -> Result<Snapshot> {
     for other in catalog::load(&open::reader(path)?, None)? {
         known.datasets.insert(other.name.clone(), other.into());
     }
+    if known.datasets.is_empty() {
+        return Err(Error::NotFound(format!(
+            "there is no dataset \"{dataset}\": {} is empty; bring events in with `windrow import {dataset} FILE`",
+            path.display()
+        )));
+    }
     known.dataset(dataset)?;
     Err(Error::Conflict(format!("dataset \"{dataset}\" was made just now; repeat the question")))
-}
-
-fn format_of(session: &Session, named: Option<Format>) -> Format {
-    let usual = if session.json || !std::io::stdout().is_terminal() { Format::Json } else { Format::Table };
-    named.unwrap_or(usual)
 }
 
 fn text_of(argument: &str) -> Result<String> {

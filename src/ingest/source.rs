@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 use crate::ingest::{foreign, split};
 use crate::limits;
 
 /// Bytes of text that are looked at before anything is decoded: format, delimiter and header are told from them.
 const HEAD_BYTES: u64 = 64 << 10;
+/// Names of a folder that are compared with that of a missing file.
+const NEIGHBOURS: usize = 10_000;
 /// Bytes asked of the system at once.
 const READ_BYTES: usize = 256 << 10;
 
@@ -189,9 +191,23 @@ pub fn check(path: &Path) -> Result<()> {
         }
         Ok(_) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            Err(Error::NotFound(format!("there is no file {name}; check its path")))
+            let hint = neighbours(path);
+            Err(Error::NotFound(format!("there is no file {name}{hint}")))
         }
         Err(e) => Err(Error::io(format!("cannot open {name}"), e)),
+    }
+}
+
+/// Which files of its folder a missing one may have meant, as the end of a message.
+fn neighbours(path: &Path) -> String {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let wanted = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let entries =
+        std::fs::read_dir(folder).into_iter().flatten().take(NEIGHBOURS).filter_map(|entry| entry.ok());
+    let names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    match nearest(&wanted, names.iter().map(String::as_str)) {
+        none if none.is_empty() => "; check its path".to_owned(),
+        some => some,
     }
 }
 

@@ -1,4 +1,5 @@
-//! The answer to a question, as every tabular reply has it; `format` writes it as JSON, CSV, NDJSON or a table.
+//! The answer to a question, as every tabular reply has it; `format` writes it as JSON, CSV or NDJSON, the
+//! command line draws tables and charts of it.
 
 use jiff::tz::TimeZone;
 

@@ -1,5 +1,5 @@
-//! Answers and pages as bytes: JSON, CSV, NDJSON, and a table for people. HTTP picks one by `Accept`, the command
-//! line by `--format`; a new form is a row of [`Format::ALL`] and a function here.
+//! Answers and pages as bytes: JSON, CSV and NDJSON. HTTP picks one by `Accept`, the command line by `--format`; a new
+//! form is a row of [`Format::ALL`] and a function here. Tables and charts for people are in `cli/terminal`.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -13,14 +13,9 @@ use crate::query::page::Page;
 use crate::time;
 use crate::value::{Value, write_json_string};
 
-/// Characters of a table's cell: a longer text would push every other column off the screen.
-const CELL_CHARACTERS: usize = 80;
-
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Aligned columns for a terminal.
-    Table,
     /// The contract's tabular reply.
     Json,
     /// A header line, then a line a row.
@@ -31,15 +26,14 @@ pub enum Format {
 
 impl Format {
     /// Every format with its name and its media type.
-    pub const ALL: [(Format, &'static str, &'static str); 4] = [
-        (Self::Table, "table", "text/plain; charset=utf-8"),
+    pub const ALL: [(Format, &'static str, &'static str); 3] = [
         (Self::Json, "json", "application/json"),
         (Self::Csv, "csv", "text/csv; charset=utf-8"),
         (Self::Ndjson, "ndjson", "application/x-ndjson"),
     ];
 
     fn row(self) -> (Self, &'static str, &'static str) {
-        Self::ALL.into_iter().find(|(format, ..)| *format == self).unwrap_or(Self::ALL[1])
+        Self::ALL.into_iter().find(|(format, ..)| *format == self).unwrap_or(Self::ALL[0])
     }
 
     /// Its name.
@@ -81,7 +75,6 @@ impl FromStr for Format {
 /// ```
 pub fn answer(answer: &Answer, format: Format) -> Result<Vec<u8>> {
     match format {
-        Format::Table => Ok(table(answer)),
         Format::Json => Ok(json(answer)),
         Format::Csv => csv(answer),
         Format::Ndjson => Ok(ndjson(answer)),
@@ -156,68 +149,6 @@ pub fn ndjson(answer: &Answer) -> Vec<u8> {
         object(named, &answer.tz, &mut out);
         out.push(b'\n');
     }
-    out
-}
-
-/// Aligned columns with the number of rows below; numbers stand right, and long cells are cut, which is told.
-pub fn table(answer: &Answer) -> Vec<u8> {
-    let heads: Vec<(&str, bool)> =
-        answer.columns.iter().map(|c| (c.name.as_str(), matches!(c.kind, "int" | "float"))).collect();
-    let mut is_cut = false;
-    let mut cell = |value: &Value| {
-        let text = if value.is_null() { "null".into() } else { cell_text(value, &answer.tz) };
-        if text.chars().nth(CELL_CHARACTERS).is_none() {
-            return text;
-        }
-        is_cut = true;
-        text.chars().take(CELL_CHARACTERS - 1).chain(['…']).collect()
-    };
-    let rows: Vec<Vec<String>> = answer.rows.iter().map(|row| row.iter().map(&mut cell).collect()).collect();
-    let mut out = text_table(&heads, &rows);
-    if is_cut {
-        out.push_str(&format!(
-            "cells over {CELL_CHARACTERS} characters are cut; --format json, csv or ndjson has them whole\n"
-        ));
-    }
-    out.into_bytes()
-}
-
-/// A text table: heads with whether their column stands right, then rows, then the number of rows. Control
-/// characters are written as escapes, so that a value cannot steer the terminal.
-pub fn text_table(heads: &[(&str, bool)], rows: &[Vec<String>]) -> String {
-    let safe = |text: &str| -> String {
-        let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-        if text.contains(char::is_control) { text.chars().map(escaped).collect() } else { text.to_owned() }
-    };
-    let heads: Vec<(String, bool)> = heads.iter().map(|(head, right)| (safe(head), *right)).collect();
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| safe(cell)).collect()).collect();
-    let mut widths: Vec<usize> = heads.iter().map(|(head, _)| head.chars().count()).collect();
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut out = String::new();
-    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
-        let mut text = String::new();
-        for ((cell, width), (_, right)) in cells.zip(&widths).zip(&heads) {
-            let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
-            let (before, after) = if *right { (pad.as_str(), "") } else { ("", pad.as_str()) };
-            text.extend([before, cell, after, "  "]);
-        }
-        out.push_str(text.trim_end());
-        out.push('\n');
-    };
-    line(&mut heads.iter().map(|(head, _)| head.as_str()));
-    let rules: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
-    line(&mut rules.iter().map(String::as_str));
-    for row in &rows {
-        line(&mut row.iter().map(String::as_str));
-    }
-    out.push_str(&match rows.len() {
-        1 => "(1 row)\n".to_owned(),
-        count => format!("({count} rows)\n"),
-    });
     out
 }
 

@@ -160,13 +160,20 @@ pub(super) fn salvage(path: &Path) -> Result<Connection> {
     read_only(path, "PRAGMA writable_schema = ON;")
 }
 
+/// That there is no file, where it was looked for, and how to begin.
+pub fn missing(path: &Path) -> Error {
+    let looked_for = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    Error::NotFound(format!(
+        "there is no database {}; make one with `windrow import DATASET FILE`, or with sample data by `windrow demo`, or \
+         name another with --db",
+        looked_for.display()
+    ))
+}
+
 fn read_only(path: &Path, first: &str) -> Result<Connection> {
     check_sqlite()?;
     if !path.exists() {
-        return Err(Error::NotFound(format!(
-            "there is no database {}; name one with --db, or make it with `windrow import` or `windrow serve`",
-            path.display()
-        )));
+        return Err(missing(path));
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| unreadable(path, e))?;

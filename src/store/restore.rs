@@ -75,7 +75,7 @@ pub fn restore(file: &Path, database: &Path, overwrite: bool, progress: &Progres
 /// A file without a write-ahead log is read without making one, so that nothing is left beside a backup.
 fn open_backup(file: &Path) -> Result<Connection> {
     if !file.is_file() {
-        return Err(Error::NotFound(format!("there is no backup {}", file.display())));
+        return Err(Error::NotFound(format!("there is no backup {}; check its path", file.display())));
     }
     let opened = match beside(file, "-wal").exists() {
         true => open::whole_reader(file),

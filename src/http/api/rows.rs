@@ -21,7 +21,7 @@ pub fn page(call: &Call<'_>) -> Result<Response> {
     let body = match form {
         Format::Csv => format::page_csv(&page, wanted.fields.as_deref())?,
         Format::Ndjson => format::page_ndjson(&page),
-        Format::Json | Format::Table => format::page_json(&page, number),
+        Format::Json => format::page_json(&page, number),
     };
     let mut response = Response::ok(form.content_type(), body);
     if let Some(links) = links(call.request, &page, number) {

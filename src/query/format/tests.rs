@@ -80,28 +80,6 @@ fn ndjson_is_an_object_a_row() {
 }
 
 #[test]
-fn a_table_aligns_and_cannot_steer_the_terminal() {
-    let mut answer = sample();
-    answer.rows[0][1] = Value::text("Größe\u{1b}[31m");
-    let written = text(table(&answer));
-    let lines: Vec<&str> = written.lines().collect();
-    assert_eq!(lines[0], "at                         odd, \"name\"        n");
-    assert_eq!(lines[2], "1970-01-01T01:00:00+01:00  Größe\\u{1b}[31m   12");
-    assert_eq!(lines[3], "null                       [\"x\",\"y\"]        2.0");
-    assert_eq!(lines[4], "(2 rows)");
-    assert!(!written.contains('\u{1b}'));
-}
-
-#[test]
-fn a_table_says_that_it_is_empty() {
-    let mut answer = sample();
-    answer.rows.clear();
-    assert!(text(table(&answer)).ends_with("\n(0 rows)\n"));
-    answer.rows.push(vec![Value::Null; 3]);
-    assert!(text(table(&answer)).ends_with("\n(1 row)\n"));
-}
-
-#[test]
 fn every_format_is_found_by_its_name() {
     for (format, name, media) in Format::ALL {
         assert_eq!(name.parse::<Format>().unwrap(), format);
@@ -155,17 +133,4 @@ fn a_page_as_csv_has_the_union_of_names_or_the_fields_asked_for() {
     assert_eq!(text(page_csv(&page(), Some(&fields)).unwrap()), "c,b\n,1\n1970-01-01T00:00:00Z,2\n");
     assert_eq!(text(page_csv(&Page::default(), Some(&fields)).unwrap()), "c,b\n");
     assert_eq!(text(page_ndjson(&page())).lines().count(), 2);
-}
-
-#[test]
-fn long_cells_of_a_table_are_cut_and_told() {
-    let mut answer = sample();
-    let told = "cells over 80 characters are cut";
-    answer.rows[0][1] = Value::text("ü".repeat(80));
-    assert!(!text(table(&answer)).contains(told));
-    answer.rows[0][1] = Value::text("ü".repeat(81));
-    let cut = text(table(&answer));
-    assert!(cut.contains(&format!("{}…", "ü".repeat(79))) && !cut.contains(&"ü".repeat(80)), "{cut}");
-    assert!(cut.lines().last().unwrap().starts_with(told), "{cut}");
-    assert!(text(csv(&answer).unwrap()).contains(&"ü".repeat(81)), "other forms are whole");
 }

@@ -100,6 +100,7 @@ impl Reader<'_> {
         let reason = match place {
             Place::Anywhere => None,
             Place::Where => Some("stand here: rows are filtered before they are grouped; put it into HAVING"),
+            Place::Condition => Some("stand here: the condition is about one row at a time"),
             Place::Key => Some("stand here; an aggregate belongs into SELECT, HAVING or ORDER BY"),
             Place::Aggregate => Some("stand in another"),
         };

@@ -28,6 +28,8 @@ pub(super) enum Place {
     Anywhere,
     /// Rows are filtered before they are grouped.
     Where,
+    /// A condition that stands alone, as in `where=` and `--where`: nothing is grouped.
+    Condition,
     /// A group key, a LIMIT.
     Key,
     /// In the argument or filter of an aggregate.

@@ -44,7 +44,7 @@ pub fn expression(text: &str) -> Result<Expr> {
 /// assert!(error.to_string().contains("column 1"));
 /// ```
 pub fn filter(text: &str) -> Result<Expr> {
-    one(text, Place::Where)
+    one(text, Place::Condition)
 }
 
 fn one(text: &str, place: Place) -> Result<Expr> {
