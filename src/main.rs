@@ -7,7 +7,7 @@ use windrow::cli::{self, Arguments, Failure};
 use windrow::error::Error;
 use windrow::http::problem::Problem;
 
-/// musl's own allocator has one lock for all threads; docs/installing.md has what that costs.
+/// musl's own allocator has one lock for all threads; ARCHITECTURE.md, "Libraries", has what that costs.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
