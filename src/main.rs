@@ -5,6 +5,11 @@ use std::process::ExitCode;
 
 use windrow::cli;
 
+/// musl's own allocator has one lock for all threads; docs/installing.md has what that costs.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
     let done = cli::parse(&words).and_then(|arguments| cli::run(&arguments));

@@ -212,10 +212,12 @@ fn library_faults(manifest: &str, architecture: &str) -> Vec<String> {
         Ok(table) => table,
         Err(error) => return vec![format!("Cargo.toml cannot be read: {error}")],
     };
-    let tables = ["dependencies", "dev-dependencies", "build-dependencies"];
-    let used: BTreeSet<&str> = tables
-        .iter()
-        .filter_map(|name| manifest.get(*name)?.as_table())
+    let kinds = ["dependencies", "dev-dependencies", "build-dependencies"];
+    let targets = manifest.get("target").and_then(toml::Value::as_table);
+    let owners = targets.into_iter().flatten().filter_map(|(_, target)| target.as_table());
+    let used: BTreeSet<&str> = std::iter::once(&manifest)
+        .chain(owners)
+        .flat_map(|owner| kinds.iter().filter_map(|kind| owner.get(*kind)?.as_table()))
         .flat_map(|table| table.keys().map(String::as_str))
         .collect();
     let section =
@@ -400,9 +402,14 @@ fn wrong_migrations_and_libraries_are_found() {
         5
     );
 
-    let manifest = "[dependencies]\na = \"1\"\n[dev-dependencies]\nb = { version = \"1\" }\n";
-    assert!(library_faults(manifest, "# X\n\n## Libraries\n\n- `a`: why\n- `b`: why\n").is_empty());
-    let faults =
-        library_faults(manifest, "# X\n\n## Libraries\n\n- `a`: why\n- `c`: why\n\n## Other\n\n- `b`: why\n");
+    let manifest = "[dependencies]\na = \"1\"\n[dev-dependencies]\nb = { version = \"1\" }\n\
+                    [target.'cfg(unix)'.dependencies]\nd = \"1\"\n";
+    let told = |names: &[&str]| {
+        let reasons: String = names.iter().map(|name| format!("- `{name}`: why\n")).collect();
+        library_faults(manifest, &format!("# X\n\n## Libraries\n\n{reasons}\n## Other\n\n- `b`: why\n"))
+    };
+    assert_eq!(told(&["a", "b", "d"]), Vec::<String>::new());
+    assert_eq!(told(&["a", "b"]).len(), 1);
+    let faults = told(&["a", "c", "d"]);
     assert_eq!(faults.len(), 2, "{faults:?}");
 }

@@ -1,5 +1,5 @@
-//! The server, from its address to its end. `windrow serve` and `windrow demo` go the same way: [`Entrance::open`]
-//! first, because it changes nothing on disk, then the database, then [`Entrance::serve`].
+//! The server, from its address to its end. `windrow serve` and `windrow demo` go the same way: `Entrance::open` first,
+//! because it changes nothing on disk, then the database, then `Entrance::serve`.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

@@ -1,7 +1,8 @@
-//! `windrow datasets`: what is in the file, also beside a running server.
+//! `windrow datasets`: what is in the file, also beside a running server; and with `--drop` a dataset less.
 
 use clap::Args;
 
+use crate::app::store_options;
 use crate::cli::Session;
 use crate::cli::progress::counted;
 use crate::cli::terminal::table::{Cell, Head, Table};
@@ -10,12 +11,15 @@ use crate::error::{Error, Result};
 use crate::fields::Declaration;
 use crate::http::api::datasets::List;
 use crate::store::describe::{Description, datasets};
+use crate::store::{Store, open};
 
 /// What `datasets` takes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  windrow datasets\n  windrow datasets --human\n  windrow datasets visits --json\n\n\
-    `bytes` are those of its columns in the file. Works beside a running server."
+    after_help = "Example:\n  windrow datasets\n  windrow datasets --human\n  windrow datasets visits --json\n  \
+    windrow datasets visits --drop\n\n\
+    `bytes` are those of its columns in the file. Works beside a running server, except for --drop: there it is \
+    DELETE /v1/datasets/visits."
 )]
 pub struct DatasetsArguments {
     /// Describe this one
@@ -24,6 +28,9 @@ pub struct DatasetsArguments {
     /// Numbers and sizes as people read them: 12.3k, 1.5 MiB
     #[arg(long)]
     human: bool,
+    /// Drop this one with all its events; there is no way back
+    #[arg(long, requires = "name", conflicts_with = "human")]
+    drop: bool,
 }
 
 impl DatasetsArguments {
@@ -45,8 +52,11 @@ impl DatasetsArguments {
 /// Lists or describes; with `--json` in the words of HTTP.
 ///
 /// # Errors
-/// There is no such file or dataset.
+/// There is no such file or dataset; to drop one, another process has the file.
 pub fn run(session: &Session, arguments: &DatasetsArguments) -> Result<()> {
+    if let (Some(name), true) = (&arguments.name, arguments.drop) {
+        return drop_dataset(session, name);
+    }
     let mut described = datasets(&session.settings.database, arguments.name.as_deref())?;
     let text = match (&arguments.name, session.json) {
         (None, false) => list(&described, arguments.human, &session.screen),
@@ -58,6 +68,24 @@ pub fn run(session: &Session, arguments: &DatasetsArguments) -> Result<()> {
         },
     };
     session.print(text.as_bytes())
+}
+
+fn drop_dataset(session: &Session, name: &str) -> Result<()> {
+    let database = &session.settings.database;
+    if !database.exists() {
+        // opened to write, it would be made
+        return Err(open::missing(database));
+    }
+    let store = Store::open(database, store_options(&session.settings))?;
+    let rows = store.snapshot().dataset(name)?.rows();
+    store.drop_dataset(name)?;
+    store.upkeep().give_back()?;
+    store.close();
+    let told = match session.json {
+        true => format!("{}\n", serde_json::json!({ "dropped": name, "rows": rows })),
+        false => format!("{name}: dropped with {}\n", counted(rows, "event")),
+    };
+    session.print(told.as_bytes())
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String> {

@@ -22,7 +22,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// What `sample` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  windrow sample web --rows 1000 --output web.ndjson\n  \
-    windrow sample web --rows 1000000 --seed 7 --days 365 | windrow import pageviews -\n\n\
+    windrow sample web --rows 1000000 --days 365 | windrow import pageviews -\n\n\
     Packs: web (page views and goals of three websites: visitors, sessions, referrers, countries).\n\
     The same arguments write the same bytes, on every machine and on every day.")]
 pub struct SampleArguments {
@@ -95,6 +95,12 @@ pub fn run(session: &Session, arguments: &SampleArguments) -> Result<()> {
     let file = &arguments.output;
     if file.is_dir() {
         return Err(Error::invalid(format!("{} is a folder; name a file in it", file.display())));
+    }
+    if file.exists() && !file.is_file() {
+        return Err(Error::invalid(format!(
+            "{} is no plain file, and is not replaced; name another file, or - for standard output",
+            file.display()
+        )));
     }
     if file.exists() && !arguments.overwrite {
         return Err(Error::Conflict(format!(

@@ -5,6 +5,8 @@ use std::io::Read;
 use std::path::Path;
 
 use clap::Args;
+use jiff::civil::Weekday;
+use jiff::tz::TimeZone;
 
 use crate::cli::output::OutputArguments;
 use crate::cli::{Session, hints};
@@ -30,11 +32,11 @@ pub struct SqlArguments {
     #[command(flatten)]
     pub(super) output: OutputArguments,
     /// The time zone that days begin in and times are written in, such as Europe/Berlin [default: UTC]
-    #[arg(long, value_name = "ZONE")]
-    tz: Option<String>,
+    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    tz: Option<TimeZone>,
     /// The day that weeks begin with [default: monday]
-    #[arg(long, value_name = "DAY")]
-    week_start: Option<String>,
+    #[arg(long, value_name = "DAY", value_parser = weekday)]
+    week_start: Option<Weekday>,
 }
 
 /// What `query` takes.
@@ -59,7 +61,10 @@ pub struct QueryArguments {
 pub fn run(session: &Session, arguments: &SqlArguments) -> Result<()> {
     let text = text_of(&arguments.text)?;
     hints::check_is_sql(&text)?;
-    let calendar = Calendar::named(arguments.tz.as_deref(), arguments.week_start.as_deref())?;
+    let calendar = Calendar {
+        tz: arguments.tz.clone().unwrap_or(TimeZone::UTC),
+        week_start: arguments.week_start.unwrap_or(Weekday::Monday),
+    };
     let query = Query { calendar, ..parse::sql(&text, &[])? };
     answer(session, &query, &arguments.output)
 }
@@ -72,6 +77,14 @@ pub fn run_query(session: &Session, arguments: &QueryArguments) -> Result<()> {
     let text = text_of(&arguments.text)?;
     hints::check_is_json(&text)?;
     answer(session, &parse::json(text.as_bytes(), time::now())?, &arguments.output)
+}
+
+fn zone(name: &str) -> Result<TimeZone> {
+    Calendar::named(Some(name), None).map(|calendar| calendar.tz)
+}
+
+fn weekday(name: &str) -> Result<Weekday> {
+    Calendar::named(None, Some(name)).map(|calendar| calendar.week_start)
 }
 
 fn answer(session: &Session, query: &Query, output: &OutputArguments) -> Result<()> {

@@ -15,6 +15,9 @@ use crate::ingest::dialect::DecimalComma;
 /// What may stand between the groups of three digits of a number with a decimal comma.
 const GROUP_MARKS: [char; 4] = ['.', ' ', '\u{a0}', '\u{202f}'];
 
+/// Columns that notes name.
+const NAMED: usize = 10;
+
 /// What the cells of a column are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CellKind {
@@ -122,18 +125,23 @@ pub fn notes(names: &[String], columns: &[Evidence], decimal_comma: DecimalComma
         .collect();
     let mut notes = Vec::new();
     if !found.is_empty() {
-        notes.push(format!("numbers with a decimal comma in {}", found.join(", ")));
+        let named = found.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+        let more = found.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more columns") } else { String::new() };
+        notes.push(format!("numbers with a decimal comma in {named}{more}"));
     }
-    for (name, column) in names.iter().zip(columns) {
-        let Some(cell) = &column.ambiguous else { continue };
+    let is_doubtful = |column: &Evidence, cell: &str| {
         let is_proven = column.has_comma || column.has_point || column.with_comma != CellKind::Number;
-        if is_proven || cell.contains('.') && found.is_empty() {
-            continue;
-        }
+        !is_proven && (cell.contains(',') || !found.is_empty())
+    };
+    let doubtful = names.iter().zip(columns).filter_map(|(name, column)| {
+        column.ambiguous.as_ref().filter(|cell| is_doubtful(column, cell)).map(|cell| (name, cell))
+    });
+    for (name, cell) in doubtful.take(NAMED) {
         let digits: String = cell.chars().filter(|c| !matches!(c, ',' | '.')).collect();
         let decimal = cell.replace(',', ".");
         notes.push(format!(
-            "\"{name}\" stays text, because {cell} may be {digits} or {decimal}; --decimal-comma takes every comma for a decimal one"
+            "\"{name}\" stays text, because {cell} may be {digits} or {decimal}; --decimal-comma reads all numbers as in 1.234,56"
         ));
     }
     notes
@@ -446,5 +454,9 @@ mod tests {
             "{notes:?}"
         );
         assert_eq!(told(&[&["1,250", "x"]], DecimalComma::Detected).1, Vec::<String>::new());
+        // a wide table is not listed whole
+        let (_, notes) = told(&[&["1,5"][..]; 12], DecimalComma::Detected);
+        assert!(notes[0].ends_with("c8, c9 and 2 more columns"), "{notes:?}");
+        assert_eq!(told(&[&["1,250"][..]; 12], DecimalComma::Detected).1.len(), NAMED);
     }
 }

@@ -2,7 +2,7 @@
 //! first bytes of the file unless the user says it, so an import that goes on later tells the same. `import` asks once
 //! a file, `format` asks whether a text of no known name is a table at all.
 
-use csv::ReaderBuilder;
+use csv::{ByteRecord, ReaderBuilder};
 
 use crate::ingest::chunks::line_start;
 use crate::ingest::format::FileFormat;
@@ -40,8 +40,8 @@ pub enum DecimalComma {
 struct Fit {
     /// Records with as many cells as the header.
     regular: usize,
-    /// The header has no space behind the delimiter, as a comma within a text has.
-    is_tight: bool,
+    /// Not only the header has a space behind the delimiter, as a comma within its texts would have.
+    is_even: bool,
     cells: usize,
 }
 
@@ -90,13 +90,14 @@ fn fit(head: &[u8], head_is_all: bool, delimiter: u8) -> Option<Fit> {
         ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(head);
     let mut records = reader.byte_records().map_while(Result::ok).take(SAMPLE_RECORDS);
     let header = records.next()?;
-    let mut lengths: Vec<usize> = records.map(|record| record.len()).collect();
-    if !head_is_all && lengths.len() + 1 < SAMPLE_RECORDS {
-        lengths.pop();
+    let mut rows: Vec<ByteRecord> = records.collect();
+    if !head_is_all && rows.len() + 1 < SAMPLE_RECORDS {
+        rows.pop();
     }
+    let is_spaced = |record: &ByteRecord| record.iter().skip(1).any(|cell| cell.starts_with(b" "));
     (header.len() > 1).then(|| Fit {
-        regular: lengths.iter().filter(|length| **length == header.len()).count(),
-        is_tight: !header.iter().skip(1).any(|cell| cell.starts_with(b" ")),
+        regular: rows.iter().filter(|row| row.len() == header.len()).count(),
+        is_even: !is_spaced(&header) || rows.iter().any(is_spaced),
         cells: header.len(),
     })
 }
@@ -159,6 +160,7 @@ mod tests {
             // semicolons within the rows' texts
             ("a,b\nx;y;z,1\nx;y,2\n", ','),
             ("a, b\n1, 2\n", ','),
+            ("id, name|alias, place\n1, x|y, z\n", ','),
             // one row is broken
             ("a;b;c\n1;2;3\n1;2\n", ';'),
             // lines and delimiters within quotes

@@ -53,15 +53,16 @@ pub fn maker_of(path: &Path) -> Result<Maker> {
         return Ok(Maker::Nobody);
     }
     let has_wal = beside(path, "-wal").metadata().is_ok_and(|wal| wal.len() > 0);
-    let connection = if has_wal { open::whole_reader(path)? } else { open::alone(path)? };
-    if migrate::check(&connection)? == 0 || catalog::meta(&connection, SECRET)?.is_none() {
+    let connection = if has_wal { open::whole_reader(path)? } else { open::alone_of_any(path)? };
+    let named = |error| open::in_file(path, error);
+    // its first page is there before it says whose it is
+    if open::is_blank(&connection).map_err(named)? {
         return Ok(Maker::Nobody);
     }
-    named(&connection)
-}
-
-fn named(connection: &Connection) -> Result<Maker> {
-    let name = catalog::meta(connection, MADE_BY)?;
+    if migrate::check(&connection).map_err(named)? == 0 || catalog::meta(&connection, SECRET)?.is_none() {
+        return Ok(Maker::Nobody);
+    }
+    let name = catalog::meta(&connection, MADE_BY)?;
     Ok(name.map_or(Maker::Unnamed, |name| Maker::Named(String::from_utf8_lossy(&name).into_owned())))
 }
 
@@ -116,6 +117,9 @@ mod tests {
         assert_eq!(maker_of(&path).unwrap(), Maker::Nobody, "no file");
         std::fs::write(&path, b"").unwrap();
         assert_eq!(maker_of(&path).unwrap(), Maker::Nobody, "an empty file");
+        Connection::open(&path).unwrap().execute_batch("PRAGMA auto_vacuum = INCREMENTAL").unwrap();
+        assert!(path.metadata().unwrap().len() > 0);
+        assert_eq!(maker_of(&path).unwrap(), Maker::Nobody, "a first page");
         let connection = open::writer(&path, Durability::Full).unwrap();
         assert_eq!(maker_of(&path).unwrap(), Maker::Nobody, "tables, and a log beside the file");
         drop(connection);

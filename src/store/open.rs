@@ -192,6 +192,16 @@ fn read_only(path: &Path, first: &str) -> Result<Connection> {
 /// # Errors
 /// As [`reader`].
 pub(super) fn alone(path: &Path) -> Result<Connection> {
+    let connection = alone_of_any(path)?;
+    migrate::check(&connection).map_err(|e| in_file(path, e))?;
+    Ok(connection)
+}
+
+/// As [`alone`], whichever program the file is of; what a transaction that was cut off has left is seen as it lies there.
+///
+/// # Errors
+/// It is no database, or cannot be read.
+pub(super) fn alone_of_any(path: &Path) -> Result<Connection> {
     let context = || format!("cannot read {}", path.display());
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
@@ -204,7 +214,6 @@ pub(super) fn alone(path: &Path) -> Result<Connection> {
     let connection = Connection::open_with_flags(format!("file://{name}?immutable=1"), flags)
         .map_err(|e| in_file(path, Error::sqlite(context(), e)))?;
     connection.execute_batch(READER_PRAGMAS).map_err(|e| in_file(path, Error::sqlite(context(), e)))?;
-    migrate::check(&connection).map_err(|e| in_file(path, e))?;
     Ok(connection)
 }
 
@@ -240,7 +249,7 @@ fn make_file(path: &Path) -> Result<bool> {
 }
 
 /// Whether the file has nothing in it but SQLite's first page: what a kill during its creation leaves.
-fn is_blank(connection: &Connection) -> Result<bool> {
+pub(super) fn is_blank(connection: &Connection) -> Result<bool> {
     let sql = "SELECT application_id = 0 AND NOT EXISTS (SELECT 1 FROM sqlite_schema)
                  AND (SELECT user_version FROM pragma_user_version) = 0
                  FROM pragma_application_id";
@@ -272,7 +281,8 @@ fn unreadable(path: &Path, source: rusqlite::Error) -> Error {
     }
 }
 
-fn in_file(path: &Path, error: Error) -> Error {
+/// The error, with the file that it is about.
+pub(super) fn in_file(path: &Path, error: Error) -> Error {
     match error {
         Error::Conflict(detail) => Error::Conflict(format!("{}: {detail}", path.display())),
         Error::Corrupt(detail) if detail.contains(&path.display().to_string()) => Error::Corrupt(detail),

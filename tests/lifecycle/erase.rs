@@ -60,6 +60,27 @@ fn what_is_erased_is_gone_from_the_answers_and_after_optimize_from_the_file() {
 }
 
 #[test]
+fn the_verb_drops_a_dataset_and_only_where_no_server_has_the_file() {
+    let dir = temp_dir();
+    import(dir.path(), "visits", 0, 2_000);
+    import(dir.path(), "other", 0, 10);
+    let server = Server::start(dir.path(), &[]);
+    let refused = run(dir.path(), &["datasets", "visits", "--drop"]).exits(1);
+    assert_says(&refused.stderr, &["in use", "http://"]);
+    assert_eq!(server.count("visits"), 2_000);
+    assert_eq!(server.stop(), 0);
+    assert_says(&run(dir.path(), &["datasets", "visit", "--drop"]).exits(1).stderr, &["visit", "\"visits\""]);
+    let dropped = run(dir.path(), &["datasets", "visits", "--drop"]).exits(0);
+    assert_eq!(dropped.stdout, "visits: dropped with 2,000 events\n");
+    assert_eq!(sql(dir.path(), "SELECT count(*) FROM other").rows[0][0], 10);
+    assert_says(&run(dir.path(), &["datasets", "visits"]).exits(1).stderr, &["visits"]);
+    assert_eq!(checked(dir.path(), &database(dir.path())).0, 10);
+    let empty = temp_dir();
+    assert_says(&run(empty.path(), &["datasets", "visits", "--drop"]).exits(1).stderr, &["no database"]);
+    assert!(!database(empty.path()).exists());
+}
+
+#[test]
 fn the_verb_erases_too_and_gives_the_space_back() {
     let dir = temp_dir();
     import(dir.path(), "visits", 0, 50_000);

@@ -108,6 +108,6 @@ fn zones_and_times_that_are_none_are_refused_with_the_way_out() {
     let condition = with("where", json!("_time < '2026-10-25 02:30'"));
     assert_says(&condition, &["twice"]);
     let refused = run(dir.path(), &["sql", "--tz", "Mars", "SELECT count(*) FROM orders"]);
-    assert_eq!(refused.code, 1);
+    assert_eq!(refused.code, 2);
     assert_says(&refused.stderr, &["no time zone \"Mars\"", "Europe/Berlin"]);
 }

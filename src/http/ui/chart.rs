@@ -162,7 +162,8 @@ fn in_words(days: &[Day], tz: &TimeZone) -> String {
         grouped(most.events)
     );
     if gaps > 0 {
-        text.push_str(&format!(" {gaps} days without events."));
+        let days = if gaps == 1 { "day" } else { "days" };
+        text.push_str(&format!(" {gaps} {days} without events."));
     }
     if last.is_partial {
         text.push_str(" The last day is not over.");
@@ -195,7 +196,7 @@ mod tests {
                 (29, 1, 1)
             );
             assert!(svg.contains("2,900, the day is not over") && svg.contains(": no events"), "{svg}");
-            assert!(svg.contains("<desc") && svg.contains("1 days without events"), "{svg}");
+            assert!(svg.contains("<desc") && svg.contains("1 day without events"), "{svg}");
         }
     }
 

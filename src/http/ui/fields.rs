@@ -88,7 +88,7 @@ mod tests {
         let mut columns: Vec<(Arc<str>, Arc<Column>)> = vec![(TIME.into(), Arc::new(Column::times(&times)))];
         for (name, values) in fields {
             let value = |row: usize| match values {
-                0 => Value::Bool(row.is_multiple_of(2)),
+                0 => Value::Bool(row < 300),
                 values => Value::text(format!("v{}", row % values)),
             };
             let column = column_of((0..ROWS).map(value));

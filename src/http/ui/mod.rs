@@ -1,5 +1,5 @@
 //! The first page, `GET /`: the last 30 days of a dataset, drawn by the server as HTML and SVG, and the calls behind the
-//! drawing. It needs no script and nothing from elsewhere. `routes` calls [`page`]:
+//! drawing. It needs no script and nothing from elsewhere. `routes` calls [`page()`]:
 //!
 //! `window` (which days) + `fields` (which lists) → `calls` (asked as `POST /v1/query` asks) → `page` (`chart`, `markup`)
 
