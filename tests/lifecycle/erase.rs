@@ -74,7 +74,7 @@ fn the_verb_drops_a_dataset_and_only_where_no_server_has_the_file() {
     assert_eq!(dropped.stdout, "visits: dropped with 2,000 events\n");
     assert_eq!(sql(dir.path(), "SELECT count(*) FROM other").rows[0][0], 10);
     assert_says(&run(dir.path(), &["datasets", "visits"]).exits(1).stderr, &["visits"]);
-    assert_eq!(checked(dir.path(), &database(dir.path())).0, 10);
+    assert_eq!(checked(dir.path(), &database(dir.path())).0, 0);
     let empty = temp_dir();
     assert_says(&run(empty.path(), &["datasets", "visits", "--drop"]).exits(1).stderr, &["no database"]);
     assert!(!database(empty.path()).exists());
