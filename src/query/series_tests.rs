@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::fields::FieldSet;
 use crate::query::answer::Answer;
 use crate::query::layouts::{Layout, alone, laid_out};
-use crate::query::{parse, run};
+use crate::query::{execute, parse, plan, run};
 use crate::store::snapshot::{Dataset, Snapshot, TailBlock};
 use crate::time::{self, Bucket, Calendar};
 use crate::value::Value;
@@ -228,6 +228,22 @@ fn the_period_before_stands_beside_each_group() {
         &format!("{by_country}, \"order\": [\"-total\"], \"limit\": 1, \"having\": \"total > 6\""),
     );
     assert_eq!(top, ["FR 1 7 7.0 0 0 null"]);
+}
+
+#[test]
+fn of_the_period_before_only_the_groups_of_the_answer_are_rows() {
+    // a million visitors before do not make a list of three too large
+    let data = march();
+    let body = br#"{"from": "t", "by": ["country"], "select": ["count()"]}"#;
+    let query = parse::json(body, 0).expect("a query");
+    let plan = plan::plan(&query, &data.datasets["t"]).expect("a plan");
+    let wanted = ["XX", "FR", "XX"].map(|country| vec![Value::text(country)]);
+    let found = |only| execute::execute(&plan, &data.datasets["t"], only).expect("an answer");
+    let rows = found(Some(&wanted[..])).rows;
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert_eq!((&rows[0][0], &rows[1]), (&Value::text("FR"), &vec![Value::text("XX"), Value::Int(0)]));
+    assert_eq!(found(Some(&[])).rows.len(), 0);
+    assert!(found(None).rows.iter().any(|row| row[0] == Value::text("DE")));
 }
 
 #[test]
