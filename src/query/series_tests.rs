@@ -247,6 +247,22 @@ fn of_the_period_before_only_the_groups_of_the_answer_are_rows() {
 }
 
 #[test]
+fn a_month_up_to_a_day_that_the_one_before_has_not_is_compared_with_all_of_it() {
+    let data = events(&[
+        ("2026-02-28T10:00:00Z", "DE", 1),
+        ("2026-02-28T20:00:00Z", "DE", 1),
+        ("2026-03-28T20:00:00Z", "DE", 1),
+    ]);
+    let on = |now: &str| {
+        let body = br#"{"from": "t", "by": ["day(_time)"], "select": ["count()"], "compare": "previous", "range": "this month"}"#;
+        let query = parse::json(body, time::parse(now).expect("a time")).expect("a query");
+        lines(&run(&data, &query).expect("an answer"))
+    };
+    assert_eq!(on("2026-03-31T15:00:00Z"), ["2026-03-28T00 1 2"], "the whole 28th beside the whole 28th");
+    assert_eq!(on("2026-03-28T21:00:00Z"), ["2026-03-28T00 1 2"]);
+}
+
+#[test]
 fn buckets_are_compared_with_those_at_the_same_place_before() {
     let data = march();
     let question = r#""by": ["day(_time)"], "select": ["count()"], "compare": "previous", "fill": true,
