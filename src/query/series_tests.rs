@@ -263,6 +263,15 @@ fn a_month_up_to_a_day_that_the_one_before_has_not_is_compared_with_all_of_it() 
 }
 
 #[test]
+fn a_cast_of_the_time_to_a_date_is_a_day_of_the_range() {
+    let data = march();
+    let range = r#""select": ["count()"], "range": {"from": "2026-03-27", "to": "2026-03-30"}, "fill": true"#;
+    let days = told(&data, &format!(r#""by": ["day(_time)"], {range}"#));
+    assert_eq!(days.len(), 3);
+    assert_eq!(told(&data, &format!(r#""by": ["_time::date"], {range}"#)), days);
+}
+
+#[test]
 fn buckets_are_compared_with_those_at_the_same_place_before() {
     let data = march();
     let question = r#""by": ["day(_time)"], "select": ["count()"], "compare": "previous", "fill": true,
