@@ -272,6 +272,16 @@ fn a_cast_of_the_time_to_a_date_is_a_day_of_the_range() {
 }
 
 #[test]
+fn a_bucket_of_a_local_time_is_one_of_the_clock_of_the_query() {
+    let data = events(&[("2026-03-29T12:00:00Z", "DE", 1)]);
+    for bucket in ["day('2026-03-29')", "date_trunc('day', '2026-03-29')", "day('2026-03-29T12:00:00Z')"] {
+        let question =
+            format!(r#""select": ["count()"], "where": "day(_time) = {bucket}", "tz": "America/New_York""#);
+        assert_eq!(told(&data, &question), ["1"], "{bucket}");
+    }
+}
+
+#[test]
 fn buckets_are_compared_with_those_at_the_same_place_before() {
     let data = march();
     let question = r#""by": ["day(_time)"], "select": ["count()"], "compare": "previous", "fill": true,
