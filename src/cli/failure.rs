@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::cli::terminal::width::harmless_lines;
 use crate::cli::terminal::{ColourWish, Screen, Style};
 use crate::error::Error;
 use crate::http::problem::Problem;
@@ -54,10 +55,12 @@ impl Failure {
 }
 
 fn told(error: &Error, screen: &Screen) -> String {
-    let mut text = format!("{} {error}\n", screen.paint.text(Some(Style::Error), "windrow:"));
+    // names and values of data are among the words
+    let words = harmless_lines(&error.to_string());
+    let mut text = format!("{} {words}\n", screen.paint.text(Some(Style::Error), "windrow:"));
     if let Error::Invalid { items, .. } = error {
         for item in items.iter().take(ITEMS_PRINTED) {
-            text.push_str(&format!("  {}: {}\n", item.index, item.message));
+            text.push_str(&format!("  {}: {}\n", item.index, harmless_lines(&item.message)));
         }
     }
     text
@@ -109,6 +112,10 @@ mod tests {
         let items = vec![ItemError { index: 3, message: "no number".into() }];
         let error = Error::Invalid { detail: "wrong".into(), items };
         assert_eq!(told(&error, &Screen::default()), "windrow: wrong\n  3: no number\n");
+        let items = vec![ItemError { index: 3, message: "\u{9b}2J is no number".into() }];
+        let steering = Error::Invalid { detail: "no field \u{1b}[2J\nhere".into(), items };
+        let harmless = "windrow: no field \\u{1b}[2J\nhere\n  3: \\u{9b}2J is no number\n";
+        assert_eq!(told(&steering, &Screen::default()), harmless);
         let screen = Screen { paint: Paint { has_colours: true }, ..Screen::default() };
         assert!(told(&error, &screen).starts_with("\x1b[1;31mwindrow:\x1b[0m wrong\n"));
     }

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::app::store_options;
+use crate::cli::terminal::width::harmless;
 use crate::cli::terminal::{Screen, Style};
 use crate::cli::{Session, hints};
 use crate::error::{Error, Result};
@@ -148,11 +149,11 @@ fn print(dataset: &str, report: &Report) {
         grouped(report.rejected_total)
     );
     for note in &report.notes {
-        eprintln!("note: {note}");
+        eprintln!("note: {}", harmless(note));
     }
     let place = report.format.unit();
     for item in report.rejected.iter().take(REJECTIONS_SHOWN) {
-        eprintln!("rejected: {place} {}: {}", item.index, item.message);
+        eprintln!("rejected: {place} {}: {}", item.index, harmless(&item.message));
     }
     let more = report.rejected_total.saturating_sub(REJECTIONS_SHOWN as u64);
     if more > 0 {

@@ -134,6 +134,9 @@ pub fn notes(names: &[String], columns: &[Evidence], decimal_comma: DecimalComma
         let is_proven = column.has_comma || column.has_point || column.with_comma != CellKind::Number;
         !is_proven && (cell.contains(',') || !found.is_empty())
     };
+    let is_point = |column: &Evidence| {
+        found.is_empty() && column.with_point == CellKind::Number && !columns.iter().any(|any| any.has_point)
+    };
     let doubtful = names.iter().zip(columns).filter_map(|(name, column)| {
         column.ambiguous.as_ref().filter(|cell| is_doubtful(column, cell)).map(|cell| (name, cell))
     });
@@ -142,6 +145,14 @@ pub fn notes(names: &[String], columns: &[Evidence], decimal_comma: DecimalComma
         let decimal = cell.replace(',', ".");
         notes.push(format!(
             "\"{name}\" stays text, because {cell} may be {digits} or {decimal}; --decimal-comma reads all numbers as in 1.234,56"
+        ));
+    }
+    let points = names.iter().zip(columns).filter(|(_, column)| is_point(column));
+    let points = points.filter_map(|(name, column)| Some((name, column.ambiguous.as_ref()?)));
+    for (name, cell) in points.take(NAMED) {
+        let digits = cell.replace('.', "");
+        notes.push(format!(
+            "\"{name}\" has numbers such as {cell}, read with a decimal point; if {digits} is meant, --decimal-comma reads all numbers as in 1.234,56"
         ));
     }
     notes
@@ -443,6 +454,20 @@ mod tests {
         // without any, points are those of JSON
         let (readings, notes) = told(&columns[1..], DecimalComma::Detected);
         assert!(readings.iter().all(|reading| reading.form == point) && notes.is_empty(), "{notes:?}");
+    }
+
+    #[test]
+    fn points_that_may_all_be_thousands_are_noted() {
+        let (readings, notes) = told(&[&["1.234", "12.345"], &["1"]], DecimalComma::Detected);
+        assert_eq!(readings[0].read("1.234"), Cell::Float(1.234));
+        assert!(
+            notes[0].starts_with("\"c0\" has numbers such as 1.234, read with a decimal point; if 1234 is")
+        );
+        assert_eq!(notes.len(), 1);
+        for columns in [&[&["1.234", "1.5"][..]][..], &[&["1.234"], &["0.5"]], &[&["1.234", "1.2.3"]]] {
+            assert_eq!(told(columns, DecimalComma::Detected).1, Vec::<String>::new(), "{columns:?}");
+        }
+        assert_eq!(told(&[&["1.234"]], DecimalComma::Never).1, Vec::<String>::new());
     }
 
     #[test]

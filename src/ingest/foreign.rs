@@ -51,7 +51,8 @@ const KINDS: [Kind; 34] = [
         "export its table as CSV first, as with `sqlite3 -csv -header`",
     ),
     (
-        Sign::At(&[(8, b"DUCK")]),
+        // with its version, because a header may have DUCK there
+        Sign::At(&[(8, b"DUCK"), (13, b"\0")]),
         "a DuckDB database",
         "export its table first, as with `COPY t TO 't.parquet'`",
     ),
@@ -199,6 +200,7 @@ mod tests {
             b"PAR1,PAR2\n1,2\n",
             b"PK,name\n1,x\n",
             b"FEA1;x\n",
+            b"species,DUCK,size\n",
             b"GIF8,x\n",
             b"<b>,x\n",
             b"caf\xe9,x\n",

@@ -34,7 +34,7 @@ pub fn add_previous(query: &Query, plan: &mut Plan, dataset: &Dataset, output: &
 
     let wanted: Vec<Vec<Value>> = output.rows.iter().filter_map(|row| previous_key(row)).collect();
     let earlier = earlier(query, before);
-    let found = execute::execute(&plan::plan(&earlier, dataset)?, dataset, &wanted)?;
+    let found = execute::execute(&plan::plan(&earlier, dataset)?, dataset, Some(&wanted))?;
     let found_rows = found.rows.iter().map(|row| (&row[..keys], row));
     let by_key: HashMap<&[Value], &Vec<Value>> = found_rows.collect();
     for row in &mut output.rows {
@@ -71,7 +71,7 @@ fn check(query: &Query, plan: &Plan) -> Result<Range> {
     before.ok_or_else(|| Error::invalid("/compare: the period before the range begins before all time"))
 }
 
-/// The question about the period before: all groups of it, in any order.
+/// The question about the period before, in any order: which groups it is about, the rows of the range say.
 fn earlier(query: &Query, range: Range) -> Query {
     Query {
         range,

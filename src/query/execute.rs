@@ -46,11 +46,12 @@ struct Keyed {
     is_gap: bool,
 }
 
-/// Runs a plan; the groups of `wanted` keys are there even if they have no events.
+/// Runs a plan. Of its groups only those of `wanted` keys are rows, where that is given, and these are even if they have
+/// no events.
 ///
 /// # Errors
 /// Overflow, and answers beyond the limits.
-pub fn execute(plan: &Plan, dataset: &Dataset, wanted: &[Vec<Value>]) -> Result<Output> {
+pub fn execute(plan: &Plan, dataset: &Dataset, wanted: Option<&[Vec<Value>]>) -> Result<Output> {
     let filter = Filter::new(plan.filter.as_ref());
     let parts = filter.parts(dataset)?;
     let (rows_scanned, segments) = looked_at(&parts);
@@ -59,12 +60,12 @@ pub fn execute(plan: &Plan, dataset: &Dataset, wanted: &[Vec<Value>]) -> Result<
         Shape::Rows { select, order } => (directions(order), scan.rows(select, order)?),
         Shape::Groups { keys, aggregates, select, having, order } => {
             let mut found = scan.groups(keys, aggregates)?;
-            found.insert(wanted.iter().cloned());
+            let only = wanted.map(|keys| found.insert(keys.iter().cloned()));
             if let Some(series) = plan.series.first().filter(|_| plan.fill) {
                 let gaps = found.gaps(series)?;
                 found.insert(gaps.into_iter());
             }
-            (directions(order), found.output(select, having.as_ref(), order, plan)?)
+            (directions(order), found.output((select, having.as_ref(), order), only, plan)?)
         }
     };
     if plan.distinct {
@@ -325,11 +326,14 @@ impl Found {
         }
     }
 
-    /// Adds groups of these keys, without events where they are not there yet.
-    fn insert(&mut self, keys: impl Iterator<Item = Vec<Value>>) {
+    /// Adds groups of these keys, without events where they are not there yet; gives the numbers of them all, each once.
+    fn insert(&mut self, keys: impl Iterator<Item = Vec<Value>>) -> Vec<usize> {
         self.gaps_from = self.gaps_from.min(self.groups.count());
-        keys.for_each(|key| self.groups.insert(key));
+        let mut numbers: Vec<usize> = keys.map(|key| self.groups.insert(key) as usize).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
         self.states.iter_mut().for_each(|state| state.grow(self.groups.count()));
+        numbers
     }
 
     /// The keys that a series without gaps has: every bucket with every combination of the other keys that was found.
@@ -371,13 +375,12 @@ impl Found {
         Ok(filled.collect())
     }
 
-    /// The groups as output rows with their order keys. Without an order they come by their keys, so that the same
-    /// question gives the same answer in the same order.
+    /// The groups, or only some of them, as output rows with their order keys. Without an order they come by their keys,
+    /// so that the same question gives the same answer in the same order.
     fn output(
         self,
-        select: &[Expr],
-        having: Option<&Expr>,
-        order: &[Order],
+        (select, having, order): (&[Expr], Option<&Expr>, &[Order]),
+        only: Option<Vec<usize>>,
         plan: &Plan,
     ) -> Result<Vec<Keyed>> {
         let count = self.groups.count();
@@ -403,7 +406,7 @@ impl Found {
             }
         };
         let mut rows: Vec<Keyed> = Vec::new();
-        let mut numbers: Vec<usize> = (0..count).collect();
+        let mut numbers = only.unwrap_or_else(|| (0..count).collect());
         if order.is_empty() {
             let ascending = vec![Direction { descending: false, nulls_first: false }; groups.width()];
             let keys = |group: usize| {

@@ -98,18 +98,17 @@ impl Groups {
         group
     }
 
-    /// Makes sure that there is a group of these keys.
-    pub fn insert(&mut self, keys: Vec<Value>) {
+    /// Makes sure that there is a group of these keys; gives its number.
+    pub fn insert(&mut self, keys: Vec<Value>) -> u32 {
         let ids: Vec<u32> = self.keys.iter_mut().zip(keys).map(|(key, value)| key.id(value)).collect();
         match ids.as_slice() {
-            [] => {}
-            [_] => self.note_singles(),
-            [a, b] => {
-                self.pair(u64::from(*a) << 32 | u64::from(*b));
+            [] => 0,
+            [one] => {
+                self.note_singles();
+                *one
             }
-            many => {
-                self.combination(many);
-            }
+            [a, b] => self.pair(u64::from(*a) << 32 | u64::from(*b)),
+            many => self.combination(many),
         }
     }
 

@@ -81,7 +81,7 @@ impl Range {
     /// The period before this one; `None` where it has not both ends, or the calendar begins.
     pub fn before(&self, calendar: &Calendar) -> Option<Self> {
         let step = self.step?;
-        let (from, to) = (calendar.back(self.from?, step)?, calendar.back(self.to?, step)?);
+        let (from, to) = (calendar.back(self.from?, step)?, calendar.end_back(self.to?, step)?);
         Some(Self::between(from, to.max(from), step))
     }
 }

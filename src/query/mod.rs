@@ -50,7 +50,7 @@ pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
     let begin = Instant::now();
     let dataset = snapshot.dataset(&query.from)?;
     let mut plan = plan::plan(query, dataset)?;
-    let mut output = execute::execute(&plan, dataset, &[])?;
+    let mut output = execute::execute(&plan, dataset, None)?;
     let series = series(query, &plan, &output);
     let previous = match query.compare {
         true => Some(compare::add_previous(query, &mut plan, dataset, &mut output)?),

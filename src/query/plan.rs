@@ -244,6 +244,15 @@ impl Names<'_> {
                 }),
                 _ => Ok(Expr::Cast(operand, FieldType::Time)),
             },
+            // a bucket of a text that stands in the query, as day('2026-03-29'), is one of its clock too
+            Expr::Call(function, mut arguments) if function.bucket().is_some() => {
+                if let [Expr::Literal(Value::Text(text))] = arguments.as_slice()
+                    && let Some(us) = self.calendar.read(text)?
+                {
+                    arguments = vec![Expr::Literal(Value::Time(us))];
+                }
+                Ok(Expr::Call(function, arguments))
+            }
             other => Ok(other),
         })
     }

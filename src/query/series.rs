@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crate::columnar::TIME;
 use crate::error::{Error, Result};
+use crate::fields::FieldType;
 use crate::limits;
 use crate::query::expression::Expr;
 use crate::query::language::{Query, Range};
@@ -30,10 +31,13 @@ pub struct Series {
 impl Series {
     /// The time buckets in a list of resolved keys.
     pub fn among(keys: &[Expr], query: &Query, dataset: &Dataset) -> Vec<Self> {
-        let is_time = |name: &str| name == TIME || dataset.time_field.as_deref() == Some(name);
+        let is_time = |operand: &Expr| match operand {
+            Expr::Column(name) => name == TIME || dataset.time_field.as_deref() == Some(name.as_str()),
+            _ => false,
+        };
         let series = |(key, expression): (usize, &Expr)| match expression {
             Expr::Call(function, arguments) => {
-                let is_of_events = matches!(arguments.as_slice(), [Expr::Column(name)] if is_time(name));
+                let is_of_events = matches!(arguments.as_slice(), [operand] if is_time(uncast(operand)));
                 let (range, calendar, now) = (query.range, query.calendar.clone(), query.now);
                 function.bucket().map(|bucket| Self { key, bucket, is_of_events, range, calendar, now })
             }
@@ -114,5 +118,13 @@ impl Series {
             _ => None,
         });
         starts.filter(|(_, start)| is_partial(*start)).map(|(row, _)| row).collect()
+    }
+}
+
+/// What a cast to a time is of: `_time::date` is a day of the time itself.
+fn uncast(operand: &Expr) -> &Expr {
+    match operand {
+        Expr::Cast(inner, FieldType::Time) => inner,
+        other => other,
     }
 }

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::fields::FieldSet;
 use crate::query::answer::Answer;
 use crate::query::layouts::{Layout, alone, laid_out};
-use crate::query::{parse, run};
+use crate::query::{execute, parse, plan, run};
 use crate::store::snapshot::{Dataset, Snapshot, TailBlock};
 use crate::time::{self, Bucket, Calendar};
 use crate::value::Value;
@@ -228,6 +228,57 @@ fn the_period_before_stands_beside_each_group() {
         &format!("{by_country}, \"order\": [\"-total\"], \"limit\": 1, \"having\": \"total > 6\""),
     );
     assert_eq!(top, ["FR 1 7 7.0 0 0 null"]);
+}
+
+#[test]
+fn of_the_period_before_only_the_groups_of_the_answer_are_rows() {
+    // a million visitors before do not make a list of three too large
+    let data = march();
+    let body = br#"{"from": "t", "by": ["country"], "select": ["count()"]}"#;
+    let query = parse::json(body, 0).expect("a query");
+    let plan = plan::plan(&query, &data.datasets["t"]).expect("a plan");
+    let wanted = ["XX", "FR", "XX"].map(|country| vec![Value::text(country)]);
+    let found = |only| execute::execute(&plan, &data.datasets["t"], only).expect("an answer");
+    let rows = found(Some(&wanted[..])).rows;
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert_eq!((&rows[0][0], &rows[1]), (&Value::text("FR"), &vec![Value::text("XX"), Value::Int(0)]));
+    assert_eq!(found(Some(&[])).rows.len(), 0);
+    assert!(found(None).rows.iter().any(|row| row[0] == Value::text("DE")));
+}
+
+#[test]
+fn a_month_up_to_a_day_that_the_one_before_has_not_is_compared_with_all_of_it() {
+    let data = events(&[
+        ("2026-02-28T10:00:00Z", "DE", 1),
+        ("2026-02-28T20:00:00Z", "DE", 1),
+        ("2026-03-28T20:00:00Z", "DE", 1),
+    ]);
+    let on = |now: &str| {
+        let body = br#"{"from": "t", "by": ["day(_time)"], "select": ["count()"], "compare": "previous", "range": "this month"}"#;
+        let query = parse::json(body, time::parse(now).expect("a time")).expect("a query");
+        lines(&run(&data, &query).expect("an answer"))
+    };
+    assert_eq!(on("2026-03-31T15:00:00Z"), ["2026-03-28T00 1 2"], "the whole 28th beside the whole 28th");
+    assert_eq!(on("2026-03-28T21:00:00Z"), ["2026-03-28T00 1 2"]);
+}
+
+#[test]
+fn a_cast_of_the_time_to_a_date_is_a_day_of_the_range() {
+    let data = march();
+    let range = r#""select": ["count()"], "range": {"from": "2026-03-27", "to": "2026-03-30"}, "fill": true"#;
+    let days = told(&data, &format!(r#""by": ["day(_time)"], {range}"#));
+    assert_eq!(days.len(), 3);
+    assert_eq!(told(&data, &format!(r#""by": ["_time::date"], {range}"#)), days);
+}
+
+#[test]
+fn a_bucket_of_a_local_time_is_one_of_the_clock_of_the_query() {
+    let data = events(&[("2026-03-29T12:00:00Z", "DE", 1)]);
+    for bucket in ["day('2026-03-29')", "date_trunc('day', '2026-03-29')", "day('2026-03-29T12:00:00Z')"] {
+        let question =
+            format!(r#""select": ["count()"], "where": "day(_time) = {bucket}", "tz": "America/New_York""#);
+        assert_eq!(told(&data, &question), ["1"], "{bucket}");
+    }
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub fn maker_of(path: &Path) -> Result<Maker> {
         Err(e) => return Err(Error::io(format!("cannot see {}", path.display()), e)),
         Ok(found) => found.len(),
     };
+    open::check_is_no_folder(path)?;
     if bytes == 0 {
         return Ok(Maker::Nobody);
     }
@@ -142,5 +143,9 @@ mod tests {
         }
         let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(left.len(), 2, "{left:?}");
+        for refused in [maker_of(folder.path()).err(), open::reader(folder.path()).err()] {
+            let refused = refused.unwrap().to_string();
+            assert!(refused.contains("is a folder") && refused.contains("--db"), "{refused}");
+        }
     }
 }

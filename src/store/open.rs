@@ -170,11 +170,27 @@ pub fn missing(path: &Path) -> Error {
     ))
 }
 
+/// Refuses a folder, of which SQLite only says that it cannot be read.
+///
+/// # Errors
+/// `Invalid` with what to name instead.
+pub(super) fn check_is_no_folder(path: &Path) -> Result<()> {
+    match path.is_dir() {
+        true => Err(Error::invalid(format!(
+            "{} is a folder and no database; name a file in it, as in --db {}",
+            path.display(),
+            path.join("windrow.db").display()
+        ))),
+        false => Ok(()),
+    }
+}
+
 fn read_only(path: &Path, first: &str) -> Result<Connection> {
     check_sqlite()?;
     if !path.exists() {
         return Err(missing(path));
     }
+    check_is_no_folder(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|e| unreadable(path, e))?;
     connection

@@ -202,6 +202,17 @@ impl Calendar {
         Some(self.compatible(local))
     }
 
+    /// As [`Calendar::back`] for the end of a span. Where the month there has no such day, it is the end of that month: at
+    /// 31 March 10:00 all of February is over, not all but the evening of its last day.
+    pub fn end_back(&self, us: i64, step: Step) -> Option<i64> {
+        let back = self.back(us, step)?;
+        let day = |us: i64| timestamp(us).to_zoned(self.tz.clone()).day();
+        match step {
+            Step::Months(_) if day(back) < day(us) => Some(Bucketer::new(Bucket::Month, self).next(back)),
+            _ => Some(back),
+        }
+    }
+
     /// How far the period before a span lies back: whole months where it begins and ends with a month, whole days
     /// where it begins and ends with a day, else its length.
     pub fn step_between(&self, from: i64, to: i64) -> Step {
@@ -441,6 +452,14 @@ mod tests {
         // the 31st has no counterpart in February but its last day
         let end = berlin.read("2026-03-31 10:00").unwrap().unwrap();
         assert_eq!(berlin.back(end, Step::Months(1)).map(format).as_deref(), Some("2026-02-28T09:00:00Z"));
+        // so a span up to it is laid beside the whole of February, one up to the 28th beside a part of it
+        let end_back = |text| {
+            let end = berlin.read(text).unwrap().unwrap();
+            format(berlin.end_back(end, Step::Months(1)).unwrap())
+        };
+        assert_eq!(end_back("2026-03-31 10:00"), "2026-02-28T23:00:00Z");
+        assert_eq!(end_back("2026-03-28 10:00"), "2026-02-28T09:00:00Z");
+        assert_eq!(end_back("2026-04-01"), "2026-02-28T23:00:00Z");
     }
 
     proptest! {
@@ -462,6 +481,7 @@ mod tests {
             let calendar = calendar("Europe/Berlin");
             let (unit, name) = Bucket::ALL[unit];
             calendar.back(us, step_of(unit, count));
+            calendar.end_back(us, step_of(unit, count));
             calendar.step_between(us.min(us / 2), us.max(us / 2));
             let _ = calendar.period(&format!("last {count} {name}s"), us);
             let _ = calendar.period(&format!("this {name}"), us);

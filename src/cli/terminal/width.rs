@@ -28,6 +28,11 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(escaped).collect())
 }
 
+/// The same for a message, whose own lines stay lines.
+pub fn harmless_lines(text: &str) -> String {
+    text.split('\n').map(harmless).collect::<Vec<_>>().join("\n")
+}
+
 /// Columns that a text takes: none for combining marks, two for CJK and emoji.
 ///
 /// ```

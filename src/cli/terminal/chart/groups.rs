@@ -16,6 +16,8 @@ const UP: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const LINE_MIN: usize = 8;
 /// Labels take at most this part of the screen.
 const LABEL_PART: usize = 3;
+/// Lines that are drawn, those of the first groups: nobody reads more, and each may have a hundred thousand points.
+const GROUPS_MAX: usize = 200;
 
 /// The rows of a group, by their place in the answer.
 struct Group {
@@ -36,10 +38,13 @@ pub fn draw(
         let text = "(no row has a time: there is nothing to draw)\n".to_owned();
         return Drawing { text, without: Without::Nothing };
     };
-    let groups = groups(answer, cells, labels);
+    let mut groups = groups(answer, cells, labels);
+    let more = groups.len().saturating_sub(GROUPS_MAX);
+    groups.truncate(GROUPS_MAX);
+    let marks = Marks::of(answer.series.as_ref());
     let heads: Vec<String> = labels.iter().map(|at| cells.head(*at)).collect();
     let lines: Vec<Line> =
-        groups.iter().map(|group| line_of(answer, cells, group, &instants, (time, number))).collect();
+        groups.iter().map(|group| line_of(answer, cells, group, &marks, &instants, (time, number))).collect();
     let label_width = groups.iter().map(|group| columns(&group.label)).max().unwrap_or(0);
     let label_width = label_width.max(columns(&heads.join(", "))).min(canvas.columns / LABEL_PART);
     let numbers: usize = (0..3)
@@ -76,6 +81,10 @@ pub fn draw(
         String::new()
     };
     out.push_str(&format!("each line is drawn from {from} to its own max{folded}\n"));
+    if more > 0 {
+        let groups = if more == 1 { "group" } else { "groups" };
+        out.push_str(&format!("not drawn: {more} more {groups}; choose some with where\n"));
+    }
     Drawing { text: out, without: Without::of(lines.iter().flat_map(|line| &line.points)) }
 }
 
@@ -89,10 +98,10 @@ fn line_of(
     answer: &Answer,
     cells: &Cells<'_>,
     group: &Group,
+    marks: &Marks,
     instants: &[i64],
     (time, number): (usize, usize),
 ) -> Line {
-    let marks = Marks::of(answer.series.as_ref());
     let mut known: Vec<(i64, usize, &Value)> = Vec::new();
     let mut points = Vec::new();
     for at in &group.rows {

@@ -10,6 +10,7 @@ mod series;
 
 use super::answer::{GAP, PARTIAL, gap_note, partial_note};
 use super::cells::{Cells, Writing};
+use super::width::harmless;
 use super::{Screen, Style};
 use crate::error::{Error, Result};
 use crate::query::answer::{Answer, AnswerColumn, Series};
@@ -155,7 +156,7 @@ fn left_out(answer: &Answer, roles: &Roles) -> Option<String> {
         .filter(|at| !drawn(at))
         .filter_map(|at| answer.columns.get(at).map(|column| column.name.as_str()))
         .collect();
-    (!names.is_empty()).then(|| format!("not drawn: {}", names.join(", ")))
+    (!names.is_empty()).then(|| harmless(&format!("not drawn: {}", names.join(", "))).into_owned())
 }
 
 #[cfg(test)]

@@ -245,6 +245,24 @@ fn more_buckets_than_columns_are_drawn_together() {
 }
 
 #[test]
+fn of_very_many_groups_the_first_are_drawn() {
+    let rows = (0..10_000).map(|at| vec![day(at), text(&format!("u{at}")), Value::Int(1)]).collect();
+    let mut answer = answer(&[("day(_time)", "time"), ("user", "string"), ("count()", "int")], rows);
+    answer.series = Some(Series { column: 0, bucket: Bucket::Day, partial: vec![], gaps: vec![] });
+    let drawn = chart(&answer, &[0, 1], Writing::Rounded, &Screen::default()).unwrap();
+    assert_eq!(drawn.lines().filter(|line| line.starts_with('u')).count(), 201, "the head, and 200 groups");
+    assert!(drawn.contains("not drawn: 9800 more groups; choose some with where\n"), "{drawn}");
+}
+
+#[test]
+fn names_of_columns_that_are_not_drawn_do_not_steer_the_terminal() {
+    let row = vec![text("DE"), Value::Int(1), Value::Bool(true)];
+    let answer = answer(&[("country", "string"), ("n", "int"), ("a\u{1b}[2J", "bool")], vec![row]);
+    let drawn = chart(&answer, &[0], Writing::Rounded, &Screen::default()).unwrap();
+    assert!(drawn.contains("not drawn: a\\u{1b}[2J"), "{drawn}");
+}
+
+#[test]
 fn groups_over_time_are_a_line_each() {
     let mut rows = Vec::new();
     for at in 0..10 {
