@@ -105,6 +105,9 @@ impl Paint {
     }
 }
 
+/// Columns and lines of a terminal that are drawn on, at most.
+const CELLS_MAX: usize = 1_000;
+
 /// What is drawn on. The default is a file or a pipe: without end to the right, without colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Screen {
@@ -122,8 +125,8 @@ impl Screen {
         let is_terminal = output.is_terminal();
         let has_colours = wish.is_granted(is_terminal, &|name| std::env::var_os(name));
         let size = rustix::termios::tcgetwinsize(output).ok().filter(|_| is_terminal);
-        // a terminal that does not know its size says 0
-        let known = |count: u16| (count > 0).then_some(usize::from(count));
+        // a terminal that does not know its size says 0, or says anything: drawings grow with both
+        let known = |count: u16| (count > 0).then_some(usize::from(count).min(CELLS_MAX));
         Self {
             columns: size.and_then(|size| known(size.ws_col)),
             lines: size.and_then(|size| known(size.ws_row)),
