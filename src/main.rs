@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use windrow::cli;
 
-/// musl's own allocator has one lock for all threads; docs/installing.md has what that costs.
+/// musl's own allocator has one lock for all threads; ARCHITECTURE.md, "Libraries", has what that costs.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

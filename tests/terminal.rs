@@ -225,7 +225,7 @@ fn a_newcomers_mistakes_are_answered_with_what_to_do() {
         (&["import", "visits", "visit.csv"], 1, &["no file visit.csv", "did you mean \"visits.csv\""]),
         (&["import", "visits", "."], 1, &["directory"]),
         (&["import", "visits", "visits.csv", "--format", "xlsx"], 2, &["formats are ndjson, json, csv, tsv"]),
-        (&["import", "visits", "notes.foo"], 1, &["--format ndjson, json, csv, tsv, parquet or access-log"]),
+        (&["import", "visits", "notes.foo"], 1, &["--format (", "ndjson", "csv", "access-log", "parquet"]),
         (&["erase", "visits"], 2, &["--where"]),
     ];
     for (args, code, says) in cases {

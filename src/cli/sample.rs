@@ -22,7 +22,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// What `sample` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  windrow sample web --rows 1000 --output web.ndjson\n  \
-    windrow sample web --rows 1000000 --seed 7 --days 365 | windrow import pageviews -\n\n\
+    windrow sample web --rows 1000000 --days 365 | windrow import pageviews -\n\n\
     Packs: web (page views and goals of three websites: visitors, sessions, referrers, countries).\n\
     The same arguments write the same bytes, on every machine and on every day.")]
 pub struct SampleArguments {

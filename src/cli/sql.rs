@@ -20,7 +20,8 @@ use crate::time::{self, Calendar};
 /// What `sql` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  windrow sql 'SELECT country, count(*) FROM visits GROUP BY country'\n  \
-    windrow sql --chart --tz Europe/Berlin 'SELECT day(_time), count(*) FROM visits GROUP BY 1'\n  \
+    windrow sql --chart 'SELECT day(_time), count(*) FROM visits GROUP BY 1'\n  \
+    windrow sql --tz Europe/Berlin 'SELECT min(_time), max(_time) FROM visits'\n  \
     windrow sql --format csv 'SELECT path, ms FROM visits LIMIT 10' > slow.csv\n\n\
     Works beside a running server. All rows of a dataset are written by `windrow export`.")]
 pub struct SqlArguments {

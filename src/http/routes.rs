@@ -98,7 +98,9 @@ pub fn answer(service: &Service, request: &Request) -> Response {
         Found::Route(route) => run(route, service, request),
         Found::OtherMethods(there) => Ok(other_methods(request, &there)),
         Found::Nothing => {
-            let near = nearest(&request.path, ROUTES.iter().map(|route| route.pattern));
+            // every short path is near to "/"
+            let patterns = ROUTES.iter().map(|route| route.pattern).filter(|pattern| *pattern != "/");
+            let near = nearest(&request.path, patterns);
             let hint = if near.is_empty() { "; GET /v1/datasets lists what there is" } else { &near };
             Err(Error::NotFound(format!("there is no path {}{hint}", request.path)))
         }

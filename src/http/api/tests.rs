@@ -83,8 +83,11 @@ fn lost_line_ends_and_a_missing_declaration_are_told() {
 
 #[test]
 fn a_path_that_is_like_none_is_sent_to_the_list() {
-    let problem = house().json(404, Method::Get, "/", "");
-    assert!(problem["detail"].as_str().unwrap().contains("GET /v1/datasets"), "{problem}");
+    for path in ["/x", "/favicon.ico"] {
+        let problem = house().json(404, Method::Get, path, "");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains("GET /v1/datasets") && !detail.contains("did you mean"), "{problem}");
+    }
 }
 
 #[test]

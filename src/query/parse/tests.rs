@@ -166,7 +166,10 @@ fn refusals_say_what_and_where() {
         assert!(message.contains(wanted), "{text}\n  said   {message}\n  wanted {wanted}");
     }
     let message = filter("a > 1 and count(*) > 3").unwrap_err().to_string();
-    assert!(message.contains("column 11") && message.contains("HAVING"), "{message}");
+    assert!(message.contains("column 11") && message.contains("one row at a time"), "{message}");
+    assert!(!message.contains("HAVING"), "a condition alone has none: {message}");
+    let message = sql("SELECT a FROM t WHERE count(*) > 3", &[]).unwrap_err().to_string();
+    assert!(message.contains("put it into HAVING"), "{message}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! `--chart`: an answer drawn with block characters. What is drawn follows from the columns: times with one number a
-//! time are a [`series`], times of several groups [`groups`], anything else [`bars`]; several columns of numbers are
+//! time are a `series`, times of several groups `groups`, anything else `bars`; several columns of numbers are
 //! one drawing each. `sql` and `query` call [`chart`].
 
 mod bars;
