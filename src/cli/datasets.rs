@@ -100,7 +100,9 @@ fn list(datasets: &[Description], human: bool, screen: &Screen) -> String {
     heads.extend(["from", "to"].map(Head::text));
     let mut table = Table::new(heads, "--json");
     for one in datasets {
-        let (from, to) = one.time_range.as_ref().map_or(("", ""), |range| (&range.from, &range.to));
+        let range = one.time_range.as_ref();
+        let (from, to) = range
+            .map_or_else(Default::default, |range| (to_the_second(&range.from), to_the_second(&range.to)));
         let numbers = [one.rows, one.fields.len() as u64, one.segments].map(|number| count(number, human));
         let cells = [Cell::text(&one.name)]
             .into_iter()
@@ -109,6 +111,11 @@ fn list(datasets: &[Description], human: bool, screen: &Screen) -> String {
         table.rows.push(cells.collect::<Vec<_>>().into());
     }
     table.write(screen)
+}
+
+/// A time in UTC without the parts of its second, so that the list fits a terminal; `--json` has them.
+fn to_the_second(time: &str) -> String {
+    time.split_once('.').map_or(time.to_owned(), |(whole, _)| format!("{whole}Z"))
 }
 
 fn count(number: u64, human: bool) -> String {
@@ -169,6 +176,12 @@ fn description(one: &Description, human: bool, screen: &Screen) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_list_has_times_to_the_second() {
+        assert_eq!(to_the_second("2026-10-31T16:23:35.123Z"), "2026-10-31T16:23:35Z");
+        assert_eq!(to_the_second("2026-10-31T16:23:35Z"), "2026-10-31T16:23:35Z");
+    }
 
     #[test]
     fn what_was_declared_is_told_in_a_line() {
