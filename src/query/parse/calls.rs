@@ -39,7 +39,14 @@ const NOT_YET: [(&str, &str); 5] = [
 /// What other dialects call the present. A question here says itself which times it means, so that an answer can be
 /// had again.
 const PRESENT: [&str; 8] = [
-    "now", "today", "current_date", "current_time", "current_timestamp", "getdate", "localtimestamp", "sysdate",
+    "now",
+    "today",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "getdate",
+    "localtimestamp",
+    "sysdate",
 ];
 
 enum Argument {
