@@ -96,14 +96,15 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
 
 fn list(datasets: &[Description], human: bool, screen: &Screen) -> String {
     let mut heads = vec![Head::text("name")];
-    heads.extend(["rows", "fields", "segments", "bytes"].map(Head::number));
+    // segments are told of one dataset alone: with them the list is too wide for 80 columns
+    heads.extend(["rows", "fields", "bytes"].map(Head::number));
     heads.extend(["from", "to"].map(Head::text));
     let mut table = Table::new(heads, "--json");
     for one in datasets {
         let range = one.time_range.as_ref();
         let (from, to) = range
             .map_or_else(Default::default, |range| (to_the_second(&range.from), to_the_second(&range.to)));
-        let numbers = [one.rows, one.fields.len() as u64, one.segments].map(|number| count(number, human));
+        let numbers = [one.rows, one.fields.len() as u64].map(|number| count(number, human));
         let cells = [Cell::text(&one.name)]
             .into_iter()
             .chain(numbers.into_iter().chain([bytes(one.bytes, human)]).map(Cell::exact))
@@ -176,6 +177,31 @@ fn description(one: &Description, human: bool, screen: &Screen) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::terminal::Paint;
+    use crate::fields::DatasetKind;
+    use crate::store::describe::TimeRange;
+
+    #[test]
+    fn the_list_fits_a_terminal_of_80_columns() {
+        let demo = Description {
+            name: "pageviews".to_owned(),
+            kind: DatasetKind::Events,
+            declaration: Declaration::default(),
+            time_field: None,
+            fields: Vec::new(),
+            rows: 1_200_000,
+            segments: 12,
+            bytes: 5_818_051,
+            time_range: Some(TimeRange {
+                from: "2026-09-21T00:00:47.713Z".to_owned(),
+                to: "2026-11-21T20:46:10.969Z".to_owned(),
+            }),
+            created: "2026-11-21T20:45:51.000858Z".to_owned(),
+        };
+        let terminal = Screen { columns: Some(80), lines: Some(24), paint: Paint { has_colours: false } };
+        let told = list(&[demo], false, &terminal);
+        assert!(told.starts_with("name ") && told.contains("\npageviews  1200000 "), "{told}");
+    }
 
     #[test]
     fn the_list_has_times_to_the_second() {

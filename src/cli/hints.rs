@@ -88,7 +88,7 @@ fn tip_for_verb(word: &str, verbs: &[String]) -> Option<String> {
         return Some(format!("that looks like a file; {}", tip_for_import(word)));
     }
     if let Some((_, does)) = OTHER_WORDS.iter().find(|(words, _)| words.contains(&word)) {
-        return Some(format!("what does that here is {does}"));
+        return Some(format!("here that is {does}"));
     }
     let near = verbs.iter().map(|verb| (strsim::damerau_levenshtein(word, verb), verb));
     let (_, verb) = near.filter(|(distance, _)| *distance <= VERB_DISTANCE).min()?;
@@ -178,7 +178,7 @@ mod tests {
             ("import data/2026-Visits.csv.gz", "windrow import visits data/2026-Visits.csv.gz"),
             ("import 7.csv", "windrow import events 7.csv"),
             ("erase visits", "--where \"user_id = 7\""),
-            ("list", "what does that here is windrow datasets"),
+            ("list", "here that is windrow datasets"),
             ("drop visits", "windrow datasets NAME --drop"),
             ("run --listen 127.0.0.1:0", "windrow serve"),
             ("vacuum", "windrow optimize"),
