@@ -135,6 +135,7 @@ impl Error {
 /// ```
 /// let hint = windrow::error::nearest("contry", ["country", "path"].into_iter());
 /// assert_eq!(hint, r#"; did you mean "country"?"#);
+/// assert_eq!(windrow::error::nearest("pat", ["path", "path"].into_iter()), r#"; did you mean "path"?"#);
 /// ```
 pub fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String {
     let folded = wanted.to_lowercase();
@@ -143,6 +144,7 @@ pub fn nearest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> String
         .filter(|(score, _)| *score > 0.75)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.dedup_by_key(|(_, name)| *name);
     let names: Vec<String> = scored.iter().take(3).map(|(_, name)| format!("\"{name}\"")).collect();
     match names.as_slice() {
         [] => String::new(),

@@ -11,7 +11,7 @@ use crate::error::Result;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     source <(windrow completions bash)    # for this bash alone\n\n\
-    For every new shell, once:\n  \
+    For every new shell, once; make the folder with mkdir -p where it is not there:\n  \
     bash    windrow completions bash \\\n            > ~/.local/share/bash-completion/completions/windrow\n  \
     zsh     windrow completions zsh > ~/.zfunc/_windrow\n          \
     with `fpath+=~/.zfunc` before `compinit` in ~/.zshrc\n  \

@@ -96,12 +96,15 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
 
 fn list(datasets: &[Description], human: bool, screen: &Screen) -> String {
     let mut heads = vec![Head::text("name")];
-    heads.extend(["rows", "fields", "segments", "bytes"].map(Head::number));
+    // segments are told of one dataset alone: with them the list is too wide for 80 columns
+    heads.extend(["rows", "fields", "bytes"].map(Head::number));
     heads.extend(["from", "to"].map(Head::text));
     let mut table = Table::new(heads, "--json");
     for one in datasets {
-        let (from, to) = one.time_range.as_ref().map_or(("", ""), |range| (&range.from, &range.to));
-        let numbers = [one.rows, one.fields.len() as u64, one.segments].map(|number| count(number, human));
+        let range = one.time_range.as_ref();
+        let (from, to) = range
+            .map_or_else(Default::default, |range| (to_the_second(&range.from), to_the_second(&range.to)));
+        let numbers = [one.rows, one.fields.len() as u64].map(|number| count(number, human));
         let cells = [Cell::text(&one.name)]
             .into_iter()
             .chain(numbers.into_iter().chain([bytes(one.bytes, human)]).map(Cell::exact))
@@ -109,6 +112,11 @@ fn list(datasets: &[Description], human: bool, screen: &Screen) -> String {
         table.rows.push(cells.collect::<Vec<_>>().into());
     }
     table.write(screen)
+}
+
+/// A time in UTC without the parts of its second, so that the list fits a terminal; `--json` has them.
+fn to_the_second(time: &str) -> String {
+    time.split_once('.').map_or(time.to_owned(), |(whole, _)| format!("{whole}Z"))
 }
 
 fn count(number: u64, human: bool) -> String {
@@ -169,6 +177,37 @@ fn description(one: &Description, human: bool, screen: &Screen) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::terminal::Paint;
+    use crate::fields::DatasetKind;
+    use crate::store::describe::TimeRange;
+
+    #[test]
+    fn the_list_fits_a_terminal_of_80_columns() {
+        let demo = Description {
+            name: "pageviews".to_owned(),
+            kind: DatasetKind::Events,
+            declaration: Declaration::default(),
+            time_field: None,
+            fields: Vec::new(),
+            rows: 1_200_000,
+            segments: 12,
+            bytes: 5_818_051,
+            time_range: Some(TimeRange {
+                from: "2026-09-21T00:00:47.713Z".to_owned(),
+                to: "2026-11-21T20:46:10.969Z".to_owned(),
+            }),
+            created: "2026-11-21T20:45:51.000858Z".to_owned(),
+        };
+        let terminal = Screen { columns: Some(80), lines: Some(24), paint: Paint { has_colours: false } };
+        let told = list(&[demo], false, &terminal);
+        assert!(told.starts_with("name ") && told.contains("\npageviews  1200000 "), "{told}");
+    }
+
+    #[test]
+    fn the_list_has_times_to_the_second() {
+        assert_eq!(to_the_second("2026-10-31T16:23:35.123Z"), "2026-10-31T16:23:35Z");
+        assert_eq!(to_the_second("2026-10-31T16:23:35Z"), "2026-10-31T16:23:35Z");
+    }
 
     #[test]
     fn what_was_declared_is_told_in_a_line() {

@@ -12,6 +12,19 @@ use crate::cli::Arguments;
 use crate::error::{Error, Result};
 use crate::fields::check_dataset_name;
 
+/// What people call a verb who come from other programs, and what does it here.
+const OTHER_WORDS: [(&[&str], &str); 9] = [
+    (&["list", "ls", "show", "tables", "describe", "info", "status", "schema"], "windrow datasets"),
+    (&["drop", "rm", "remove"], "windrow datasets NAME --drop"),
+    (&["delete", "purge"], "windrow erase NAME --where \"user_id = 7\""),
+    (&["start", "run", "server", "listen", "up"], "windrow serve"),
+    (&["load", "insert", "ingest", "add", "copy"], "windrow import visits visits.csv"),
+    (&["dump", "unload"], "windrow export NAME"),
+    (&["ask", "exec", "shell"], "windrow sql 'SELECT count(*) FROM visits'"),
+    (&["vacuum", "compact", "pack"], "windrow optimize"),
+    (&["verify", "fsck", "integrity"], "windrow check"),
+];
+
 /// Letters that a mistyped verb may differ in.
 const VERB_DISTANCE: usize = 2;
 
@@ -30,6 +43,17 @@ pub fn with_tip(mut error: clap::Error, words: &[OsString]) -> clap::Error {
             let has_own = error.get(ContextKind::SuggestedSubcommand).is_some();
             let word = text(&error, ContextKind::InvalidSubcommand);
             word.filter(|_| !has_own).and_then(|word| tip_for_verb(&word, &verbs))
+        }
+        (ErrorKind::UnknownArgument, Some("query"))
+            if matches!(
+                text(&error, ContextKind::InvalidArg).as_deref(),
+                Some("--tz" | "--week-start")
+            ) =>
+        {
+            Some(
+                "a JSON query says it itself: {\"from\": \"visits\", \"tz\": \"Europe/Berlin\", \"week_start\": \"sunday\"}"
+                    .to_owned(),
+            )
         }
         (ErrorKind::UnknownArgument, Some(verb @ ("sql" | "query"))) => {
             let word = text(&error, ContextKind::InvalidArg).unwrap_or_default();
@@ -62,6 +86,9 @@ fn tip_for_verb(word: &str, verbs: &[String]) -> Option<String> {
     }
     if looks_like_file(word) {
         return Some(format!("that looks like a file; {}", tip_for_import(word)));
+    }
+    if let Some((_, does)) = OTHER_WORDS.iter().find(|(words, _)| words.contains(&word)) {
+        return Some(format!("here that is {does}"));
     }
     let near = verbs.iter().map(|verb| (strsim::damerau_levenshtein(word, verb), verb));
     let (_, verb) = near.filter(|(distance, _)| *distance <= VERB_DISTANCE).min()?;
@@ -124,7 +151,7 @@ pub fn check_is_json(text: &str) -> Result<()> {
 }
 
 /// A name for the dataset that the rows of a file may go to.
-fn dataset_name(file: &str) -> String {
+pub fn dataset_name(file: &str) -> String {
     let name =
         Path::new(file).file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let stem = name.split('.').find(|part| !part.is_empty()).unwrap_or_default();
@@ -151,6 +178,11 @@ mod tests {
             ("import data/2026-Visits.csv.gz", "windrow import visits data/2026-Visits.csv.gz"),
             ("import 7.csv", "windrow import events 7.csv"),
             ("erase visits", "--where \"user_id = 7\""),
+            ("list", "here that is windrow datasets"),
+            ("drop visits", "windrow datasets NAME --drop"),
+            ("run --listen 127.0.0.1:0", "windrow serve"),
+            ("vacuum", "windrow optimize"),
+            ("query --tz UTC {}", "{\"from\": \"visits\", \"tz\": \"Europe/Berlin\""),
         ] {
             let words: Vec<OsString> =
                 std::iter::once("windrow").chain(line.split(' ')).map(OsString::from).collect();

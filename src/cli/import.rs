@@ -34,7 +34,8 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
     curl -s https://example.org/visits.ndjson | windrow import visits -\n  \
     windrow import plans plans.csv --time at --json-field props\n  \
     windrow import sales sales.csv --delimiter ';' --decimal-comma\n\n\
-    Needs the database for itself: stop the server first, or send the events to it.\n\
+    Needs the database for itself: stop the server first, or send it NDJSON or JSON, up to 64 MiB at once:\n  \
+    curl --data-binary @visits.ndjson 127.0.0.1:7878/v1/datasets/visits/events\n\n\
     Exit code: 0 where every file brought rows and none broke off, else 1; wrong use is 2.")]
 pub struct ImportArguments {
     /// The dataset: a-z first, then a-z, 0-9 and _
@@ -72,8 +73,8 @@ pub struct ImportArguments {
 /// A file that is not there, or a database that cannot be opened: then nothing was imported.
 pub fn run(session: &Session, arguments: &ImportArguments) -> Result<ExitCode> {
     // before anything is written: a mistyped name shall not leave half of the files imported
-    arguments.files.iter().try_for_each(|path| source::check(path))?;
     check_dataset(&arguments.dataset)?;
+    arguments.files.iter().try_for_each(|path| source::check(path))?;
     let settings = &session.settings;
     let store = Store::open(&settings.database, store_options(settings))?;
     let options = ImportOptions {
@@ -118,6 +119,7 @@ pub fn run(session: &Session, arguments: &ImportArguments) -> Result<ExitCode> {
 fn check_dataset(name: &str) -> Result<()> {
     crate::fields::check_dataset_name(name).map_err(|error| match hints::looks_like_file(name) {
         true => Error::invalid(format!("{error}; {}", hints::tip_for_import(name))),
+        false if name.is_ascii() => Error::invalid(format!("{error}, as {} does", hints::dataset_name(name))),
         false => error,
     })
 }

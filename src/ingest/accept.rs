@@ -19,7 +19,7 @@ use crate::time::{self, TimeName};
 use crate::value::Value;
 
 /// Values looked at to tell whether a field holds times.
-const TIME_SAMPLE: usize = 1_000;
+pub(super) const TIME_SAMPLE: usize = 1_000;
 
 /// What became of a batch.
 #[derive(Debug, Default)]

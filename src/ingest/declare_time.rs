@@ -31,7 +31,7 @@ pub fn declare_time(
     if let Some(kinds) = rules.known.kinds(field).filter(|kinds| kinds.with(times) != times) {
         let kinds: Vec<&str> = kinds.iter().map(FieldType::name).collect();
         return Err(Error::Conflict(format!(
-            "the events of \"{dataset}\" hold \"{field}\" as {} already; import into a dataset of another name to take times from it",
+            "the events of \"{dataset}\" hold \"{field}\" as {} already; drop it first (`windrow datasets {dataset} --drop`), or import into a dataset of another name, to take times from it",
             kinds.join(" and ")
         )));
     }

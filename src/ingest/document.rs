@@ -90,7 +90,7 @@ fn unwrapped(body: &[u8]) -> Result<(Vec<&[u8]>, Option<String>)> {
         return Ok((vec![body], Some(note)));
     }
     let Some((chosen, items)) = candidates.pop() else {
-        return Ok((vec![body], None));
+        return Ok((vec![body], mixed_array(&fields)?));
     };
     let beside: Vec<&str> =
         fields.iter().map(|f| f.name.as_str()).filter(|name| *name != chosen.name).collect();
@@ -101,6 +101,23 @@ fn unwrapped(body: &[u8]) -> Result<(Vec<&[u8]>, Option<String>)> {
     };
     let note = format!("the rows are the {} objects of the field \"{}\"{left_out}", items.len(), chosen.name);
     Ok((items, Some(note)))
+}
+
+/// A note where the rows were probably meant to be in an array that has something else among its objects.
+fn mixed_array(fields: &[Field<'_>]) -> Result<Option<String>> {
+    for field in fields.iter().filter(|field| field.value.starts_with(b"[")) {
+        let items = split::array_items(field.value)?;
+        let objects = items.iter().filter(|item| item.trim_ascii_start().starts_with(b"{")).count();
+        if objects * 2 > items.len() {
+            return Ok(Some(format!(
+                "the document is one record, because its field \"{name}\" holds {objects} objects and something else (\
+                 in all {} items); --at {name} makes rows of the objects",
+                items.len(),
+                name = field.name
+            )));
+        }
+    }
+    Ok(None)
 }
 
 struct Field<'a> {
@@ -181,6 +198,17 @@ mod tests {
         for body in ["{\"a\": 1}", "{}", "{\"a\": [1, {\"b\": 2}]}", "{\n \"a\": []\n}\n"] {
             assert_eq!(texts(body, None).expect(body), [body.trim_end()]);
         }
+    }
+
+    #[test]
+    fn an_array_that_holds_something_beside_its_objects_is_told() {
+        let note = |body: &str| records(body.as_bytes(), None).expect(body).1;
+        assert_eq!(
+            note(r#"{"n": 2, "rows": [{"a": 1}, null, {"a": 2}]}"#).expect("told"),
+            "the document is one record, because its field \"rows\" holds 2 objects and something else (in all \
+             3 items); --at rows makes rows of the objects"
+        );
+        assert_eq!(note(r#"{"a": [1, {"b": 2}], "c": [], "d": [null]}"#), None);
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub use crate::ingest::options::ImportOptions;
 use crate::error::{Error, ItemError, Result};
 use crate::fields::check_dataset_name;
 use crate::ingest::accept::accept_in_turn;
+use crate::ingest::arrival;
 use crate::ingest::chunks::{Border, Chunks};
 use crate::ingest::declare_time::declare_time;
 use crate::ingest::destination::{Destination, Patient};
@@ -358,24 +359,27 @@ impl Run<'_> {
         turns: &Turns,
         destination: &dyn Destination,
     ) -> Result<()> {
-        let arrived = std::cell::Cell::new(false);
+        // the note for rows that have no other time than that of their arrival
+        let arrived = std::cell::RefCell::new(None);
         let accepted = accept_in_turn(
             destination,
             self.mark_at(chunk.end),
             || Ok(false),
             |rules| {
                 let decoded = decoder.decode(chunk, rules);
-                arrived.set(decoded.block.time_range() == (rules.arrival_us, rules.arrival_us));
+                let is_arrival = decoded.block.time_range() == (rules.arrival_us, rules.arrival_us);
+                arrived.replace(is_arrival.then(|| arrival::note(&decoded)));
                 Ok(decoded)
             },
         )?;
-        let note = match destination.rules().time_field {
-            Some(field) if !arrived.get() => Some(format!("the time of an event is its field \"{field}\"")),
-            _ if arrived.get() && accepted.accepted > 0 => Some(
-                "no time field was found: events have the time of their arrival; name one with --time FIELD"
-                    .into(),
-            ),
-            _ => None,
+        let note = match (destination.rules().time_field, arrived.into_inner()) {
+            (Some(field), None) => Some(format!("the time of an event is its field \"{field}\"")),
+            (_, Some(_)) if accepted.accepted == 0 => None,
+            (Some(field), Some(_)) => Some(format!(
+                "none of the first rows that were kept has a value in \"{field}\", the time of an event: they have the \
+                 time of their arrival"
+            )),
+            (None, note) => note,
         };
         turns.note(note);
         self.reached.fetch_max(chunk.end, Ordering::Relaxed);

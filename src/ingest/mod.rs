@@ -3,6 +3,7 @@
 
 pub mod accept;
 pub mod access_log;
+pub mod arrival;
 pub mod cells;
 pub mod chunks;
 pub mod csv_rows;

@@ -40,10 +40,22 @@ pub fn resume_place(
         }
         Some(mark) if !mark.ended => Err(Error::Conflict(format!(
             "an import of {} into \"{dataset}\" ended before {unit} {}; go on there with --resume, or begin anew in a \
-             dataset of another name, or after dropping this one (DELETE /v1/datasets/{dataset})",
+             dataset of another name, or after dropping this one (`windrow datasets {dataset} --drop`)",
             report.source, mark.place
         ))),
-        _ => Ok(0),
+        Some(_) => {
+            let snapshot = store.snapshot();
+            let declaration = snapshot.datasets.get(dataset).map(|dataset| &dataset.declaration);
+            if declaration.is_none_or(|declaration| declaration.dedupe.is_none()) {
+                report.notes.push(format!(
+                    "{} was imported into \"{dataset}\" before: the rows that it has had since then are there twice now; \
+                     --resume takes only what was appended",
+                    report.source
+                ));
+            }
+            Ok(0)
+        }
+        None => Ok(0),
     }
 }
 

@@ -305,14 +305,13 @@ pub fn instant(name: &str, cell: Cell<'_>) -> Result<i64, String> {
         format!(
             "the time in \"{name}\" cannot be read: {}; write {}RFC 3339 (2026-01-31T12:00:00Z), YYYY-MM-DD, or a number of s, ms, µs or ns since 1970",
             shown(cell),
-            if is_year_last(cell) { "the year first: " } else { "" }
+            if matches!(cell, Cell::Text(text) if is_year_last(text)) { "the year first: " } else { "" }
         )
     })
 }
 
-/// Whether a cell looks like 31.12.2026 or 12/31/2026, of which nobody can tell the day from the month for sure.
-fn is_year_last(cell: Cell<'_>) -> bool {
-    let Cell::Text(text) = cell else { return false };
+/// Whether a text looks like 31.12.2026 or 12/31/2026, of which nobody can tell the day from the month for sure.
+pub fn is_year_last(text: &str) -> bool {
     let date = text.split([' ', 'T', ',']).next().unwrap_or_default();
     let parts: Vec<&str> = date.split(['.', '/', '-']).collect();
     let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());

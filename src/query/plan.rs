@@ -9,6 +9,7 @@ use crate::fields::{FieldType, is_system};
 use crate::query::expression::{AggregateCall, AggregateFunction, BinaryOp, Expr};
 use crate::query::functions::Returns;
 use crate::query::language::{Order, Query};
+use crate::query::matcher::shorten;
 use crate::query::series::Series;
 use crate::store::snapshot::Dataset;
 use crate::time::Calendar;
@@ -214,7 +215,15 @@ impl Names<'_> {
         }
         let known: Vec<Arc<str>> = self.all().collect();
         let hint = nearest_or_first(name, known.iter().map(|n| &**n));
-        Err(Error::invalid(format!("the dataset \"{}\" has no field \"{name}\"{hint}", self.dataset.name)))
+        // many a language takes a text in double quotes; a name that is near to a field was meant as one
+        let text = match hint.starts_with("; there are") {
+            true => format!("; a text stands in single quotes: '{}'", shorten(&name.replace('\'', "''"))),
+            false => String::new(),
+        };
+        Err(Error::invalid(format!(
+            "the dataset \"{}\" has no field \"{name}\"{hint}{text}",
+            self.dataset.name
+        )))
     }
 
     /// Canonical names; texts that are compared with a time become times.

@@ -362,7 +362,8 @@ fn unknown_names_and_senseless_types_are_refused_with_a_way_out() {
         run(&snapshot(&blocks), &parse::sql(sql, &[]).expect("parses")).expect_err(sql).to_string()
     };
     for (sql, part) in [
-        ("SELECT _tme FROM t", "\"_time\""),
+        ("SELECT _tme FROM t", "has no field \"_tme\"; did you mean \"_time\"?"),
+        ("SELECT a FROM t WHERE c = \"it's\"", "; a text stands in single quotes: 'it''s'"),
         ("SELECT count(*) FROM u", "there is no dataset \"u\""),
         ("SELECT a, count(*) FROM t", "group by"),
         ("SELECT sum(c) FROM t", "of type string"),

@@ -290,7 +290,15 @@ fn zone_named(name: &str) -> Result<TimeZone> {
     }
     TimeZone::get(name).map_err(|_| {
         let known: Vec<String> = jiff::tz::db().available().map(|name| name.as_str().to_owned()).collect();
-        let hint = nearest(name, known.iter().map(String::as_str));
+        // many know the city and not the continent
+        let city = name.trim().replace(' ', "_");
+        let of_city = known.iter().filter(|known| {
+            known.rsplit_once('/').is_some_and(|(_, last)| last.eq_ignore_ascii_case(&city))
+        });
+        let hint = match of_city.min() {
+            Some(zone) => format!("; did you mean {zone:?}?"),
+            None => nearest(name, known.iter().map(String::as_str)),
+        };
         Error::invalid(format!(
             "there is no time zone {name:?}{hint}; write a name such as \"Europe/Berlin\" or an offset such as \"+05:30\""
         ))
@@ -379,6 +387,8 @@ mod tests {
     fn names_that_are_none_are_refused_with_the_nearest() {
         let refused = |zone, day| Calendar::named(zone, day).unwrap_err().to_string();
         assert!(refused(Some("Europe/Berln"), None).contains("did you mean \"Europe/Berlin\""));
+        assert!(refused(Some("berlin"), None).contains("did you mean \"Europe/Berlin\"?;"));
+        assert!(refused(Some("New York"), None).contains("did you mean \"America/New_York\"?;"));
         assert!(refused(Some("+5:30"), None).contains("+05:30"));
         assert!(refused(None, Some("sonday")).contains("did you mean \"sunday\""));
         assert_eq!(Calendar::named(None, Some("Sunday")).unwrap().week_start, Weekday::Sunday);

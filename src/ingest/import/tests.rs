@@ -574,3 +574,43 @@ fn a_file_that_has_grown_brings_its_new_rows_and_nothing_twice() {
     let path = place.file("b.json", br#"[{"n":1},{"n":2},{"n":4}]"#);
     assert_eq!(place.import_with(&path, resumed()).expect("goes on").accepted, 1);
 }
+
+#[test]
+fn a_file_that_was_imported_before_is_told_unless_ids_keep_its_rows_single() {
+    let place = Place::new();
+    let path = place.file("a.csv", b"ts,n\n2026-03-01,1\n2026-03-02,2\n");
+    let told =
+        |report: &Report| report.notes.iter().any(|note| note.contains("are there twice now; --resume"));
+    assert!(!told(&place.import(&path).expect("imported")));
+    let again = place.import(&path).expect("imported again");
+    assert!(told(&again), "{:?}", again.notes);
+    assert_eq!(place.rows(), 4);
+
+    let deduped = Place::new();
+    let declaration =
+        Declaration { id: Some("n".into()), dedupe: Some("all".into()), ..Declaration::default() };
+    deduped.store.declare("t", declaration).expect("declared");
+    let path = deduped.file("a.csv", b"ts,n\n2026-03-01,1\n");
+    deduped.import(&path).expect("imported");
+    let again = deduped.import(&path).expect("left out");
+    assert!(!told(&again) && again.duplicates == 1, "{again:?}");
+}
+
+#[test]
+fn a_named_time_that_only_rejected_rows_had_is_not_told_as_missing_from_the_command() {
+    let place = Place::new();
+    let path = place.file("a.csv", b"booked,n\n31.12.2026,1\n30.12.2026,2\n,3\n");
+    let options = ImportOptions { time: Some("booked".into()), ..ImportOptions::default() };
+    let report = place.import_with(&path, options).expect("the sum has no date");
+    assert_eq!((report.accepted, report.rejected_total), (1, 2));
+    let note = "none of the first rows that were kept has a value in \"booked\", the time of an event: they have the \
+                time of their arrival";
+    assert_eq!(report.notes, [note]);
+}
+
+#[test]
+fn without_a_time_field_the_note_names_what_holds_times() {
+    let place = Place::new();
+    let report = place.content("a.csv", b"booked,n\n2026-12-31,1\n2026-12-30,2\n").expect("imported");
+    assert!(report.notes[0].ends_with("there are times in \"booked\""), "{:?}", report.notes);
+}

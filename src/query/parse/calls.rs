@@ -36,6 +36,19 @@ const NOT_YET: [(&str, &str); 5] = [
     ("any", "use min(x)"),
 ];
 
+/// What other dialects call the present. A question here says itself which times it means, so that an answer can be
+/// had again.
+const PRESENT: [&str; 8] = [
+    "now",
+    "today",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "getdate",
+    "localtimestamp",
+    "sysdate",
+];
+
 enum Argument {
     Star,
     Expression(Expr),
@@ -68,6 +81,15 @@ impl Reader<'_> {
 
     fn scalar_call(&mut self, name: &str, call: &Call, place: Place, at: Option<Location>) -> Result<Expr> {
         let Some(function) = Function::find(name) else {
+            if PRESENT.contains(&name) {
+                return Err(self.error(
+                    at,
+                    &format!(
+                        "there is no function \"{name}\" in SQL; write the time, or ask a JSON query with \"range\": \
+                         {{\"last\": \"30d\"}} or \"range\": \"this month\""
+                    ),
+                ));
+            }
             let known = Function::names().chain(AGGREGATES.iter().map(|(name, _)| *name));
             return Err(self.error(at, &unknown("function", name, known).to_string()));
         };

@@ -153,8 +153,8 @@ fn check_first_word(text: &Text<'_>) -> Result<()> {
         other => {
             let shown = crate::query::matcher::shorten(&other.to_string());
             let what = format!(
-                "only SELECT is allowed, this begins with \"{shown}\"; events are written with POST \
-                 /v1/datasets/{{dataset}}/events"
+                "only SELECT is allowed, this begins with \"{shown}\"; events come in by POST \
+                 /v1/datasets/{{dataset}}/events or `windrow import`, and go by DELETE there or `windrow erase`"
             );
             Err(text.error(Some(first.span.start), &what))
         }

@@ -124,6 +124,11 @@ fn refusals_say_what_and_where() {
         ("1 + sum(avg(a))", "at column 9: avg() is an aggregate and cannot stand in another"),
         ("sum(a) filter (where max(b) > 1)", "max() is an aggregate and cannot stand in another"),
         ("first(a)", "first() is not answered yet"),
+        (
+            "ts > now() - 60",
+            "at column 6: there is no function \"now\" in SQL; write the time, or ask a JSON query",
+        ),
+        ("ts > current_date", "at column 6: there is no function \"current_date\" in SQL; write the time"),
         ("approx_uniq(a)", "use uniq(x)"),
         ("sum(distinct a)", "sum(DISTINCT ..) is not answered"),
         ("sum(*)", "sum() takes one argument"),
