@@ -42,9 +42,10 @@ pub fn change(now: u64, before: u64) -> Option<String> {
     Some(format!("{sign}{}.{}\u{a0}%", grouped(u64::try_from(size / 10).unwrap_or(u64::MAX)), size % 10))
 }
 
-/// A share in per cent, in full ones; `<1 %` for less than one.
+/// A share in per cent, rounded to full ones; `<1 %` for what would be none.
 pub fn share(part: u64, whole: u64) -> String {
-    match (part, u128::from(part) * 100 / u128::from(whole.max(1))) {
+    let whole = u128::from(whole.max(1));
+    match (part, (u128::from(part) * 100 + whole / 2) / whole) {
         (1.., 0) => "<1\u{a0}%".into(),
         (_, per_cent) => format!("{per_cent}\u{a0}%"),
     }
@@ -93,8 +94,8 @@ mod tests {
             ["0", "950", "1k", "2.5k", "1.25k", "20M"]
         );
         assert_eq!(
-            [(0, 0), (1, 200), (1, 3), (5, 5)].map(|(a, b)| share(a, b)),
-            ["0\u{a0}%", "<1\u{a0}%", "33\u{a0}%", "100\u{a0}%"]
+            [(0, 0), (1, 201), (1, 3), (2, 3), (29, 1_000), (5, 5)].map(|(a, b)| share(a, b)),
+            ["0\u{a0}%", "<1\u{a0}%", "33\u{a0}%", "67\u{a0}%", "3\u{a0}%", "100\u{a0}%"]
         );
     }
 
