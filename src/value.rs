@@ -205,6 +205,17 @@ pub fn write_json_string(text: &str, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(out, text);
 }
 
+/// A whole number as people read it, with a comma at every thousand.
+///
+/// ```
+/// assert_eq!(windrow::value::grouped(1_234_567), "1,234,567");
+/// ```
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let comma = |at: usize| if at > 0 && (digits.len() - at).is_multiple_of(3) { "," } else { "" };
+    digits.char_indices().map(|(at, digit)| format!("{}{digit}", comma(at))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,5 +256,12 @@ mod tests {
         fn cmp(&self, other: &Self) -> Ordering {
             self.compare(other)
         }
+    }
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let cases =
+            [(0, "0"), (999, "999"), (1_000, "1,000"), (645_161, "645,161"), (1_234_567, "1,234,567")];
+        cases.iter().for_each(|(number, text)| assert_eq!(grouped(*number), *text));
     }
 }

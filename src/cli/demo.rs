@@ -5,11 +5,11 @@ use serde_json::json;
 
 use crate::app::demo::{DATABASE, Filled, demo};
 use crate::cli::Session;
-use crate::cli::import::grouped;
 use crate::cli::progress::counted;
 use crate::cli::serve::ServerFlags;
 use crate::error::Result;
 use crate::packs::web;
+use crate::value::grouped;
 
 /// What `demo` takes.
 #[derive(Debug, Args)]

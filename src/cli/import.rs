@@ -20,6 +20,7 @@ use crate::ingest::format::FileFormat;
 use crate::ingest::import::{ImportOptions, Progress, Report, import};
 use crate::ingest::source;
 use crate::store::Store;
+use crate::value::grouped;
 
 /// Rejected rows that are shown one by one.
 const REJECTIONS_SHOWN: usize = 20;
@@ -241,19 +242,6 @@ fn rows_and_rate(progress: &Progress, started: Instant) -> String {
     format!("{} rows ({} rows/s){rejected}", grouped(rows), grouped(rate as u64))
 }
 
-/// A number with a comma at every thousand.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 fn delimiter(text: &str) -> Result<u8> {
     match text.as_bytes() {
         b"tab" | b"\\t" => Ok(b'\t'),
@@ -265,13 +253,6 @@ fn delimiter(text: &str) -> Result<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_thousands() {
-        let cases =
-            [(0, "0"), (999, "999"), (1_000, "1,000"), (645_161, "645,161"), (1_234_567, "1,234,567")];
-        cases.iter().for_each(|(number, text)| assert_eq!(grouped(*number), *text));
-    }
 
     #[test]
     fn a_delimiter_is_one_character() {

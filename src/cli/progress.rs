@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::terminal::human;
 use crate::store::progress::Progress;
+use crate::value::grouped;
 
 /// Time between two looks at the progress.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -67,7 +68,7 @@ pub fn size_text(bytes: u64) -> String {
 
 /// A number of things, with the ending of their name.
 pub fn counted(number: u64, name: &str) -> String {
-    format!("{} {name}{}", super::import::grouped(number), if number == 1 { "" } else { "s" })
+    format!("{} {name}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

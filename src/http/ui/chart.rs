@@ -4,11 +4,11 @@
 use jiff::tz::TimeZone;
 
 use crate::query::answer::Answer;
-use crate::value::Value;
+use crate::value::{Value, grouped};
 
 use super::calls::number;
 use super::markup::Markup;
-use super::numbers::{axis, day, grouped, short};
+use super::numbers::{axis, day, short};
 
 /// The form of a drawing, in units of the SVG, which are pixels where it has its full size.
 #[derive(Debug)]

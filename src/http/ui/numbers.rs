@@ -3,13 +3,7 @@
 use jiff::tz::TimeZone;
 
 use crate::time;
-
-/// A number with a comma at every thousand.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let comma = |at: usize| if at > 0 && (digits.len() - at).is_multiple_of(3) { "," } else { "" };
-    digits.char_indices().map(|(at, digit)| format!("{}{digit}", comma(at))).collect()
-}
+use crate::value::grouped;
 
 /// A round number in few letters, as at an axis: `250`, `2.5k`, `10M`. What a letter leaves out is cut.
 pub fn short(number: u64) -> String {

@@ -11,12 +11,12 @@ use crate::http::message::{Response, encode};
 use crate::http::problem::Problem;
 use crate::query::answer::Answer;
 use crate::store::snapshot::Dataset;
-use crate::value::Value;
+use crate::value::{Value, grouped};
 
 use super::calls::{Asked, Calls, number};
 use super::chart::{self, NARROW, WIDE};
 use super::markup::Markup;
-use super::numbers::{change, day, grouped, share};
+use super::numbers::{change, day, share};
 use super::window::Window;
 
 /// Seconds until the page asks for itself again.
