@@ -9,6 +9,7 @@ use crate::columnar::builder::column_of;
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::{Ints, with_narrow};
 use crate::error::Result;
+use crate::limits;
 use crate::query::expression::Expr;
 use crate::query::functions::Context;
 use crate::query::intern::Interner;
@@ -96,6 +97,11 @@ impl Domain {
                     return Ok(Self::Span { min, codes: (max - min) as usize + 2, is_time });
                 }
                 let numbering = dataset.numberings.of(dataset, name);
+                if let Some(numbering) = &numbering
+                    && let Err(error) = numbering.prepare(parts)
+                {
+                    return if numbering.is_full() { Ok(Self::Open) } else { Err(error) };
+                }
                 Ok(numbering.map_or(Self::Open, |numbering| Self::Numbered {
                     column: name.as_str().into(),
                     numbering,
@@ -127,6 +133,32 @@ impl Domain {
         let Expr::Column(name) = expression else { return Ok(Self::Open) };
         let span = span(name, dataset, parts)?;
         Ok(span.map_or(Self::Open, |(min, _, is_time)| Self::Span { min, codes: 0, is_time }))
+    }
+
+    /// About how many codes there are; of an open one nothing is known.
+    pub fn bound(&self) -> usize {
+        match self {
+            Self::Span { codes, .. } => *codes,
+            Self::Buckets { starts, .. } => starts.len() + 1,
+            // numbers that were never asked for have many values, else they would be a span
+            Self::Numbered { numbering, .. } if numbering.bound() == 1 => 1 << 19,
+            Self::Numbered { numbering, .. } => numbering.bound(),
+            Self::Open => 1,
+        }
+    }
+
+    /// Bits that hold every code.
+    pub fn code_bits(&self) -> u32 {
+        match self {
+            Self::Span { .. } | Self::Buckets { .. } => usize::BITS - self.bound().leading_zeros(),
+            Self::Numbered { .. } => limits::NUMBERED_VALUES.ilog2(),
+            Self::Open => u32::BITS,
+        }
+    }
+
+    /// Whether all tasks give the same codes.
+    pub fn is_fixed(&self) -> bool {
+        !matches!(self, Self::Open)
     }
 
     /// Its numbers across parts, where it has such.
@@ -254,9 +286,9 @@ impl Coder {
         }
     }
 
-    /// Whether all tasks give the same codes.
-    pub fn is_fixed(&self) -> bool {
-        !matches!(self.domain, Domain::Open)
+    /// What was known beforehand.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
     }
 
     /// The code of null, where there is one.
@@ -278,6 +310,11 @@ pub struct Needs {
 }
 
 impl Needs {
+    /// Whether rows are needed as such alone.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty() && self.numbered.is_empty()
+    }
+
     /// Adds what coding an expression reads.
     pub fn add_coded(&mut self, expression: &Expr, domain: &Domain) {
         match domain {

@@ -54,6 +54,19 @@ impl View {
         Self { rows, columns, numbers: Vec::new() }
     }
 
+    /// Whether it holds nothing but a number of rows.
+    pub fn is_bare(&self) -> bool {
+        self.columns.is_empty() && self.numbers.is_empty()
+    }
+
+    /// The same rows with nothing but what is needed.
+    pub fn only(self, needs: &Needs) -> Self {
+        let Self { rows, mut columns, mut numbers } = self;
+        columns.retain(|(name, _)| needs.columns.contains(name));
+        numbers.retain(|(name, _)| needs.numbered.iter().any(|(needed, _)| needed == name));
+        Self { rows, columns, numbers }
+    }
+
     /// Some of these rows, in that order.
     pub fn take(&self, rows: &[u32]) -> Self {
         let columns =
