@@ -87,12 +87,13 @@ fn looked_at(parts: &[Part]) -> (u64, u64) {
     (rows, parts.chunk_by(|a, b| segment(a) == segment(b)).count() as u64)
 }
 
-/// Contiguous runs of parts with about the same number of rows: a few for each core, always the same for the same
-/// parts.
-fn runs(parts: &[Part]) -> Vec<&[Part]> {
+/// Slots from which on a task's states are large beside the caches.
+const MANY_SLOTS: usize = 1 << 16;
+
+/// Contiguous runs of parts with about the same number of rows, always the same for the same parts.
+fn runs(parts: &[Part], wanted: usize) -> Vec<&[Part]> {
     let rows: usize = parts.iter().map(Part::rows).sum();
-    let wanted = (rayon::current_num_threads() * 2).max(1);
-    let share = rows.div_ceil(wanted).max(1);
+    let share = rows.div_ceil(wanted.max(1)).max(1);
     let mut out = Vec::new();
     let (mut begin, mut filled) = (0, 0);
     for (at, part) in parts.iter().enumerate() {
@@ -120,9 +121,16 @@ impl Scan<'_> {
         Context::new(self.plan.calendar.clone())
     }
 
-    /// Runs `work` on every run of parts; results in order.
-    fn each_run<T: Send>(&self, work: impl Fn(&[Part], &Context) -> Result<T> + Sync) -> Result<Vec<T>> {
-        runs(&self.parts).into_par_iter().map(|run| work(run, &self.context())).collect()
+    /// Runs `work` on every run of parts, of which a thread gets so many; results in order.
+    fn each_run<T: Send>(
+        &self,
+        tasks: usize,
+        work: impl Fn(&[Part], &Context) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        runs(&self.parts, rayon::current_num_threads() * tasks)
+            .into_par_iter()
+            .map(|run| work(run, &self.context()))
+            .collect()
     }
 
     /// The first rows of a part that count, as a view of what is needed; `None` where there is none.
@@ -177,7 +185,7 @@ impl Scan<'_> {
         prune: &(dyn Fn(Found) -> Result<Found> + Sync),
     ) -> Result<Found> {
         let needs = measures.needs();
-        let splits = self.each_run(|run, context| {
+        let splits = self.each_run(2, |run, context| {
             let (mut split, mut coders) = (Split::new(), measures.coders());
             for part in run {
                 if let Some(view) = self.select(part, &needs, usize::MAX, context)? {
@@ -192,14 +200,16 @@ impl Scan<'_> {
 
     fn found(&self, measures: &Measures<'_>) -> Result<Found> {
         let needs = measures.needs();
-        let found = self.each_run(|run, context| {
+        // states of many slots are filled by as few tasks as there are threads
+        let tasks = if measures.start().groups.slots_count() > MANY_SLOTS { 1 } else { 2 };
+        let found = self.each_run(tasks, |run, context| {
             let mut found = measures.start();
             for part in run {
                 if let Some(view) = self.select(part, &needs, usize::MAX, context)? {
                     measures.add(&mut found, &view, context)?;
                 }
             }
-            Ok(found)
+            Ok(measures.settle(found))
         })?;
         let mut found = found.into_iter();
         let mut all = found.next().unwrap_or_else(|| measures.start());
@@ -226,7 +236,7 @@ impl Scan<'_> {
             return self.first_rows(select, &needs, most);
         }
         let directions: Vec<Direction> = order.iter().map(Direction::of).collect();
-        let found = self.each_run(|run, context| {
+        let found = self.each_run(2, |run, context| {
             let mut rows: Vec<Keyed> = Vec::new();
             for part in run {
                 let Some(view) = self.select(part, &needs, usize::MAX, context)? else { continue };

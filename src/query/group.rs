@@ -95,10 +95,24 @@ impl Slots {
         match self {
             Self::One(_, 0) => {}
             Self::One(slot, rows) => counts[*slot as usize] += *rows as u64,
+            // several counters a slot: an addition need not wait for the one before where rows share a slot
+            Self::Each(slots) if counts.len() <= FEW_SLOTS.min(slots.len()) => {
+                let mut banks = vec![[0u32; BANKS]; counts.len()];
+                for rows in slots.chunks(BANKS) {
+                    rows.iter().enumerate().for_each(|(bank, slot)| banks[*slot as usize][bank] += 1);
+                }
+                let sum = |bank: &[u32; BANKS]| bank.iter().map(|count| u64::from(*count)).sum::<u64>();
+                counts.iter_mut().zip(&banks).for_each(|(count, bank)| *count += sum(bank));
+            }
             Self::Each(slots) => slots.iter().for_each(|slot| counts[*slot as usize] += 1),
         }
     }
 }
+
+/// Slots that are few beside the rows of a block.
+pub const FEW_SLOTS: usize = 1 << 11;
+/// Accumulators of a slot where slots are few.
+pub const BANKS: usize = 4;
 
 impl Groups {
     /// Groups by keys of these domains; without any there is one group, also of no rows.
@@ -127,8 +141,17 @@ impl Groups {
         let Table::Packed(_, table) = &mut self.table else { return Slots::One(0, 0) };
         let slots = Slots::Each(Arc::new(keys.iter().map(|key| table.find_or_add(*key)).collect()));
         self.rows.resize(table.len(), 0);
-        slots.count_into(&mut self.rows);
         slots
+    }
+
+    /// Counts rows that were given their slots.
+    pub fn count(&mut self, slots: &Slots) {
+        slots.count_into(&mut self.rows);
+    }
+
+    /// Adds rows by slot that were counted elsewhere.
+    pub fn add_rows(&mut self, counts: impl Iterator<Item = u64>) {
+        self.rows.iter_mut().zip(counts).for_each(|(rows, more)| *rows += more);
     }
 
     /// Lets go of all groups but these.
@@ -191,7 +214,6 @@ impl Groups {
         if let Table::Found { members, .. } = &self.table {
             self.rows.resize(members.len() / codes.len().max(1), 0);
         }
-        slots.count_into(&mut self.rows);
         Ok((slots, moved))
     }
 
@@ -211,7 +233,8 @@ impl Groups {
             self.table = Table::Computed(wider);
             return None;
         }
-        let before = self.numbers();
+        // rows may be counted elsewhere: all slots move, whether or not they are groups yet
+        let before: Vec<u32> = (0..self.rows.len() as u32).collect();
         let keys: Vec<Vec<u32>> = before.iter().map(|slot| self.codes_of(*slot)).collect();
         let old = std::mem::replace(&mut self.rows, vec![0; slots.unwrap_or(0)]);
         self.table = match slots {
@@ -221,7 +244,7 @@ impl Groups {
         let mut moved = vec![NO_SLOT; old.len()];
         for (slot, key) in before.into_iter().zip(keys) {
             let there = self.slot_of(&key);
-            self.rows[there as usize] = old[slot as usize];
+            self.rows[there as usize] += old[slot as usize];
             moved[slot as usize] = there;
         }
         Some(moved)

@@ -27,6 +27,8 @@ pub struct Measures<'a> {
     measures: Vec<Measure<'a>>,
     /// Conditions of aggregates.
     filters: Vec<&'a Expr>,
+    /// The measure that counts the rows of groups beside its own work, where one can.
+    counting: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -66,6 +68,7 @@ impl<'a> Measures<'a> {
             made_of: Vec::new(),
             measures: Vec::new(),
             filters: Vec::new(),
+            counting: None,
         };
         for call in aggregates {
             let filter = call.filter.as_ref().map(|filter| all.filter(filter));
@@ -87,6 +90,7 @@ impl<'a> Measures<'a> {
             };
             all.made_of.push(place);
         }
+        all.counting = all.measures.iter().position(|m| m.family == Family::Sum && m.filter.is_none());
         Ok(all)
     }
 
@@ -206,7 +210,20 @@ impl<'a> Measures<'a> {
         });
         // of the rows that count only: a fault in the others is none
         let filtered = filtered.collect::<Result<Vec<_>>>()?;
-        for (state, measure) in found.states.iter_mut().zip(&self.measures) {
+        let counted = match self.counting {
+            Some(at) => {
+                let input = Input { view, argument: self.measures[at].argument, context };
+                found.states[at].update_and_count(slots, input)?
+            }
+            None => false,
+        };
+        if !counted {
+            found.groups.count(slots);
+        }
+        for (at, (state, measure)) in found.states.iter_mut().zip(&self.measures).enumerate() {
+            if counted && Some(at) == self.counting {
+                continue;
+            }
             let (view, slots) = match measure.filter {
                 None => (view, slots),
                 Some(filter) => (&filtered[filter].0, &filtered[filter].1),
@@ -214,6 +231,14 @@ impl<'a> Measures<'a> {
             state.update(slots, Input { view, argument: measure.argument, context })?;
         }
         Ok(())
+    }
+
+    /// Ends a task: what was counted elsewhere comes to the groups.
+    pub fn settle(&self, mut found: Found) -> Found {
+        if let Some(State::Sum(sums)) = self.counting.map(|at| &mut found.states[at]) {
+            found.groups.add_rows(sums.take_rows());
+        }
+        found
     }
 
     /// Puts what another task found to what one found.

@@ -10,7 +10,9 @@ use crate::query::measures::{Found, Measures};
 use crate::query::view::View;
 
 /// Partitions; with ten million groups each has some megabytes.
-const PARTITIONS: usize = 128;
+const PARTITIONS: usize = 256;
+/// Keys of a piece that holds nothing else.
+const PIECE_KEYS: usize = 4_096;
 
 /// The rows of one task, by partition.
 #[derive(Debug)]
@@ -22,7 +24,8 @@ pub struct Split {
 #[derive(Debug)]
 struct Piece {
     keys: Vec<u64>,
-    view: View,
+    /// `None` where rows are counted alone.
+    view: Option<View>,
 }
 
 impl Split {
@@ -34,13 +37,16 @@ impl Split {
     /// Adds the rows of a view.
     pub fn add(&mut self, keys: &[u64], view: &View) {
         if view.is_bare() {
-            // nothing but keys: they go on one list
-            for pieces in self.pieces.iter_mut().filter(|pieces| pieces.is_empty()) {
-                pieces.push(Piece { keys: Vec::new(), view: View::of(0, Vec::new()) });
-            }
+            // nothing but keys: they go on lists of a fixed size, which are never copied to grow
             for key in keys {
-                if let Some(piece) = self.pieces[partition_of(*key)].last_mut() {
-                    piece.keys.push(*key);
+                let pieces = &mut self.pieces[partition_of(*key)];
+                match pieces.last_mut().filter(|piece| piece.keys.len() < PIECE_KEYS) {
+                    Some(piece) => piece.keys.push(*key),
+                    None => {
+                        let mut keys = Vec::with_capacity(PIECE_KEYS);
+                        keys.push(*key);
+                        pieces.push(Piece { keys, view: None });
+                    }
                 }
             }
             return;
@@ -51,7 +57,7 @@ impl Split {
         }
         for (pieces, rows) in self.pieces.iter_mut().zip(rows).filter(|(_, rows)| !rows.is_empty()) {
             let keys = rows.iter().map(|row| keys[*row as usize]).collect();
-            pieces.push(Piece { keys, view: view.take(&rows) });
+            pieces.push(Piece { keys, view: Some(view.take(&rows)) });
         }
     }
 }
@@ -84,9 +90,10 @@ pub fn groups(
         let mut found = measures.start_packed(bits, rows / 2);
         let context = context();
         for piece in pieces() {
-            measures.add_packed(&mut found, &piece.keys, &piece.view, &context)?;
+            let bare = View::of(piece.keys.len(), Vec::new());
+            measures.add_packed(&mut found, &piece.keys, piece.view.as_ref().unwrap_or(&bare), &context)?;
         }
-        prune(found)
+        prune(measures.settle(found))
     });
     let mut parts = parts.collect::<Result<Vec<_>>>()?.into_iter();
     let mut all = parts.next().unwrap_or_else(|| measures.start_packed(bits, 0));
