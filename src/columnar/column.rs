@@ -153,7 +153,14 @@ impl Column {
             Data::Int(ints) => Data::Int(ints.take(rows)),
             Data::Time(ints) => Data::Time(ints.take(rows)),
             Data::Float { values, whole } => Data::Float {
-                values: rows.iter().map(|r| values[*r as usize]).collect(),
+                // where few rows have a value the others need not be fetched from memory
+                values: match &self.validity {
+                    None => rows.iter().map(|r| values[*r as usize]).collect(),
+                    Some(bits) => {
+                        let value = |row: usize| if bits.get(row) { values[row] } else { 0.0 };
+                        rows.iter().map(|row| value(*row as usize)).collect()
+                    }
+                },
                 whole: whole.as_ref().map(pick),
             },
             Data::Bool(bits) => Data::Bool(pick(bits)),

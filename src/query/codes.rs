@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::limits;
 use crate::query::expression::Expr;
 use crate::query::functions::Context;
+use crate::query::group::FEW_SLOTS;
 use crate::query::intern::Interner;
 use crate::query::vector;
 use crate::query::view::View;
@@ -64,6 +65,8 @@ pub enum Codes {
     One(u32),
     /// One a row.
     Each(Arc<Vec<u32>>),
+    /// One a row by way of a short list: a place in it a row.
+    Listed(Arc<Vec<u16>>, Arc<Vec<u32>>),
 }
 
 impl Codes {
@@ -72,6 +75,20 @@ impl Codes {
         match self {
             Self::One(code) => Self::One(*code),
             Self::Each(codes) => Self::Each(Arc::new(rows.iter().map(|row| codes[*row as usize]).collect())),
+            Self::Listed(places, list) => {
+                let places = rows.iter().map(|row| places[*row as usize]).collect();
+                Self::Listed(Arc::new(places), Arc::clone(list))
+            }
+        }
+    }
+
+    /// The same codes without a list.
+    pub fn plain(self) -> Self {
+        match self {
+            Self::Listed(places, list) => {
+                Self::Each(Arc::new(places.iter().map(|place| list[*place as usize]).collect()))
+            }
+            plain => plain,
         }
     }
 
@@ -81,6 +98,7 @@ impl Codes {
         match self {
             Self::One(code) => *code,
             Self::Each(codes) => codes[row],
+            Self::Listed(places, list) => list[places[row] as usize],
         }
     }
 }
@@ -174,7 +192,14 @@ impl Domain {
     /// A column that is damaged or cannot be read.
     pub fn codes_of_part(&self, part: &Part, rows: Option<&[u32]>) -> Result<Codes> {
         match self {
-            Self::Numbered { numbering, .. } => numbering.of_part(part, rows).map(Codes::Each),
+            Self::Numbered { numbering, .. } => match numbering.of_few_texts(part, rows, FEW_SLOTS)? {
+                Some((places, list)) => {
+                    let places =
+                        with_narrow!(places, places => places.into_iter().map(|p| p as u16).collect());
+                    Ok(Codes::Listed(Arc::new(places), list))
+                }
+                None => numbering.of_part(part, rows).map(Codes::Each),
+            },
             Self::Buckets { column, starts, .. } => {
                 let column = part.column(column)?;
                 Ok(column.map_or(Codes::One(0), |column| bucket_codes(&column, starts, rows)))
@@ -447,6 +472,7 @@ mod tests {
         match codes {
             Codes::One(code) => vec![code; rows],
             Codes::Each(codes) => codes.to_vec(),
+            Codes::Listed(..) => panic!("not of a dictionary"),
         }
     }
 

@@ -31,6 +31,8 @@ pub enum Slots {
     One(u32, usize),
     /// One a row.
     Each(Arc<Vec<u32>>),
+    /// One a row by way of a short list: a place in it a row.
+    Listed(Arc<Vec<u16>>, Arc<Vec<u32>>),
 }
 
 /// The groups found so far.
@@ -61,6 +63,17 @@ impl Slots {
         match self {
             Self::One(_, rows) => *rows,
             Self::Each(slots) => slots.len(),
+            Self::Listed(places, _) => places.len(),
+        }
+    }
+
+    /// The same slots without a list.
+    pub fn plain(&self) -> Self {
+        match self {
+            Self::Listed(places, list) => {
+                Self::Each(Arc::new(places.iter().map(|place| list[*place as usize]).collect()))
+            }
+            plain => plain.clone(),
         }
     }
 
@@ -70,6 +83,7 @@ impl Slots {
         match self {
             Self::One(slot, _) => *slot as usize,
             Self::Each(slots) => slots[row] as usize,
+            Self::Listed(places, list) => list[places[row] as usize] as usize,
         }
     }
 
@@ -78,6 +92,10 @@ impl Slots {
         match self {
             Self::One(slot, _) => Self::One(*slot, rows.len()),
             Self::Each(slots) => Self::Each(Arc::new(rows.iter().map(|row| slots[*row as usize]).collect())),
+            Self::Listed(places, list) => {
+                let places = rows.iter().map(|row| places[*row as usize]).collect();
+                Self::Listed(Arc::new(places), Arc::clone(list))
+            }
         }
     }
 
@@ -87,6 +105,7 @@ impl Slots {
             Self::One(_, 0) => 0,
             Self::One(slot, _) => *slot as usize + 1,
             Self::Each(slots) => slots.iter().max().map_or(0, |slot| *slot as usize + 1),
+            Self::Listed(_, list) => list.iter().max().map_or(0, |slot| *slot as usize + 1),
         }
     }
 
@@ -95,18 +114,32 @@ impl Slots {
         match self {
             Self::One(_, 0) => {}
             Self::One(slot, rows) => counts[*slot as usize] += *rows as u64,
-            // several counters a slot: an addition need not wait for the one before where rows share a slot
             Self::Each(slots) if counts.len() <= FEW_SLOTS.min(slots.len()) => {
-                let mut banks = vec![[0u32; BANKS]; counts.len()];
-                for rows in slots.chunks(BANKS) {
-                    rows.iter().enumerate().for_each(|(bank, slot)| banks[*slot as usize][bank] += 1);
-                }
-                let sum = |bank: &[u32; BANKS]| bank.iter().map(|count| u64::from(*count)).sum::<u64>();
-                counts.iter_mut().zip(&banks).for_each(|(count, bank)| *count += sum(bank));
+                let mut few = vec![0; counts.len()];
+                count_few(slots, &mut few);
+                counts.iter_mut().zip(few).for_each(|(count, few)| *count += few);
+            }
+            Self::Listed(places, list) => {
+                let mut few = vec![0; list.len()];
+                count_few(places, &mut few);
+                list.iter()
+                    .zip(few)
+                    .filter(|(_, few)| *few > 0)
+                    .for_each(|(slot, few)| counts[*slot as usize] += few);
             }
             Self::Each(slots) => slots.iter().for_each(|slot| counts[*slot as usize] += 1),
         }
     }
+}
+
+/// Counts rows by slot, with several counters a slot: an addition need not wait for the one before where rows share one.
+fn count_few<T: Copy + Into<u64>>(slots: &[T], counts: &mut [u64]) {
+    let mut banks = vec![[0u32; BANKS]; counts.len()];
+    for rows in slots.chunks(BANKS) {
+        rows.iter().enumerate().for_each(|(bank, slot)| banks[(*slot).into() as usize][bank] += 1);
+    }
+    let sum = |bank: &[u32; BANKS]| bank.iter().map(|count| u64::from(*count)).sum::<u64>();
+    counts.iter_mut().zip(&banks).for_each(|(count, bank)| *count += sum(bank));
 }
 
 /// Slots that are few beside the rows of a block.
@@ -377,6 +410,10 @@ pub fn packed(codes: &[Codes], bits: &[u32], rows: usize) -> Vec<u64> {
             Codes::Each(codes) => {
                 keys.iter_mut().zip(&**codes).for_each(|(key, code)| *key = *key << bits | u64::from(*code));
             }
+            Codes::Listed(places, list) => {
+                let code = |place: &u16| u64::from(list[*place as usize]);
+                keys.iter_mut().zip(&**places).for_each(|(key, place)| *key = *key << bits | code(place));
+            }
         }
     }
     keys
@@ -397,16 +434,25 @@ fn computed(codes: &[Codes], room: &[usize], rows: usize) -> Slots {
     match codes {
         [] => return Slots::One(0, rows),
         [Codes::Each(each)] => return Slots::Each(Arc::clone(each)),
+        [Codes::Listed(places, list)] if list.len() <= rows => {
+            return Slots::Listed(Arc::clone(places), Arc::clone(list));
+        }
         _ => {}
+    }
+    if let Some(slots) = listed(codes, room, rows) {
+        return slots;
     }
     let (mut below, mut common) = (1usize, 0usize);
     let mut each: Option<Vec<u32>> = None;
     for (codes, room) in codes.iter().zip(room) {
-        match (codes, &mut each) {
-            (Codes::One(code), _) => common += *code as usize * below,
-            (Codes::Each(codes), None) => each = Some(codes.iter().map(|code| code * below as u32).collect()),
+        match (codes.clone().plain(), &mut each) {
+            (Codes::One(code), _) => common += code as usize * below,
+            (codes, None) => each = Some((0..rows).map(|row| codes.of(row) * below as u32).collect()),
             (Codes::Each(codes), Some(slots)) => {
-                slots.iter_mut().zip(&**codes).for_each(|(slot, code)| *slot += code * below as u32);
+                slots.iter_mut().zip(&*codes).for_each(|(slot, code)| *slot += code * below as u32);
+            }
+            (codes, Some(slots)) => {
+                slots.iter_mut().enumerate().for_each(|(row, slot)| *slot += codes.of(row) * below as u32);
             }
         }
         below *= room;
@@ -420,6 +466,30 @@ fn computed(codes: &[Codes], room: &[usize], rows: usize) -> Slots {
             Slots::Each(Arc::new(slots))
         }
     }
+}
+
+/// The slots of keys that come by lists, by a list of all combinations, where these are few: then no row is looked up.
+fn listed(codes: &[Codes], room: &[usize], rows: usize) -> Option<Slots> {
+    let (mut list, mut places, mut below) = (vec![0u32], vec![0u16; rows], 1usize);
+    let few = FEW_SLOTS.min(rows);
+    for (codes, room) in codes.iter().zip(room) {
+        match codes {
+            Codes::One(code) => list.iter_mut().for_each(|slot| *slot += code * below as u32),
+            Codes::Each(_) => return None,
+            Codes::Listed(more, codes) => {
+                let (known, all) = (list.len(), list.len() * codes.len());
+                if all > few {
+                    return None;
+                }
+                places.iter_mut().zip(&**more).for_each(|(place, more)| *place += more * known as u16);
+                let combined =
+                    codes.iter().flat_map(|code| list.iter().map(move |slot| slot + code * below as u32));
+                list = combined.collect();
+            }
+        }
+        below *= room;
+    }
+    (list.len() > 1).then(|| Slots::Listed(Arc::new(places), Arc::new(list)))
 }
 
 fn find_or_add(key: &[u32], members: &mut Vec<u32>, places: &mut HashTable<u32>, hasher: &FixedState) -> u32 {

@@ -128,6 +128,27 @@ impl Numbering {
         Ok(rows.map_or_else(|| Arc::clone(&all), |rows| Arc::new(some(rows))))
     }
 
+    /// The dictionary codes of a part's rows, or of some, and the numbers of the codes: for texts that are few, where
+    /// every row has one.
+    ///
+    /// # Errors
+    /// As [`Numbering::of_part`].
+    pub fn of_few_texts(
+        &self,
+        part: &Part,
+        rows: Option<&[u32]>,
+        most: usize,
+    ) -> Result<Option<(Narrow, Arc<Vec<u32>>)>> {
+        let Part::Sealed(segment, _) = part else { return Ok(None) };
+        let Some(column) = part.column(&self.name)? else { return Ok(None) };
+        let (Data::Text(texts), None) = (&column.data, &column.validity) else { return Ok(None) };
+        if texts.dictionary.len() > most {
+            return Ok(None);
+        }
+        let numbers = self.of_segment(segment.id, &texts.dictionary)?;
+        Ok(Some((rows.map_or_else(|| texts.codes.clone(), |rows| texts.codes.take(rows)), numbers)))
+    }
+
     /// Numbers of texts come from those of the dictionary, which are kept.
     fn of_texts(&self, part: &Part, rows: Option<&[u32]>) -> Result<Vec<u32>> {
         let nothing = || vec![0; rows.map_or(part.rows(), <[u32]>::len)];

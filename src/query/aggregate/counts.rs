@@ -39,7 +39,7 @@ impl Counts {
         }
         match slots {
             Slots::One(slot, _) => self.skipped[*slot as usize] += skipped.count_ones() as u64,
-            Slots::Each(each) => skipped.ones().for_each(|row| self.skipped[each[row] as usize] += 1),
+            slots => skipped.ones().for_each(|row| self.skipped[slots.of(row)] += 1),
         }
     }
 

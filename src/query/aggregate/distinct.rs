@@ -57,7 +57,8 @@ impl Distinct {
     /// # Errors
     /// As evaluating the argument.
     pub fn update(&mut self, slots: &Slots, argument: &Expr, view: &View, context: &Context) -> Result<()> {
-        let codes = self.coder.codes(argument, view, context)?;
+        let codes = self.coder.codes(argument, view, context)?.plain();
+        let slots = &slots.plain();
         let words = self.coder.bound().div_ceil(64);
         if let Sets::Bits(sets) = &self.sets
             && words * 8 * sets.len() > BITMAP_BYTES
@@ -170,12 +171,8 @@ fn insert_bits(sets: &mut [Vec<u64>], words: usize, slots: &Slots, codes: &Codes
             codes.iter().for_each(|code| set[*code as usize / 64] |= 1 << (code % 64));
         }
         (Slots::Each(slots), codes) => {
-            let code_of = |row: usize| match codes {
-                Codes::One(code) => *code,
-                Codes::Each(codes) => codes[row],
-            };
             for (row, slot) in slots.iter().enumerate() {
-                let (set, code) = (&mut sets[*slot as usize], code_of(row));
+                let (set, code) = (&mut sets[*slot as usize], codes.of(row));
                 match set.get_mut(code as usize / 64) {
                     Some(word) => *word |= 1 << (code % 64),
                     None => {
@@ -185,6 +182,8 @@ fn insert_bits(sets: &mut [Vec<u64>], words: usize, slots: &Slots, codes: &Codes
                 }
             }
         }
+        // both are plain
+        _ => {}
     }
 }
 
@@ -197,6 +196,8 @@ fn push_pairs(list: &mut Vec<u64>, slots: &Slots, codes: &Codes) {
         (Slots::Each(slots), Codes::Each(codes)) => {
             list.extend(slots.iter().zip(&**codes).map(|(slot, code)| pair(*slot, *code)));
         }
+        // both are plain
+        _ => {}
     }
 }
 

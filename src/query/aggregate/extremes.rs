@@ -157,7 +157,7 @@ impl Pending {
     }
 
     fn offer_all(&mut self, slots: &Slots, column: &Column, wins: Ordering, number: impl Fn(usize) -> i64) {
-        match (slots, &column.validity) {
+        match (&slots.plain(), &column.validity) {
             (Slots::Each(each), None) => {
                 each.iter().enumerate().for_each(|(row, slot)| self.offer(*slot as usize, number(row), wins));
             }
@@ -170,6 +170,7 @@ impl Pending {
                 let winner = if wins.is_lt() { numbers.min() } else { numbers.max() };
                 winner.into_iter().for_each(|winner| self.offer(*slot as usize, winner, wins));
             }
+            (Slots::Listed(..), _) => {}
         }
     }
 }

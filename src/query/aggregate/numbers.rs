@@ -121,6 +121,9 @@ impl Numbers {
             }
         };
         with_narrow!(ints.offsets(), offsets => match (slots, &part.validity) {
+            (Slots::Listed(places, list), None) => {
+                places.iter().zip(offsets).for_each(|(place, o)| add(list[*place as usize], *o as u64));
+            }
             (Slots::Each(each), None) => each.iter().zip(offsets).for_each(|(slot, o)| add(*slot, *o as u64)),
             (slots, None) => offsets.iter().enumerate().for_each(|(row, o)| add(slots.of(row) as u32, *o as u64)),
             (slots, Some(bits)) => bits.ones().for_each(|row| add(slots.of(row) as u32, offsets[row] as u64)),

@@ -93,10 +93,8 @@ impl Sums {
 
     /// Takes in rows and counts them by slot; false, and nothing is done, where a row may be without a whole number.
     pub fn update_and_count(&mut self, slots: &Slots, column: &Column) -> bool {
-        let (Slots::Each(each), Data::Int(ints), None) = (slots, &column.data, &column.validity) else {
-            return false;
-        };
-        let farthest = farthest(ints, each.len());
+        let (Data::Int(ints), None) = (&column.data, &column.validity) else { return false };
+        let farthest = farthest(ints, slots.rows());
         if self.reach + farthest > i64::MAX as u128 {
             self.spill();
             if farthest > i64::MAX as u128 {
@@ -104,12 +102,25 @@ impl Sums {
             }
         }
         self.reach += farthest;
-        let is_narrow = (ints.max().wrapping_sub(ints.min()) as u64) < 1 << 24 && each.len() <= 1 << 16;
+        let is_narrow = (ints.max().wrapping_sub(ints.min()) as u64) < 1 << 24 && slots.rows() <= 1 << 16;
         let (base, cells) = (ints.min(), self.cells.as_mut_slice());
-        if cells.len() <= FEW_SLOTS.min(each.len()) && is_narrow {
-            with_narrow!(ints.offsets(), offsets => tally(cells, each, offsets, base));
-            return true;
-        }
+        let each = match slots {
+            Slots::Listed(places, list) if is_narrow => {
+                let mut few = vec![Cell::default(); list.len()];
+                with_narrow!(ints.offsets(), offsets => tally(&mut few, places, offsets, base));
+                list.iter().zip(few).for_each(|(slot, few)| cells[*slot as usize] += few);
+                return true;
+            }
+            Slots::Each(each) if is_narrow && cells.len() <= FEW_SLOTS.min(each.len()) => {
+                with_narrow!(ints.offsets(), offsets => tally(cells, each, offsets, base));
+                return true;
+            }
+            slots => slots.plain(),
+        };
+        let Slots::Each(each) = each else {
+            self.reach -= farthest;
+            return false;
+        };
         with_narrow!(ints.offsets(), offsets => for (slot, offset) in each.iter().zip(offsets) {
             let cell = &mut cells[*slot as usize];
             cell.sum += base.wrapping_add(*offset as i64);
@@ -130,7 +141,7 @@ impl Sums {
             let offsets = sum_offsets(ints.offsets(), valid);
             return self.add_wide(*slot as usize, i128::from(base) * count as i128 + offsets as i128);
         }
-        let Slots::Each(slots) = slots else { return };
+        let Slots::Each(slots) = slots.plain() else { return };
         let farthest = farthest(ints, slots.len());
         if self.reach + farthest > i64::MAX as u128 {
             self.spill();
@@ -177,7 +188,7 @@ impl Sums {
     fn add_floats(&mut self, slots: &Slots, values: &[f64], whole: Option<&Bitmap>, valid: Option<&Bitmap>) {
         self.floats.resize(self.slots, 0.0);
         self.is_float.resize(self.slots, false);
-        match (slots, whole) {
+        match (&slots.plain(), whole) {
             (Slots::One(slot, _), None) => {
                 self.floats[*slot as usize] += sum_floats(values, valid);
                 self.is_float[*slot as usize] |= valid.is_none_or(|bits| bits.count_ones() > 0);
@@ -193,10 +204,10 @@ impl Sums {
                     Some(bits) => bits.ones().for_each(&mut add),
                 }
             }
-            (slots, Some(whole)) => {
+            (slots, _) => {
                 for row in (0..values.len()).filter(|row| valid.is_none_or(|bits| bits.get(*row))) {
                     let slot = slots.of(row);
-                    if whole.get(row) {
+                    if whole.is_some_and(|whole| whole.get(row)) {
                         self.add_wide(slot, i128::from(values[row] as i64));
                     } else {
                         self.floats[slot] += values[row];
@@ -294,12 +305,17 @@ fn farthest(ints: &Ints, rows: usize) -> u128 {
 /// Sums and counts rows of few slots: count above, sum of offsets below the 40th bit of one number, and several of them
 /// a slot, so that an addition need not wait for the one before. Offsets are below 2^24, rows at most 2^16, so neither
 /// reaches into the other.
-fn tally<T: Copy + Into<u64>>(cells: &mut [Cell], slots: &[u32], offsets: &[T], base: i64) {
+fn tally<S: Copy + Into<u64>, T: Copy + Into<u64>>(
+    cells: &mut [Cell],
+    slots: &[S],
+    offsets: &[T],
+    base: i64,
+) {
     const ONE: u64 = 1 << 40;
     let mut banks = vec![[0u64; BANKS]; cells.len()];
     for (slots, offsets) in slots.chunks(BANKS).zip(offsets.chunks(BANKS)) {
         for (bank, (slot, offset)) in slots.iter().zip(offsets).enumerate() {
-            banks[*slot as usize][bank] += ONE + (*offset).into();
+            banks[(*slot).into() as usize][bank] += ONE + (*offset).into();
         }
     }
     for (cell, banks) in cells.iter_mut().zip(&banks).filter(|(_, banks)| **banks != [0; BANKS]) {
