@@ -195,7 +195,7 @@ impl Scan<'_> {
             }
             Ok(split)
         })?;
-        partition::groups(measures, bits, &splits, || self.context(), prune)
+        partition::groups(measures, bits, splits, || self.context(), prune)
     }
 
     fn found(&self, measures: &Measures<'_>) -> Result<Found> {

@@ -73,27 +73,33 @@ fn partition_of(key: u64) -> usize {
     (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - PARTITIONS.ilog2())) as usize
 }
 
-/// Computes the groups of all partitions. `prune` drops the groups of a partition that cannot be in the answer.
+/// Computes the groups of all partitions. `prune` drops the groups of a partition that cannot be in the answer; of the
+/// others alone anything is kept, and rows go as soon as they are counted.
 ///
 /// # Errors
 /// As [`Measures::add`] and `prune`.
 pub fn groups(
     measures: &Measures<'_>,
     bits: &[u32],
-    splits: &[Split],
+    splits: Vec<Split>,
     context: impl Fn() -> Context + Sync,
     prune: impl Fn(Found) -> Result<Found> + Sync,
 ) -> Result<Found> {
-    let parts = (0..PARTITIONS).into_par_iter().map(|partition| {
-        let pieces = || splits.iter().flat_map(move |split| &split.pieces[partition]);
-        let rows: usize = pieces().map(|piece| piece.keys.len()).sum();
+    let mut partitions: Vec<Vec<Piece>> = (0..PARTITIONS).map(|_| Vec::new()).collect();
+    for split in splits {
+        partitions.iter_mut().zip(split.pieces).for_each(|(all, pieces)| all.extend(pieces));
+    }
+    let parts = partitions.into_par_iter().map(|pieces| {
+        let rows: usize = pieces.iter().map(|piece| piece.keys.len()).sum();
         let mut found = measures.start_packed(bits, rows / 2);
         let context = context();
-        for piece in pieces() {
+        for piece in pieces {
             let bare = View::of(piece.keys.len(), Vec::new());
             measures.add_packed(&mut found, &piece.keys, piece.view.as_ref().unwrap_or(&bare), &context)?;
         }
-        prune(measures.settle(found))
+        let mut left = measures.start_packed(bits, 0);
+        measures.absorb(&mut left, prune(measures.settle(found))?)?;
+        Ok(left)
     });
     let mut parts = parts.collect::<Result<Vec<_>>>()?.into_iter();
     let mut all = parts.next().unwrap_or_else(|| measures.start_packed(bits, 0));
