@@ -91,7 +91,7 @@ pub fn execute(plan: &Plan, dataset: &Dataset, wanted: Option<&[Vec<Value>]>) ->
 }
 
 /// Rows of the parts, and the segments they are of.
-fn looked_at(parts: &[Part]) -> (u64, u64) {
+pub(super) fn looked_at(parts: &[Part]) -> (u64, u64) {
     let rows = parts.iter().map(|part| part.rows() as u64).sum();
     // the tail counts as one; parts of a segment follow each other
     let segment = |part: &Part| match part {
@@ -107,7 +107,7 @@ fn directions(order: &[Order]) -> Vec<Direction> {
 
 /// Contiguous runs of parts with about the same number of rows: a few for each core, always the same for the same
 /// parts.
-fn runs(parts: &[Part]) -> Vec<&[Part]> {
+pub(super) fn runs(parts: &[Part]) -> Vec<&[Part]> {
     let rows: usize = parts.iter().map(Part::rows).sum();
     let wanted = (rayon::current_num_threads() * 2).max(1);
     let share = rows.div_ceil(wanted).max(1);

@@ -1,0 +1,308 @@
+//! Sessions: the events of each with no long gap between them. They become a dataset of their own, a row a session, in
+//! memory, which `query::run` then asks as any other.
+
+use std::sync::Arc;
+
+use crate::columnar::bitmap::Bitmap;
+use crate::columnar::column::{Column, Data};
+use crate::columnar::narrow::Ints;
+use crate::columnar::{Block, TIME};
+use crate::error::{Error, Result};
+use crate::fields::{FieldSet, is_system};
+use crate::limits;
+use crate::query::expression::{BinaryOp, Expr};
+use crate::query::language::{Item, Query, Range};
+use crate::query::plan::{Names, with_range};
+use crate::query::sequences::people::{Joined, NOBODY, Numbers};
+use crate::query::sequences::scan::{Rows, Scan};
+use crate::query::sequences::trails::{Event, Found, Trails};
+use crate::store::snapshot::{Dataset, TailBlock};
+use crate::time::{Calendar, DAY, MINUTE, SECOND};
+use crate::value::Value;
+
+/// What sessions are made of.
+#[derive(Debug, Clone)]
+pub struct Sessions {
+    /// Whose they are, and what that column is called.
+    pub by: Item,
+    /// A session ends where nothing comes for longer than this, µs.
+    pub gap_us: i64,
+    /// What is a page; null is none.
+    pub page: Option<Expr>,
+    /// Events that sessions are made of.
+    pub filter: Option<Expr>,
+}
+
+/// The gap where none is said.
+pub const GAP_US: i64 = 30 * MINUTE;
+
+/// When a session began: its `_time` too, and with its name for those who read it.
+const START: &str = "start";
+
+/// The columns of a session beside whose it is, in their order; those after `bounce` are there with a page.
+const COLUMNS: [&str; 8] = [START, "end", "duration_s", "events", "bounce", "pages", "entry", "exit"];
+
+/// Sessions as a dataset.
+#[derive(Debug)]
+pub struct Built {
+    /// A row a session, in order of their start.
+    pub dataset: Dataset,
+    /// Events looked at for it.
+    pub rows_scanned: u64,
+    /// Segments that they are of; the tail is one.
+    pub segments: u64,
+}
+
+/// One session.
+#[derive(Debug, Clone, Copy)]
+struct Session {
+    whose: u32,
+    start: i64,
+    end: i64,
+    /// `_seq` of its first event.
+    seq: i64,
+    events: u32,
+    pages: u32,
+    entry: u32,
+    exit: u32,
+}
+
+/// The sessions that a query may be about: those that start in its range.
+///
+/// # Errors
+/// Names and types; as the scan; `TooLarge` where they are too many.
+pub fn build(sessions: &Sessions, query: &Query, source: &Dataset) -> Result<Built> {
+    let plan = Plan::of(sessions, query, source)?;
+    let (from, to) = (plan.starts.from.unwrap_or(i64::MIN), plan.starts.to.unwrap_or(i64::MAX));
+    let last = source.time_range().map_or(i64::MIN, |(_, last)| last);
+    // whoever had an event within the gap before the range does not begin in it; one who did begin may go on after it,
+    // and the later events are read in growing steps until none that began does
+    let mut beyond = plan.gap_us.max(DAY);
+    loop {
+        let until = to.saturating_add(beyond);
+        let condition = with_range(
+            plan.filter.clone(),
+            &Range {
+                from: plan.starts.from.map(|from| from.saturating_sub(plan.gap_us)),
+                to: (until <= last).then_some(until),
+                step: None,
+            },
+        );
+        let scan = Scan::new(source, condition.as_ref(), plan.calendar)?;
+        let (trails, pages) = plan.read(&scan)?;
+        let mut found = plan.cut(&trails, from, to)?;
+        let goes_on = |session: &Session| session.end.saturating_add(plan.gap_us) >= until;
+        if until <= last && found.iter().any(goes_on) {
+            beyond = beyond.saturating_mul(4);
+            continue;
+        }
+        found.sort_unstable_by_key(|session| (session.start, session.seq));
+        let (rows_scanned, segments) = scan.looked_at();
+        let dataset = plan.dataset(&found, &trails.people, pages.as_ref());
+        return Ok(Built { dataset, rows_scanned, segments });
+    }
+}
+
+/// Sessions of one dataset, names resolved.
+struct Plan<'a> {
+    source: &'a Dataset,
+    calendar: &'a Calendar,
+    by: Expr,
+    by_name: Arc<str>,
+    gap_us: i64,
+    page: Option<Expr>,
+    filter: Option<Expr>,
+    /// Where the sessions start that count.
+    starts: Range,
+}
+
+impl<'a> Plan<'a> {
+    fn of(sessions: &Sessions, query: &'a Query, source: &'a Dataset) -> Result<Self> {
+        let names = Names { dataset: source, calendar: &query.calendar };
+        let by = names.resolve(sessions.by.expression.clone())?;
+        let by_name = match (&by, &sessions.by.expression) {
+            // a field has its own name, however it was written
+            (Expr::Column(field), Expr::Column(written)) if *written == sessions.by.name => field.as_str(),
+            _ => sessions.by.name.as_str(),
+        };
+        if COLUMNS.contains(&by_name) || is_system(by_name) {
+            return Err(Error::invalid(format!(
+                "/sessions/by: sessions have a column \"{by_name}\" of their own; give this one another name, as in \
+                 \"{by_name} as visitor\""
+            )));
+        }
+        let by_name = by_name.into();
+        let page = sessions.page.clone().map(|page| names.resolve(page)).transpose()?;
+        let filter = sessions.filter.clone().map(|e| names.condition(e, "/sessions/where:")).transpose()?;
+        let (calendar, gap_us, starts) = (&query.calendar, sessions.gap_us, starts(query));
+        Ok(Self { source, calendar, by, by_name, gap_us, page, filter, starts })
+    }
+
+    /// The events in their order, each with the number of its page, and the pages.
+    fn read(&self, scan: &Scan<'_>) -> Result<(Trails<u32>, Option<Joined>)> {
+        let runs = scan.each_run(
+            || (Numbers::default(), Found::<u32>::default()),
+            |(pages, found), rows: &Rows<'_>| {
+                let numbers = self.page.as_ref().map(|page| pages.of(rows, page)).transpose()?;
+                found.add(scan, rows, &self.by, |row| numbers.as_ref().map_or(NOBODY, |numbers| numbers[row]))
+            },
+        )?;
+        let (pages, runs): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
+        let pages = self.page.is_some().then(|| Numbers::join(pages)).transpose()?;
+        let page = |run: usize, number: u32| match &pages {
+            Some(pages) if number != NOBODY => pages.maps[run][number as usize],
+            _ => NOBODY,
+        };
+        Ok((Trails::of(runs, page)?, pages))
+    }
+
+    /// The sessions that start from one instant on and before another, in any order.
+    fn cut(&self, trails: &Trails<u32>, from: i64, to: i64) -> Result<Vec<Session>> {
+        let mut found = Vec::new();
+        for (whose, trail) in trails.iter() {
+            let is_near = |a: &Event<u32>, b: &Event<u32>| b.time.saturating_sub(a.time) <= self.gap_us;
+            let sessions = trail.chunk_by(is_near).filter(|events| (from..to).contains(&events[0].time));
+            found.extend(sessions.map(|events| Session::of(whose, events)));
+            if found.len() > limits::SESSIONS {
+                return Err(Error::TooLarge(format!(
+                    "there are more than {} sessions; take a shorter range, a longer gap, or fewer events by \"where\" \
+                     within \"sessions\"",
+                    limits::SESSIONS
+                )));
+            }
+        }
+        Ok(found)
+    }
+
+    fn dataset(&self, sessions: &[Session], people: &Joined, pages: Option<&Joined>) -> Dataset {
+        let (people_column, page_column) = (people.column(), pages.map(Joined::column));
+        let mut fields = FieldSet::default();
+        let mut tail = Vec::new();
+        let blocks = sessions.chunks(limits::TAIL_BLOCK_ROWS);
+        let empty: [&[Session]; 1] = [&[]];
+        // without a session its columns have to be known all the same
+        for sessions in blocks.chain(empty.into_iter().filter(|_| sessions.is_empty())) {
+            let whose = people_column.take(&places(sessions, |session| people.place(session.whose)));
+            let mut columns = vec![(Arc::clone(&self.by_name), whose)];
+            columns.extend(of_sessions(sessions, pages.is_some()));
+            if let (Some(pages), Some(column)) = (pages, &page_column) {
+                let at = |number: fn(&Session) -> u32| {
+                    column.take(&places(sessions, |session| pages.place(number(session))))
+                };
+                columns.push(("entry".into(), at(|session| session.entry)));
+                columns.push(("exit".into(), at(|session| session.exit)));
+            }
+            for (name, column) in &columns {
+                fields.add(name, column.kinds());
+            }
+            let starts: Vec<i64> = sessions.iter().map(|session| session.start).collect();
+            columns.push((TIME.into(), Column::times(&starts)));
+            let columns = columns.into_iter().map(|(name, column)| (name, Arc::new(column)));
+            let first_seq = 1 + (tail.len() * limits::TAIL_BLOCK_ROWS) as i64;
+            let block = Arc::new(Block::new(sessions.len(), columns.collect()));
+            tail.push(TailBlock { first_seq, block });
+        }
+        tail.retain(|block| block.block.rows() > 0);
+        Dataset {
+            time_field: Some(START.into()),
+            fields: Arc::new(fields),
+            next_seq: 1 + sessions.len() as i64,
+            tail,
+            ..Dataset::new(format!("sessions({})", self.source.name).into())
+        }
+    }
+}
+
+impl Session {
+    /// The session of some events, one at least.
+    fn of(whose: u32, events: &[Event<u32>]) -> Self {
+        let pages = || events.iter().map(|event| event.what).filter(|page| *page != NOBODY);
+        let (first, last) = (events[0], events[events.len() - 1]);
+        Self {
+            whose,
+            start: first.time,
+            end: last.time,
+            seq: first.seq,
+            events: events.len() as u32,
+            pages: pages().count() as u32,
+            entry: pages().next().unwrap_or(NOBODY),
+            exit: pages().last().unwrap_or(NOBODY),
+        }
+    }
+}
+
+fn places(sessions: &[Session], place: impl Fn(&Session) -> u32) -> Vec<u32> {
+    sessions.iter().map(place).collect()
+}
+
+/// The columns that are numbers, times and bools.
+fn of_sessions(sessions: &[Session], has_pages: bool) -> Vec<(Arc<str>, Column)> {
+    let integers = |number: &dyn Fn(&Session) -> i64| {
+        Ints::from_values(&sessions.iter().map(number).collect::<Vec<i64>>())
+    };
+    let column = |data| Column::new(sessions.len(), None, data);
+    let seconds = sessions.iter().map(|session| (session.end - session.start) as f64 / SECOND as f64);
+    // one page and no more; where there are none, one event
+    let is_bounce = |session: &Session| if has_pages { session.pages <= 1 } else { session.events == 1 };
+    let bounces = Bitmap::from_fn(sessions.len(), |row| is_bounce(&sessions[row]));
+    let mut columns = vec![
+        (START.into(), column(Data::Time(integers(&|session| session.start)))),
+        ("end".into(), column(Data::Time(integers(&|session| session.end)))),
+        ("duration_s".into(), column(Data::Float { values: seconds.collect(), whole: None })),
+        ("events".into(), column(Data::Int(integers(&|session| i64::from(session.events))))),
+        ("bounce".into(), column(Data::Bool(bounces))),
+    ];
+    if has_pages {
+        columns.push(("pages".into(), column(Data::Int(integers(&|session| i64::from(session.pages))))));
+    }
+    columns
+}
+
+/// Where the sessions that a query is about start: its range, with the period before it where it compares them, and what
+/// its condition says of `_time` and `start`.
+fn starts(query: &Query) -> Range {
+    let mut range = query.range;
+    if query.compare {
+        range.from = range.before(&query.calendar).and_then(|before| before.from).or(range.from);
+        return range;
+    }
+    if let Some(filter) = &query.filter {
+        narrow(&mut range, filter, &query.calendar);
+    }
+    range
+}
+
+fn narrow(range: &mut Range, condition: &Expr, calendar: &Calendar) {
+    let Expr::Binary(op, left, right) = condition else { return };
+    if *op == BinaryOp::And {
+        narrow(range, left, calendar);
+        narrow(range, right, calendar);
+        return;
+    }
+    let is_start = |e: &Expr| matches!(e, Expr::Column(name) if name == TIME || name == START);
+    let instant = |e: &Expr| match e {
+        Expr::Literal(Value::Text(text)) => calendar.read(text).ok().flatten(),
+        Expr::Literal(Value::Time(us)) => Some(*us),
+        _ => None,
+    };
+    let (op, us) = match (is_start(left), instant(right), instant(left), is_start(right)) {
+        (true, Some(us), ..) => (*op, us),
+        (_, _, Some(us), true) => match op {
+            BinaryOp::Lt => (BinaryOp::Gt, us),
+            BinaryOp::LtEq => (BinaryOp::GtEq, us),
+            BinaryOp::Gt => (BinaryOp::Lt, us),
+            BinaryOp::GtEq => (BinaryOp::LtEq, us),
+            _ => return,
+        },
+        _ => return,
+    };
+    match op {
+        // a bound that is not quite as narrow as it might be leaves the rest to the condition itself
+        BinaryOp::Gt | BinaryOp::GtEq => range.from = Some(range.from.map_or(us, |from| from.max(us))),
+        BinaryOp::Lt | BinaryOp::LtEq => {
+            let end = us.saturating_add(1);
+            range.to = Some(range.to.map_or(end, |to| to.min(end)));
+        }
+        _ => {}
+    }
+}
