@@ -506,3 +506,46 @@ fn a_dataset_without_events_has_an_answer_all_the_same() {
     let answer = run(&empty, &parse::sql(sql, &[]).expect("parses")).expect("an answer");
     assert_eq!(answer.rows, [[Value::Int(0), Value::Null, Value::Null]]);
 }
+
+#[test]
+fn what_the_data_or_the_range_do_not_allow_is_refused() {
+    let snapshot = &events("0 a x\n1 b y")[0];
+    let range = json!({"from": "2026-03-01", "to": "2026-03-29"});
+    let funnel = |steps: serde_json::Value| json!({"from": "t", "by": "who", "steps": steps});
+    let retention = |period: &str, range: serde_json::Value| json!({"from": "t", "by": "who", "period": period, "range": range});
+    let paths = |step: &str, after: &str| json!({"from": "t", "by": "who", "step": step, "depth": 1, "after": after});
+    for (kind, question, words) in [
+        (Kind::Funnel, funnel(json!(["name = 'x'", "who"])), &["/steps/1:", "type string"][..]),
+        (Kind::Funnel, funnel(json!(["nam = 'x'"])), &["no field \"nam\"", "\"name\""]),
+        (Kind::Funnel, funnel(json!(["_time > 'soon'"])), &["'soon'", "no"]),
+        (Kind::Retention, retention("7d", json!(null)), &["/range:", "\"last\": \"8w\""]),
+        (Kind::Retention, retention("7d", json!({"from": "2026-03-01"})), &["/range:"]),
+        (Kind::Retention, retention("7d", json!({"from": "2026-03-01", "to": "2026-03-01"})), &["/range: it is empty"]),
+        (Kind::Retention, retention("29d", range.clone()), &["/period: it is longer than the range"]),
+        (Kind::Retention, retention("1s", range.clone()), &["/period:", "more than 1000 periods"]),
+        (Kind::Retention, retention("minute", range.clone()), &["/period:", "more than 1000 periods"]),
+        (Kind::Retention, retention("99999w", json!({"from": "0000-01-01", "to": "9999-12-31"})), &[]),
+        (Kind::Paths, paths("nam", "true"), &["no field \"nam\""]),
+        (Kind::Paths, paths("name", "who"), &["/after:", "type string"]),
+    ] {
+        match (ask(kind, snapshot, &question), words) {
+            (Ok(_), []) => {}
+            (Err(Error::Invalid { detail, .. }), [_, ..]) => {
+                words.iter().for_each(|word| assert!(detail.contains(word), "{question}: {detail} lacks {word}"));
+            }
+            (other, _) => panic!("{question}: {other:?}"),
+        }
+    }
+    let no_dataset = json!({"from": "tt", "by": "who", "steps": ["true"]});
+    assert!(matches!(ask(Kind::Funnel, snapshot, &no_dataset), Err(Error::NotFound(_))));
+    for (sql, word) in [
+        ("SELECT count(*) FROM sessions(t, nobody)", "no field \"nobody\""),
+        ("SELECT entry FROM sessions(t, who)", "\"sessions(t)\" has no field \"entry\""),
+        ("SELECT name FROM sessions(t, who)", "no field \"name\""),
+        ("SELECT count(*) FROM sessions(t, who, '5m', name, who)", "/sessions/where: needs a condition"),
+        ("SELECT count(*) FROM sessions(t, _id)", "\"_id as visitor\""),
+    ] {
+        let told = run(snapshot, &parse::sql(sql, &[]).expect("parses")).unwrap_err().to_string();
+        assert!(told.contains(word), "{sql}: {told}");
+    }
+}
