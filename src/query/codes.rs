@@ -96,14 +96,18 @@ impl Domain {
                     return Ok(Self::Span { min, codes: (max - min) as usize + 2, is_time });
                 }
                 let numbering = dataset.numberings.of(dataset, name);
-                Ok(numbering.map_or(Self::Open, |numbering| Self::Numbered { column: name.as_str().into(), numbering }))
+                Ok(numbering.map_or(Self::Open, |numbering| Self::Numbered {
+                    column: name.as_str().into(),
+                    numbering,
+                }))
             }
             Expr::Call(function, arguments) => match (function.bucket(), arguments.as_slice()) {
                 (Some(bucket), [Expr::Column(name)]) => match span(name, dataset, parts)? {
                     Some((min, max, true)) => {
                         let starts = bucket_starts(&mut Bucketer::new(bucket, calendar), min, max);
                         let column: Arc<str> = name.as_str().into();
-                        Ok(starts.map_or(Self::Open, |starts| Self::Buckets { column, starts: starts.into() }))
+                        Ok(starts
+                            .map_or(Self::Open, |starts| Self::Buckets { column, starts: starts.into() }))
                     }
                     _ => Ok(Self::Open),
                 },
@@ -223,7 +227,8 @@ impl Coder {
     pub fn column(&self, codes: &[u32]) -> Column {
         let with_gaps = |value: &dyn Fn(u32) -> i64| {
             let validity = Bitmap::from_fn(codes.len(), |row| codes[row] != 0);
-            let values: Vec<i64> = codes.iter().map(|code| if *code == 0 { 0 } else { value(*code - 1) }).collect();
+            let values: Vec<i64> =
+                codes.iter().map(|code| if *code == 0 { 0 } else { value(*code - 1) }).collect();
             (Ints::from_masked(&values, &validity), validity)
         };
         match &self.domain {
@@ -295,8 +300,7 @@ fn span_codes(column: &Column, min: i64) -> Codes {
     let (Data::Int(ints) | Data::Time(ints)) = &column.data else { return Codes::One(0) };
     // the span holds every value, so the sum fits; rows without a value come out as some code and are put right
     let base = ints.min().wrapping_sub(min).wrapping_add(1) as u32;
-    let mut codes: Vec<u32> =
-        with_narrow!(ints.offsets(), offsets => offsets.iter().map(|o| base.wrapping_add(*o as u32)).collect());
+    let mut codes: Vec<u32> = with_narrow!(ints.offsets(), offsets => offsets.iter().map(|o| base.wrapping_add(*o as u32)).collect());
     clear_invalid(&mut codes, column.validity.as_ref());
     Codes::Each(Arc::new(codes))
 }
@@ -329,7 +333,10 @@ fn place_among<T: Copy + Into<u64>>(offsets: &[T], ends: &[u64], first: u32) -> 
     if ends.len() <= 4 {
         let mut codes = vec![first; offsets.len()];
         for end in ends {
-            codes.iter_mut().zip(offsets).for_each(|(code, offset)| *code += u32::from((*offset).into() >= *end));
+            codes
+                .iter_mut()
+                .zip(offsets)
+                .for_each(|(code, offset)| *code += u32::from((*offset).into() >= *end));
         }
         return codes;
     }
@@ -362,7 +369,11 @@ mod tests {
     #[test]
     fn buckets_are_told_by_their_place_however_many_a_block_touches() {
         let starts: Vec<i64> = (0..40).map(|n| n * 100 - 1_000).collect();
-        for times in [vec![-1_000, -950], vec![-1_000, -901, -900, 250, 199], (-1_000..3_000).rev().step_by(7).collect()] {
+        for times in [
+            vec![-1_000, -950],
+            vec![-1_000, -901, -900, 250, 199],
+            (-1_000..3_000).rev().step_by(7).collect(),
+        ] {
             let wanted: Vec<u32> = times.iter().map(|us| ((us + 1_000) / 100 + 1) as u32).collect();
             assert_eq!(each(bucket_codes(&Column::times(&times), &starts), times.len()), wanted);
         }
@@ -376,6 +387,9 @@ mod tests {
         assert_eq!(each(span_codes(&column, 5), 3), [3, 0, 6]);
         let coder = Coder::new(&Domain::Span { min: 5, codes: 7, is_time: false });
         let back = coder.column(&[3, 0, 6]);
-        assert_eq!((0..3).map(|row| back.get(row)).collect::<Vec<_>>(), (0..3).map(|row| column.get(row)).collect::<Vec<_>>());
+        assert_eq!(
+            (0..3).map(|row| back.get(row)).collect::<Vec<_>>(),
+            (0..3).map(|row| column.get(row)).collect::<Vec<_>>()
+        );
     }
 }

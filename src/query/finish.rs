@@ -134,7 +134,8 @@ impl<'a> Grouped<'a> {
             let kept = Sorter::new(vec![(column, Direction::of(first))]).candidates(most);
             rows = kept.into_iter().map(|at| rows[at as usize]).collect();
         }
-        let mut parts: Vec<&Expr> = shape.select.iter().chain(shape.order.iter().map(|o| &o.expression)).collect();
+        let mut parts: Vec<&Expr> =
+            shape.select.iter().chain(shape.order.iter().map(|o| &o.expression)).collect();
         let keys: Vec<Expr> = (0..self.width).map(|at| Expr::Column(at.to_string())).collect();
         parts.extend(&keys);
         let view = self.view(&parts, &rows)?;
@@ -148,7 +149,9 @@ impl<'a> Grouped<'a> {
         let cells = shape.select.iter().map(|e| vector::evaluate(e, &view, self.context));
         let cells = cells.collect::<Result<Vec<_>>>()?;
         let is_gap = |at: u32| rows[at as usize] as usize >= self.slots.len();
-        let row = |(place, at): (usize, &u32)| (cells.iter().map(|column| column.get(place)).collect(), is_gap(*at));
+        let row = |(place, at): (usize, &u32)| {
+            (cells.iter().map(|column| column.get(place)).collect(), is_gap(*at))
+        };
         Ok(first.iter().enumerate().map(row).collect())
     }
 
@@ -177,7 +180,8 @@ impl<'a> Grouped<'a> {
         if slots.len() == rows.len() {
             return Ok(column);
         }
-        let of_all = aggregate.map(|at| self.measures.finish(&mut self.found, at, &self.slots)).transpose()?;
+        let of_all =
+            aggregate.map(|at| self.measures.finish(&mut self.found, at, &self.slots)).transpose()?;
         let is_float = of_all.is_some_and(|all| all.kinds().has(FieldType::Float));
         let mut values = (0..column.rows).map(|row| column.get(row));
         let value = |row: &u32| match ((*row as usize).checked_sub(found), aggregate) {

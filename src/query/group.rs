@@ -165,7 +165,8 @@ impl Groups {
             return None;
         }
         // room doubles, so that slots move a few times only
-        let grown = |(bound, room): (&usize, &usize)| if bound <= room { *room } else { bound.next_power_of_two() };
+        let grown =
+            |(bound, room): (&usize, &usize)| if bound <= room { *room } else { bound.next_power_of_two() };
         let wider: Vec<usize> = bounds.iter().zip(room).map(grown).collect();
         let slots = slots_of(&wider);
         if let (Some(slots), [_]) = (slots, wider.as_slice()) {
@@ -224,9 +225,13 @@ impl Groups {
     /// same; the second tells where slots here went.
     pub fn absorb(&mut self, other: Groups) -> (Option<Moved>, Option<Moved>) {
         let theirs = other.numbers();
-        let is_alike = matches!((&self.table, &other.table), (Table::Computed(a), Table::Computed(b)) if a == b);
+        let is_alike =
+            matches!((&self.table, &other.table), (Table::Computed(a), Table::Computed(b)) if a == b);
         let all_fixed = other.coders.iter().all(Coder::is_fixed);
-        let is_code = matches!((&self.table, &other.table, self.coders.len()), (Table::Computed(_), Table::Computed(_), 1));
+        let is_code = matches!(
+            (&self.table, &other.table, self.coders.len()),
+            (Table::Computed(_), Table::Computed(_), 1)
+        );
         // codes that are the same in all tasks make slots that are
         if all_fixed && (is_alike || is_code) {
             if let (Table::Computed(here), Table::Computed(there)) = (&mut self.table, &other.table) {

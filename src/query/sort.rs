@@ -129,7 +129,6 @@ impl Sorter {
     }
 }
 
-
 impl Key {
     fn new(column: &Column, direction: Direction) -> Self {
         let offsets = match &column.data {
@@ -146,7 +145,11 @@ impl Key {
         let mut numbers: Vec<u64> =
             with_narrow!(offsets, offsets => offsets.iter().map(|offset| number(*offset as u64)).collect());
         if let Some(validity) = &column.validity {
-            numbers.iter_mut().enumerate().filter(|(row, _)| !validity.get(*row)).for_each(|(_, n)| *n = null);
+            numbers
+                .iter_mut()
+                .enumerate()
+                .filter(|(row, _)| !validity.get(*row))
+                .for_each(|(_, n)| *n = null);
         }
         Self::Numbers(numbers)
     }

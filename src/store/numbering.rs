@@ -116,7 +116,9 @@ impl Numbering {
     fn of_texts(&self, part: &Part, rows: Option<&[u32]>) -> Result<Vec<u32>> {
         let nothing = || vec![0; rows.map_or(part.rows(), <[u32]>::len)];
         let Some(column) = part.column(&self.name)? else { return Ok(nothing()) };
-        let Data::Text(texts) = &column.data else { return self.other_kind(&column.data).map(|()| nothing()) };
+        let Data::Text(texts) = &column.data else {
+            return self.other_kind(&column.data).map(|()| nothing());
+        };
         let numbers = match part {
             Part::Sealed(segment, _) => self.of_segment(segment.id, &texts.dictionary)?,
             Part::Tail(_) => Arc::new(self.of_dictionary(&texts.dictionary)?),
@@ -170,7 +172,8 @@ impl Numbering {
         let validity = Bitmap::from_fn(numbers.len(), |row| numbers[row] != 0);
         let place = |number: &u32| number.saturating_sub(1) as usize;
         if self.kind == FieldType::String {
-            let texts: Vec<&str> = numbers.iter().map(|n| values.texts.get(place(n)).map_or("", |t| t)).collect();
+            let texts: Vec<&str> =
+                numbers.iter().map(|n| values.texts.get(place(n)).map_or("", |t| t)).collect();
             let (dictionary, codes) = Dictionary::sorted(&texts);
             let max = dictionary.len().saturating_sub(1) as u64;
             let codes = Narrow::collect(max, codes.into_iter().map(u64::from));
@@ -255,11 +258,13 @@ impl Numbering {
     /// Lets go of the numbers of parts that are no more.
     fn forget_dead(&self, dataset: &Dataset) {
         let mut kept = self.kept();
-        let parts: usize = dataset.segments.iter().map(|segment| segment.blocks()).sum::<usize>() + dataset.tail.len();
+        let parts: usize =
+            dataset.segments.iter().map(|segment| segment.blocks()).sum::<usize>() + dataset.tail.len();
         if kept.rows.len() <= parts + parts / 4 + 64 {
             return;
         }
-        let segments: std::collections::HashSet<i64> = dataset.segments.iter().map(|segment| segment.id).collect();
+        let segments: std::collections::HashSet<i64> =
+            dataset.segments.iter().map(|segment| segment.id).collect();
         let mut freed = 0;
         kept.rows.retain(|(source, ..), rows| {
             let lives = segments.contains(source);

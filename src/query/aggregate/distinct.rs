@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::query::aggregate::NO_SLOT;
-use crate::query::codes::{Codes, Coder, Domain};
+use crate::query::codes::{Coder, Codes, Domain};
 use crate::query::expression::Expr;
 use crate::query::functions::Context;
 use crate::query::group::Slots;
@@ -120,14 +120,15 @@ impl Distinct {
         }
     }
 
-
     /// How many distinct values, null aside, each of some slots has.
     pub fn counts(&mut self, slots: &[u32]) -> Vec<i64> {
         let null = self.coder.null();
         match &self.sets {
             Sets::Bits(sets) => {
                 let has_null = |set: &Vec<u64>| {
-                    null.is_some_and(|code| set.get(code as usize / 64).is_some_and(|word| word >> (code % 64) & 1 == 1))
+                    null.is_some_and(|code| {
+                        set.get(code as usize / 64).is_some_and(|word| word >> (code % 64) & 1 == 1)
+                    })
                 };
                 let count = |slot: &u32| {
                     let set = &sets[*slot as usize];

@@ -96,7 +96,8 @@ impl Extremes {
             self.settle();
         }
         let count = self.values.len();
-        let pending = self.pending.get_or_insert_with(|| Pending { kind, best: Vec::new(), is_there: Vec::new() });
+        let pending =
+            self.pending.get_or_insert_with(|| Pending { kind, best: Vec::new(), is_there: Vec::new() });
         pending.grow(count);
         match &column.data {
             Data::Int(ints) | Data::Time(ints) => with_narrow!(ints.offsets(), offsets => {
@@ -201,7 +202,9 @@ fn update_values(best: &mut [Value], wins: Ordering, slots: &Slots, column: &Col
                 valid.for_each(|row| offer(row, &|a, b| codes[a].cmp(&codes[b])));
             }),
             Data::Float { values, .. } => {
-                valid.for_each(|row| offer(row, &|a, b| values[a].partial_cmp(&values[b]).unwrap_or(Ordering::Equal)));
+                valid.for_each(|row| {
+                    offer(row, &|a, b| values[a].partial_cmp(&values[b]).unwrap_or(Ordering::Equal))
+                });
             }
             _ => valid.for_each(|row| offer(row, &|a, b| part.get(a).compare(&part.get(b)))),
         }

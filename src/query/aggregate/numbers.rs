@@ -177,8 +177,10 @@ impl Numbers {
         let at = rank(q, count) - 1;
         if !floats.is_empty() && counted + integers.len() > 0 {
             let each = counters.iter().enumerate();
-            let counted = each.flat_map(|(at, count)| std::iter::repeat_n(base.wrapping_add(at as i64), *count as usize));
-            let mut all: Vec<Value> = counted.chain(integers.iter().map(|(_, n)| *n)).map(Value::Int).collect();
+            let counted = each
+                .flat_map(|(at, count)| std::iter::repeat_n(base.wrapping_add(at as i64), *count as usize));
+            let mut all: Vec<Value> =
+                counted.chain(integers.iter().map(|(_, n)| *n)).map(Value::Int).collect();
             all.extend(floats.iter().map(|(_, f)| Value::Float(*f)));
             return all.select_nth_unstable_by(at, Value::compare).1.clone();
         }
@@ -191,7 +193,8 @@ impl Numbers {
         let within = integers.iter().filter(|(_, n)| (base..end).contains(n)).count();
         if within > 0 && counted > 0 {
             let each = counters.iter().enumerate();
-            let counted = each.flat_map(|(at, count)| std::iter::repeat_n(base.wrapping_add(at as i64), *count as usize));
+            let counted = each
+                .flat_map(|(at, count)| std::iter::repeat_n(base.wrapping_add(at as i64), *count as usize));
             let mut all: Vec<i64> = counted.chain(integers.iter().map(|(_, n)| *n)).collect();
             return Value::Int(*all.select_nth_unstable(at).1);
         }

@@ -114,7 +114,10 @@ impl Sums {
     /// Moves the sums of 64 bits to those of 128.
     fn spill(&mut self) {
         self.wide.resize(self.slots, 0);
-        self.wide.iter_mut().zip(&mut self.integers).for_each(|(wide, sum)| *wide += i128::from(std::mem::take(sum)));
+        self.wide
+            .iter_mut()
+            .zip(&mut self.integers)
+            .for_each(|(wide, sum)| *wide += i128::from(std::mem::take(sum)));
         self.reach = 0;
     }
 
@@ -218,7 +221,9 @@ impl Sums {
         let value = |slot: &u32| {
             Ok(match (count(slot), is_float(slot)) {
                 (0, _) => Value::Null,
-                (_, true) => Value::finite(self.floats[*slot as usize] + self.whole_sum(*slot as usize) as f64),
+                (_, true) => {
+                    Value::finite(self.floats[*slot as usize] + self.whole_sum(*slot as usize) as f64)
+                }
                 (_, false) => Value::Int(integer(*slot as usize)?),
             })
         };
@@ -231,7 +236,9 @@ impl Sums {
             let slot = *slot as usize;
             let count = self.counts.of(slot, rows[slot]);
             let float = self.floats.get(slot).copied().unwrap_or(0.0);
-            (count > 0).then(|| (float + self.whole_sum(slot) as f64) / count as f64).filter(|mean| mean.is_finite())
+            (count > 0)
+                .then(|| (float + self.whole_sum(slot) as f64) / count as f64)
+                .filter(|mean| mean.is_finite())
         };
         let means: Vec<Option<f64>> = slots.iter().map(mean).collect();
         let valid = Bitmap::from_fn(slots.len(), |row| means[row].is_some());

@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::query::expression::Expr;
 use crate::query::language::Item;
 use crate::query::plan::Names;
-use crate::query::sequences::people::{NOBODY, Numbers};
-use crate::query::sequences::scan::{Rows, Scan};
+use crate::query::sequences::people::Numbered;
+use crate::query::sequences::scan::Scan;
 use crate::query::sequences::trails::{Event, Found, Trails};
 use crate::query::sequences::{Table, rate};
 use crate::time::SECOND;
@@ -27,6 +27,9 @@ pub struct Funnel {
 /// Later than every event: who has not reached a step.
 const NEVER: i64 = i64::MAX;
 
+/// Whose event matches a step, by number, and its time.
+type Match = (u32, i64);
+
 /// For each step how long those who reached it took from the first, µs, in any order.
 type Reached = Vec<Vec<i64>>;
 
@@ -41,9 +44,10 @@ impl Funnel {
         let steps: Vec<Expr> = steps
             .map(|(at, step)| names.condition(step.expression.clone(), &place(at)))
             .collect::<Result<_>>()?;
+        let by = scan.numbered(by)?;
         let reached = match self.strict {
-            true => self.strict(by, &steps, scan)?,
-            false => self.in_order(by, &steps, scan)?,
+            true => self.strict(&by, &steps, scan)?,
+            false => self.in_order(&by, &steps, scan)?,
         };
         let counts: Vec<u64> = reached.iter().map(|times| times.len() as u64).collect();
         let row = |(at, times): (usize, Vec<i64>)| {
@@ -67,9 +71,9 @@ impl Funnel {
     }
 
     /// The earliest match of the first step, then the earliest strictly later match of each next.
-    fn in_order(&self, by: &Expr, steps: &[Expr], scan: &Scan<'_>) -> Result<Reached> {
+    fn in_order(&self, by: &Numbered<'_>, steps: &[Expr], scan: &Scan<'_>) -> Result<Reached> {
         let runs = scan.each_run(
-            || (Numbers::default(), vec![Vec::<(u32, i64)>::new(); steps.len()]),
+            || (by.start(), vec![Vec::<Match>::new(); steps.len()]),
             |(people, matches), rows| {
                 let bits = rows.matching(steps.iter())?;
                 let any = any_of(&bits, rows.count());
@@ -77,38 +81,50 @@ impl Funnel {
                 if rows.count() == 0 {
                     return Ok(());
                 }
-                let (numbers, times) = (people.of(&rows, by)?, rows.times()?);
+                let (numbers, times) = (people.of(&rows)?, rows.times()?);
+                let nobody = people.null();
                 for (bits, matches) in bits.iter().zip(matches) {
                     let before = matches.len();
                     for (place, row) in any.ones().enumerate() {
-                        if bits.get(row) && numbers[place] != NOBODY {
-                            matches.push((numbers[place], times[place]));
+                        if bits.get(row) && Some(numbers.of(place)) != nobody {
+                            matches.push((numbers.of(place), times[place]));
                         }
                     }
-                    scan.hold((matches.len() - before) * size_of::<(u32, i64)>())?;
+                    scan.hold((matches.len() - before) * size_of::<Match>())?;
                 }
                 Ok(())
             },
         )?;
         let (people, matches): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
-        let people = Numbers::join(people)?;
-        scan.hold(3 * people.count() * size_of::<i64>())?;
+        let people = by.join(people)?;
+        let each = |step: usize, act: &mut dyn FnMut(usize, i64)| {
+            for (run, matches) in matches.iter().enumerate() {
+                matches[step]
+                    .iter()
+                    .for_each(|(number, time)| act(people.translate(run, *number) as usize, *time));
+            }
+        };
+        // those who begin are few among all that there are: what is known of them lies close together
+        scan.hold(people.count() * size_of::<usize>())?;
+        let (mut places, mut first) = (vec![usize::MAX; people.count()], Vec::new());
+        each(0, &mut |number, time| match first.get_mut(places[number]) {
+            Some(first) => *first = time.min(*first),
+            None => {
+                places[number] = first.len();
+                first.push(time);
+            }
+        });
         let within = self.within_us.unwrap_or(NEVER);
-        let mut reached = Reached::new();
-        let (mut first, mut last) = (Vec::new(), vec![i64::MIN; people.count()]);
-        for step in 0..steps.len() {
-            let mut next = vec![NEVER; people.count()];
-            for (matches, map) in matches.iter().zip(&people.maps) {
-                for (number, time) in &matches[step] {
-                    let number = map[*number as usize] as usize;
-                    if *time > last[number] && *time < next[number] {
-                        next[number] = *time;
-                    }
+        let mut reached = vec![vec![0; first.len()]];
+        let mut last = first.clone();
+        for step in 1..steps.len() {
+            let mut next = vec![NEVER; first.len()];
+            each(step, &mut |number, time| {
+                let place = places[number];
+                if last.get(place).is_some_and(|last| time > *last) {
+                    next[place] = time.min(next[place]);
                 }
-            }
-            if step == 0 {
-                first = next.clone();
-            }
+            });
             // the earliest match may be too late; then every other is, and so are all further steps
             next.iter_mut().zip(&first).for_each(|(time, first)| {
                 if *time > first.saturating_add(within) {
@@ -122,14 +138,16 @@ impl Funnel {
         Ok(reached)
     }
 
-    fn strict(&self, by: &Expr, steps: &[Expr], scan: &Scan<'_>) -> Result<Reached> {
-        let runs = scan.each_run(Found::<u64>::default, |found, rows: &Rows<'_>| {
-            let bits = rows.matching(steps.iter())?;
-            let mask =
-                |row: usize| bits.iter().rev().fold(0, |mask, bits| mask << 1 | u64::from(bits.get(row)));
-            found.add(scan, rows, by, mask)
-        })?;
-        let trails = Trails::of(runs, |_, mask| mask)?;
+    fn strict(&self, by: &Numbered<'_>, steps: &[Expr], scan: &Scan<'_>) -> Result<Reached> {
+        let runs = scan.each_run(
+            || Found::<u64>::new(by),
+            |found, rows| {
+                let bits = rows.matching(steps.iter())?;
+                let mask = |row| bits.iter().rev().fold(0, |mask, bits| mask << 1 | u64::from(bits.get(row)));
+                found.add(scan, rows, mask)
+            },
+        )?;
+        let trails = Trails::of(by, runs, |_, mask| mask)?;
         let mut reached = vec![Vec::new(); steps.len()];
         for (_, trail) in trails.iter() {
             let took = self.farthest(trail);

@@ -102,11 +102,11 @@ pub fn run(snapshot: &Snapshot, question: &Sequence) -> Result<Answer> {
     let filter = with_range(filter, &events.range);
     let scan = Scan::new(dataset, filter.as_ref(), &events.calendar)?;
     let by = names.resolve(events.by.clone())?;
-    let (columns, rows) = match &question.analysis {
-        Analysis::Funnel(funnel) => funnel.answer(&by, &names, &scan)?,
-        Analysis::Retention(retention) => retention.answer(&by, &events.range, &names, &scan)?,
-        Analysis::Paths(paths) => paths.answer(&by, &names, &scan)?,
-    };
+    let (columns, rows) = scan.ask(|| match &question.analysis {
+        Analysis::Funnel(funnel) => funnel.answer(&by, &names, &scan),
+        Analysis::Retention(retention) => retention.answer(&by, &events.range, &names, &scan),
+        Analysis::Paths(paths) => paths.answer(&by, &names, &scan),
+    })?;
     let (rows_scanned, segments) = scan.looked_at();
     let stats = Stats {
         elapsed_ms: begin.elapsed().as_secs_f64() * 1e3,

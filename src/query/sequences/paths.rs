@@ -4,14 +4,15 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use crate::columnar::column::Data;
 use crate::error::{Error, Result};
 use crate::fields::FieldType;
 use crate::limits;
 use crate::query::expression::Expr;
 use crate::query::plan::Names;
 use crate::query::sequences::Table;
-use crate::query::sequences::people::{Joined, NOBODY, Numbers};
-use crate::query::sequences::scan::{Rows, Scan};
+use crate::query::sequences::people::Joined;
+use crate::query::sequences::scan::Scan;
 use crate::query::sequences::trails::{Event, Found, Trails};
 use crate::query::sort::keep_first;
 use crate::value::Value;
@@ -52,8 +53,10 @@ pub enum Side {
 /// What is known of an event.
 #[derive(Debug, Clone, Copy, Default)]
 struct Step {
-    /// The number of its step, [`NOBODY`] where it is none.
+    /// The number of its step.
     number: u32,
+    /// Whether it has one.
+    is_step: bool,
     is_anchor: bool,
 }
 
@@ -76,22 +79,23 @@ impl Paths {
             names.condition(anchor.condition.clone(), place)
         });
         let anchor = anchor.transpose()?;
+        let (by, step) = (scan.numbered(by)?, scan.numbered(&step)?);
         let runs = scan.each_run(
-            || (Numbers::default(), Found::<Step>::default()),
-            |(steps, found), rows: &Rows<'_>| {
-                let numbers = steps.of(rows, &step)?;
+            || (step.start(), Found::<Step>::new(&by)),
+            |(steps, found), rows| {
+                let (numbers, none) = (steps.of(rows)?, steps.null());
                 let anchors = rows.matching(anchor.iter())?.pop();
                 let is_anchor = |row: usize| anchors.as_ref().is_some_and(|bits| bits.get(row));
-                found.add(scan, rows, by, |row| Step { number: numbers[row], is_anchor: is_anchor(row) })
+                found.add(scan, rows, |row| {
+                    let number = numbers.of(row);
+                    Step { number, is_step: Some(number) != none, is_anchor: is_anchor(row) }
+                })
             },
         )?;
         let (steps, runs): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
-        let steps = Numbers::join(steps)?;
-        let trails = Trails::of(runs, |run, step: Step| match step.number {
-            NOBODY => step,
-            number => Step { number: steps.maps[run][number as usize], ..step },
-        })?;
-        let counts = self.counts(&trails)?;
+        let steps = step.join(steps)?;
+        let translate = |run, step: Step| Step { number: steps.translate(run, step.number), ..step };
+        let counts = self.counts(&Trails::of(&by, runs, translate)?)?;
         Ok((vec![("path", "strings"), ("count", "int")], self.rows(counts, &steps)))
     }
 
@@ -138,7 +142,7 @@ impl Paths {
     }
 
     fn take<'a>(&self, events: impl Iterator<Item = &'a Event<Step>>, path: &mut Vec<u32>) {
-        for number in events.map(|event| event.what.number).filter(|number| *number != NOBODY) {
+        for number in events.filter(|event| event.what.is_step).map(|event| event.what.number) {
             if self.collapse && path.last() == Some(&number) {
                 continue;
             }
@@ -151,12 +155,19 @@ impl Paths {
 
     fn rows(&self, counts: Counts, steps: &Joined) -> Vec<Vec<Value>> {
         let mut counts: Vec<(Box<[u32]>, u64)> = counts.into_iter().collect();
-        let text = |step: &u32| steps.value(*step).as_str();
-        let by_steps = |a: &[u32], b: &[u32]| a.iter().map(text).cmp(b.iter().map(text));
+        let all: Vec<u32> = (0..steps.count() as u32).collect();
+        let column = steps.column(&all);
+        let (mut texts, mut ranks) = (None, Vec::new());
+        if let Data::Text(found) = &column.data {
+            // codes are in the order of the texts
+            ranks = found.codes.iter().collect();
+            texts = Some(found);
+        }
+        let rank = |step: &u32| ranks.get(*step as usize);
+        let by_steps = |a: &[u32], b: &[u32]| a.iter().map(rank).cmp(b.iter().map(rank));
         keep_first(&mut counts, self.limit, |a, b| b.1.cmp(&a.1).then_with(|| by_steps(&a.0, &b.0)));
-        let path = |numbers: &[u32]| {
-            Value::List(numbers.iter().map(|step| steps.value(*step).to_text().into()).collect())
-        };
+        let text = |step: &u32| texts.map_or_else(|| "".into(), |texts| texts.get(*step as usize).into());
+        let path = |numbers: &[u32]| Value::List(numbers.iter().map(text).collect());
         counts.iter().map(|(numbers, count)| vec![path(numbers), Value::Int(*count as i64)]).collect()
     }
 }

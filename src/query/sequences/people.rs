@@ -1,89 +1,114 @@
-//! Whose an event is, as a small number: equal values of `by` have the same number in all of a run, and after the runs
-//! are joined in all of them. Whoever follows events works on these numbers; this file alone knows where they come from.
+//! Whose an event is, as a small number: equal values have the same number in all of a run and, once the runs are
+//! joined, in all of them. Whoever follows events works on these numbers; where they come from is for `codes` to choose.
 
-use crate::columnar::builder::column_of;
 use crate::columnar::column::Column;
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::query::codes::{Coder, Codes, Domain, Needs};
 use crate::query::expression::Expr;
-use crate::query::intern::Interner;
 use crate::query::sequences::scan::Rows;
-use crate::value::Value;
 
-/// The number of a row without a value: nobody's event, a step that is none.
-pub const NOBODY: u32 = u32::MAX;
+/// An expression whose values are numbered: whose events are, their steps, their pages.
+#[derive(Debug)]
+pub struct Numbered<'a> {
+    expression: &'a Expr,
+    domain: Domain,
+    needs: Needs,
+}
 
-/// The numbers that one run has given to the values of an expression.
-#[derive(Debug, Default)]
-pub struct Numbers {
-    interner: Interner,
+/// The numbers that one run gives to its values.
+#[derive(Debug)]
+pub struct Numbers<'a> {
+    of: &'a Numbered<'a>,
+    coder: Coder,
 }
 
 /// The numbers of all runs made one.
 #[derive(Debug)]
 pub struct Joined {
-    /// For each run, in order: the number that holds everywhere, by the number that the run gave.
-    pub maps: Vec<Vec<u32>>,
-    values: Interner,
+    coder: Coder,
+    /// For each run, in order: the number that holds everywhere, by the number that the run gave; `None`: the same.
+    maps: Vec<Option<Vec<u32>>>,
 }
 
-impl Numbers {
-    /// The number of each row.
-    ///
-    /// # Errors
-    /// As the expression; `TooLarge` where there are too many values.
-    pub fn of(&mut self, rows: &Rows<'_>, by: &Expr) -> Result<Vec<u32>> {
-        let column = rows.evaluate(by)?;
-        let mut numbers = self.interner.ids(&column);
-        if let Some(valid) = &column.validity {
-            numbers.iter_mut().enumerate().for_each(|(row, number)| {
-                if !valid.get(row) {
-                    *number = NOBODY;
-                }
-            });
-        }
-        check(self.count())?;
-        Ok(numbers)
+impl<'a> Numbered<'a> {
+    /// The values of an expression, of which it is known what they can be.
+    pub fn new(expression: &'a Expr, domain: Domain) -> Self {
+        let mut needs = Needs::default();
+        needs.add_coded(expression, &domain);
+        Self { expression, domain, needs }
     }
 
-    /// One more than the largest number so far.
-    pub fn count(&self) -> usize {
-        self.interner.count()
+    /// The numbers of no rows yet.
+    pub fn start(&'a self) -> Numbers<'a> {
+        Numbers { of: self, coder: Coder::new(&self.domain) }
     }
 
     /// Joins the numbers of runs, in their order.
     ///
     /// # Errors
     /// `TooLarge` where there are too many values.
-    pub fn join(runs: impl IntoIterator<Item = Numbers>) -> Result<Joined> {
-        let mut values = Interner::default();
-        let maps: Vec<Vec<u32>> = runs.into_iter().map(|run| values.absorb(run.interner)).collect();
-        check(values.count())?;
-        Ok(Joined { maps, values })
+    pub fn join(&self, runs: impl IntoIterator<Item = Numbers<'a>>) -> Result<Joined> {
+        let mut runs = runs.into_iter();
+        let first = runs.next().map(|run| run.coder);
+        let mut joined =
+            Joined { coder: first.unwrap_or_else(|| Coder::new(&self.domain)), maps: vec![None] };
+        for run in runs {
+            let map = joined.coder.absorb(run.coder);
+            joined.maps.push(map);
+        }
+        check(joined.count())?;
+        Ok(joined)
+    }
+}
+
+impl Numbers<'_> {
+    /// The numbers of rows; null has one too.
+    ///
+    /// # Errors
+    /// As the expression; `TooLarge` where there are too many values.
+    pub fn of(&mut self, rows: &Rows<'_>) -> Result<Codes> {
+        let view = rows.view(&self.of.needs)?;
+        let codes = self.coder.codes(self.of.expression, &view, rows.context)?;
+        check(self.count())?;
+        Ok(codes)
+    }
+
+    /// One more than the largest number so far.
+    pub fn count(&self) -> usize {
+        self.coder.bound()
+    }
+
+    /// The number of null, where rows so far had it.
+    pub fn null(&self) -> Option<u32> {
+        self.coder.null()
     }
 }
 
 impl Joined {
     /// One more than the largest number.
     pub fn count(&self) -> usize {
-        self.values.count()
+        self.coder.bound()
     }
 
-    /// The value of a number.
-    pub fn value(&self, number: u32) -> &Value {
-        self.values.value(number)
+    /// The number of null, where there is one.
+    pub fn null(&self) -> Option<u32> {
+        self.coder.null()
     }
 
-    /// The values of many numbers as columns are made of: the row of a number is its place, and [`Joined::place`] that of
-    /// [`NOBODY`].
-    pub fn column(&self) -> Column {
-        let values = (0..self.count() as u32).map(|number| self.value(number).clone());
-        column_of(values.chain([Value::Null]))
+    /// How the numbers of a run are those that hold everywhere; `None`: they are the same.
+    pub fn map(&self, run: usize) -> Option<&[u32]> {
+        self.maps.get(run).and_then(|map| map.as_deref())
     }
 
-    /// The row in [`Joined::column`] of a number.
-    pub fn place(&self, number: u32) -> u32 {
-        number.min(self.count() as u32)
+    /// The number that holds everywhere.
+    pub fn translate(&self, run: usize, number: u32) -> u32 {
+        self.map(run).map_or(number, |map| map[number as usize])
+    }
+
+    /// The values of some numbers, as a column.
+    pub fn column(&self, numbers: &[u32]) -> Column {
+        self.coder.column(numbers)
     }
 }
 

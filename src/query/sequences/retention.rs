@@ -6,10 +6,11 @@ use rayon::prelude::*;
 use crate::columnar::bitmap::Bitmap;
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::query::codes::Codes;
 use crate::query::expression::Expr;
 use crate::query::language::Range;
 use crate::query::plan::Names;
-use crate::query::sequences::people::Numbers;
+use crate::query::sequences::people::{Joined, Numbers};
 use crate::query::sequences::scan::{Rows, Scan};
 use crate::query::sequences::{Table, rate};
 use crate::time::{Bucket, Bucketer, Calendar};
@@ -46,8 +47,8 @@ struct Periods {
 type Bits = Vec<u64>;
 
 /// What one run has found.
-struct Found {
-    people: Numbers,
+struct Found<'a> {
+    people: Numbers<'a>,
     /// By period: who has an event to begin with.
     starts: Vec<Bits>,
     /// By period: who has an event to come back with; empty where these are the same events.
@@ -75,10 +76,11 @@ impl Retention {
         };
         let count = periods.starts.len();
         let none = || vec![Bits::new(); count];
+        let by = scan.numbered(by)?;
         let runs = scan.each_run(
-            || Found { people: Numbers::default(), starts: none(), returns: none() },
+            || Found { people: by.start(), starts: none(), returns: none() },
             |found, rows| {
-                let numbers = found.people.of(rows, by)?;
+                let numbers = found.people.of(rows)?;
                 let words = found.people.count().div_ceil(64);
                 for (condition, bits) in conditions.iter().zip([&mut found.starts, &mut found.returns]) {
                     let kept = condition.map(|e| rows.matching(std::iter::once(e))).transpose()?;
@@ -96,11 +98,10 @@ impl Retention {
             starts.push(run.starts);
             returns.push(run.returns);
         }
-        let people = Numbers::join(people)?;
-        let words = people.count().div_ceil(64);
-        scan.hold(conditions.len() * count * words * size_of::<u64>())?;
+        let people = by.join(people)?;
+        scan.hold(conditions.len() * count * people.count() / 8)?;
         let joined = |runs: &[Vec<Bits>]| -> Vec<Bits> {
-            (0..count).into_par_iter().map(|period| join(runs, period, &people.maps, words)).collect()
+            (0..count).into_par_iter().map(|period| join(runs, period, &people)).collect()
         };
         let starts = joined(&starts);
         let returns = if conditions.len() == 1 { None } else { Some(joined(&returns)) };
@@ -168,7 +169,7 @@ impl Periods {
         bits: &mut [Bits],
         words: usize,
         rows: &Rows<'_>,
-        numbers: &[u32],
+        numbers: &Codes,
         kept: Option<&Bitmap>,
     ) -> Result<usize> {
         let mut grown = 0;
@@ -178,25 +179,21 @@ impl Periods {
                 bits.resize(words, 0);
             }
         };
-        let set = |bits: &mut Bits, number: u32| {
-            // that of nobody lies beyond
-            if let Some(word) = bits.get_mut(number as usize / 64) {
-                *word |= 1 << (number % 64);
-            }
-        };
+        let set = |bits: &mut Bits, number: u32| bits[number as usize / 64] |= 1 << (number % 64);
         let (first, last) = rows.time_span()?;
         let (period, only) = (self.at(first), self.at(first) == self.at(last));
         if only {
             let bits = &mut bits[period];
             grow(bits);
-            match kept {
-                None => numbers.iter().for_each(|number| set(bits, *number)),
-                Some(kept) => kept.ones().for_each(|row| set(bits, numbers[row])),
+            match (kept, numbers) {
+                (None, Codes::Each(numbers)) => numbers.iter().for_each(|number| set(bits, *number)),
+                (None, Codes::One(number)) => set(bits, *number),
+                (Some(kept), numbers) => kept.ones().for_each(|row| set(bits, numbers.of(row))),
             }
             return Ok(grown);
         }
         let times = rows.times()?;
-        let places = 0..numbers.len();
+        let places = 0..rows.count();
         let (mut period, mut span) = (period, 0..0);
         for row in places.filter(|row| kept.is_none_or(|kept| kept.get(*row))) {
             if !span.contains(&times[row]) {
@@ -205,20 +202,26 @@ impl Periods {
                 span = self.starts[period]..end;
                 grow(&mut bits[period]);
             }
-            set(&mut bits[period], numbers[row]);
+            set(&mut bits[period], numbers.of(row));
         }
         Ok(grown)
     }
 }
 
-/// The bits of one period in all runs, by the numbers that hold in all of them.
-fn join(runs: &[Vec<Bits>], period: usize, maps: &[Vec<u32>], words: usize) -> Bits {
-    let mut all = vec![0; words];
-    for (run, map) in runs.iter().zip(maps) {
-        for number in ones(&run[period]) {
-            let number = map[number] as usize;
-            all[number / 64] |= 1 << (number % 64);
+/// The bits of one period in all runs, by the numbers that hold in all of them, without that of nobody.
+fn join(runs: &[Vec<Bits>], period: usize, people: &Joined) -> Bits {
+    let mut all = vec![0; people.count().div_ceil(64)];
+    for (run, bits) in runs.iter().enumerate() {
+        match people.map(run) {
+            None => all.iter_mut().zip(&bits[period]).for_each(|(all, bits)| *all |= bits),
+            Some(map) => ones(&bits[period]).for_each(|number| {
+                let number = map[number] as usize;
+                all[number / 64] |= 1 << (number % 64);
+            }),
         }
+    }
+    if let Some(nobody) = people.null() {
+        all[nobody as usize / 64] &= !(1 << (nobody % 64));
     }
     all
 }

@@ -1,23 +1,25 @@
 //! The one way in which sequence analyses and sessions read events: parts in runs over the cores, a state a run, the
 //! rows that count of each part. What the states keep is counted here, so that a question ends before the memory does.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 
 use crate::columnar::TIME;
 use crate::columnar::bitmap::Bitmap;
-use crate::columnar::column::{Column, Data};
+use crate::columnar::column::Data;
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::query::codes::{Domain, Needs};
 use crate::query::execute::{looked_at, runs};
 use crate::query::expression::Expr;
 use crate::query::filter::Filter;
 use crate::query::functions::Context;
-use crate::query::plan::add_columns;
+use crate::query::sequences::people::Numbered;
 use crate::query::vector;
 use crate::query::view::View;
+use crate::store::numbering::Numbering;
 use crate::store::part::{Part, Zone, Zones};
 use crate::store::snapshot::Dataset;
 use crate::time::Calendar;
@@ -30,6 +32,8 @@ pub struct Scan<'a> {
     parts: Vec<Part>,
     calendar: &'a Calendar,
     held_bytes: AtomicUsize,
+    /// Those that the question counts on.
+    numberings: Mutex<Vec<Arc<Numbering>>>,
 }
 
 impl<'a> Scan<'a> {
@@ -40,7 +44,36 @@ impl<'a> Scan<'a> {
     pub fn new(dataset: &'a Dataset, condition: Option<&'a Expr>, calendar: &'a Calendar) -> Result<Self> {
         let filter = Filter::new(condition);
         let parts = filter.parts(dataset)?;
-        Ok(Self { dataset, filter, parts, calendar, held_bytes: AtomicUsize::new(0) })
+        let held_bytes = AtomicUsize::new(0);
+        Ok(Self { dataset, filter, parts, calendar, held_bytes, numberings: Mutex::default() })
+    }
+
+    /// Asks a question, and once more where a column turned out to have too many values to be numbered across questions:
+    /// there are other ways for it then.
+    ///
+    /// # Errors
+    /// As the question.
+    pub fn ask<T>(&self, question: impl Fn() -> Result<T>) -> Result<T> {
+        loop {
+            self.held_bytes.store(0, Ordering::Relaxed);
+            let answer = question();
+            let mut numberings = self.numberings.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_outdated = numberings.drain(..).any(|numbering| numbering.is_full());
+            if answer.is_ok() || !is_outdated {
+                return answer;
+            }
+        }
+    }
+
+    /// Makes ready to number the values of an expression.
+    ///
+    /// # Errors
+    /// A zone that cannot be read.
+    pub fn numbered<'e>(&self, expression: &'e Expr) -> Result<Numbered<'e>> {
+        let domain = Domain::of(expression, self.dataset, &self.parts, self.calendar)?;
+        let mut numberings = self.numberings.lock().unwrap_or_else(PoisonError::into_inner);
+        numberings.extend(domain.numbering().cloned());
+        Ok(Numbered::new(expression, domain))
     }
 
     /// Rows of the parts that are not pruned, and the segments they are of; the tail is one.
@@ -65,7 +98,7 @@ impl<'a> Scan<'a> {
                 let rows = match bits.count_ones() {
                     0 => continue,
                     all if all == part.rows() => None,
-                    _ => Some(bits.ones().map(|row| row as u32).collect()),
+                    _ => Some(bits.rows()),
                 };
                 read(&mut state, &Rows { scan: self, part, rows, context: &context })?;
             }
@@ -97,7 +130,8 @@ pub struct Rows<'a> {
     part: &'a Part,
     /// `None`: all rows of the part.
     rows: Option<Vec<u32>>,
-    context: &'a Context,
+    /// What evaluating carries along from part to part.
+    pub context: &'a Context,
 }
 
 impl Rows<'_> {
@@ -106,20 +140,14 @@ impl Rows<'_> {
         self.rows.as_ref().map_or(self.part.rows(), Vec::len)
     }
 
-    /// The value of an expression for each of them.
-    ///
-    /// # Errors
-    /// As the expression, and columns that are damaged or cannot be read.
-    pub fn evaluate(&self, expression: &Expr) -> Result<Arc<Column>> {
-        vector::evaluate(expression, &self.view([expression])?, self.context)
-    }
-
     /// Which of them each condition is true for.
     ///
     /// # Errors
-    /// As [`Rows::evaluate`].
+    /// As the conditions, and columns that are damaged or cannot be read.
     pub fn matching<'e>(&self, conditions: impl Iterator<Item = &'e Expr> + Clone) -> Result<Vec<Bitmap>> {
-        let view = self.view(conditions.clone())?;
+        let mut needs = Needs::default();
+        conditions.clone().for_each(|condition| needs.add(condition));
+        let view = self.view(&needs)?;
         conditions.map(|condition| vector::filter(condition, &view, self.context)).collect()
     }
 
@@ -127,7 +155,7 @@ impl Rows<'_> {
     pub fn only(&self, places: &Bitmap) -> Rows<'_> {
         let rows = match &self.rows {
             _ if places.all() => self.rows.clone(),
-            None => Some(places.ones().map(|place| place as u32).collect()),
+            None => Some(places.rows()),
             Some(rows) => Some(places.ones().map(|place| rows[place]).collect()),
         };
         Rows { rows, ..*self }
@@ -138,7 +166,8 @@ impl Rows<'_> {
     /// # Errors
     /// A column that is damaged or cannot be read.
     pub fn times(&self) -> Result<Vec<i64>> {
-        let column = self.view([&Expr::Column(TIME.to_owned())])?.column(TIME);
+        let needs = Needs { columns: vec![TIME.into()], ..Needs::default() };
+        let column = self.view(&needs)?.column(TIME);
         match &column.data {
             Data::Time(times) => Ok(times.to_vec()),
             _ => Err(Error::Corrupt("a block of events has no times".into())),
@@ -168,9 +197,11 @@ impl Rows<'_> {
         })
     }
 
-    fn view<'e>(&self, expressions: impl IntoIterator<Item = &'e Expr>) -> Result<View> {
-        let mut names = Vec::new();
-        expressions.into_iter().for_each(|expression| add_columns(expression, &mut names));
-        View::new(self.scan.dataset, self.part, &names, self.rows.as_deref())
+    /// What is needed of them.
+    ///
+    /// # Errors
+    /// Columns that are damaged or cannot be read.
+    pub fn view(&self, needs: &Needs) -> Result<View> {
+        View::new(self.scan.dataset, self.part, needs, self.rows.as_deref())
     }
 }

@@ -8,13 +8,13 @@ use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::Ints;
 use crate::columnar::{Block, TIME};
 use crate::error::{Error, Result};
-use crate::fields::{FieldSet, is_system};
+use crate::fields::{FieldSet, FieldType, is_system};
 use crate::limits;
 use crate::query::expression::{BinaryOp, Expr};
 use crate::query::language::{Item, Query, Range};
 use crate::query::plan::{Names, with_range};
-use crate::query::sequences::people::{Joined, NOBODY, Numbers};
-use crate::query::sequences::scan::{Rows, Scan};
+use crate::query::sequences::people::{Joined, Numbered};
+use crate::query::sequences::scan::Scan;
 use crate::query::sequences::trails::{Event, Found, Trails};
 use crate::store::snapshot::{Dataset, TailBlock};
 use crate::time::{Calendar, DAY, MINUTE, SECOND};
@@ -89,8 +89,7 @@ pub fn build(sessions: &Sessions, query: &Query, source: &Dataset) -> Result<Bui
             },
         );
         let scan = Scan::new(source, condition.as_ref(), plan.calendar)?;
-        let (trails, pages) = plan.read(&scan)?;
-        let mut found = plan.cut(&trails, from, to)?;
+        let (mut found, people, pages) = scan.ask(|| plan.read(&scan, from, to))?;
         let goes_on = |session: &Session| session.end.saturating_add(plan.gap_us) >= until;
         if until <= last && found.iter().any(goes_on) {
             beyond = beyond.saturating_mul(4);
@@ -98,7 +97,7 @@ pub fn build(sessions: &Sessions, query: &Query, source: &Dataset) -> Result<Bui
         }
         found.sort_unstable_by_key(|session| (session.start, session.seq));
         let (rows_scanned, segments) = scan.looked_at();
-        let dataset = plan.dataset(&found, &trails.people, pages.as_ref());
+        let dataset = plan.dataset(&found, &people, pages.as_ref());
         return Ok(Built { dataset, rows_scanned, segments });
     }
 }
@@ -138,31 +137,31 @@ impl<'a> Plan<'a> {
         Ok(Self { source, calendar, by, by_name, gap_us, page, filter, starts })
     }
 
-    /// The events in their order, each with the number of its page, and the pages.
-    fn read(&self, scan: &Scan<'_>) -> Result<(Trails<u32>, Option<Joined>)> {
+    /// The sessions that start from one instant on and before another, in any order, with whose they are and the pages.
+    fn read(&self, scan: &Scan<'_>, from: i64, to: i64) -> Result<(Vec<Session>, Joined, Option<Joined>)> {
+        let by = scan.numbered(&self.by)?;
+        let page = self.page.as_ref().map(|page| scan.numbered(page)).transpose()?;
         let runs = scan.each_run(
-            || (Numbers::default(), Found::<u32>::default()),
-            |(pages, found), rows: &Rows<'_>| {
-                let numbers = self.page.as_ref().map(|page| pages.of(rows, page)).transpose()?;
-                found.add(scan, rows, &self.by, |row| numbers.as_ref().map_or(NOBODY, |numbers| numbers[row]))
+            || (page.as_ref().map(Numbered::start), Found::<u32>::new(&by)),
+            |(pages, found), rows| {
+                let numbers = pages.as_mut().map(|pages| pages.of(rows)).transpose()?;
+                found.add(scan, rows, |row| numbers.as_ref().map_or(0, |numbers| numbers.of(row)))
             },
         )?;
         let (pages, runs): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
-        let pages = self.page.is_some().then(|| Numbers::join(pages)).transpose()?;
-        let page = |run: usize, number: u32| match &pages {
-            Some(pages) if number != NOBODY => pages.maps[run][number as usize],
-            _ => NOBODY,
-        };
-        Ok((Trails::of(runs, page)?, pages))
+        let pages = page.as_ref().map(|page| page.join(pages.into_iter().flatten())).transpose()?;
+        let translate = |run, page| pages.as_ref().map_or(0, |pages| pages.translate(run, page));
+        let trails = Trails::of(&by, runs, translate)?;
+        let found = self.cut(&trails, pages.as_ref().and_then(Joined::null), from, to)?;
+        Ok((found, trails.people, pages))
     }
 
-    /// The sessions that start from one instant on and before another, in any order.
-    fn cut(&self, trails: &Trails<u32>, from: i64, to: i64) -> Result<Vec<Session>> {
+    fn cut(&self, trails: &Trails<u32>, no_page: Option<u32>, from: i64, to: i64) -> Result<Vec<Session>> {
         let mut found = Vec::new();
         for (whose, trail) in trails.iter() {
             let is_near = |a: &Event<u32>, b: &Event<u32>| b.time.saturating_sub(a.time) <= self.gap_us;
             let sessions = trail.chunk_by(is_near).filter(|events| (from..to).contains(&events[0].time));
-            found.extend(sessions.map(|events| Session::of(whose, events)));
+            found.extend(sessions.map(|events| Session::of(whose, events, no_page)));
             if found.len() > limits::SESSIONS {
                 return Err(Error::TooLarge(format!(
                     "there are more than {} sessions; take a shorter range, a longer gap, or fewer events by \"where\" \
@@ -175,22 +174,19 @@ impl<'a> Plan<'a> {
     }
 
     fn dataset(&self, sessions: &[Session], people: &Joined, pages: Option<&Joined>) -> Dataset {
-        let (people_column, page_column) = (people.column(), pages.map(Joined::column));
         let mut fields = FieldSet::default();
         let mut tail = Vec::new();
         let blocks = sessions.chunks(limits::TAIL_BLOCK_ROWS);
         let empty: [&[Session]; 1] = [&[]];
         // without a session its columns have to be known all the same
         for sessions in blocks.chain(empty.into_iter().filter(|_| sessions.is_empty())) {
-            let whose = people_column.take(&places(sessions, |session| people.place(session.whose)));
+            let numbers = |number: fn(&Session) -> u32| sessions.iter().map(number).collect::<Vec<u32>>();
+            let whose = people.column(&numbers(|session| session.whose));
             let mut columns = vec![(Arc::clone(&self.by_name), whose)];
             columns.extend(of_sessions(sessions, pages.is_some()));
-            if let (Some(pages), Some(column)) = (pages, &page_column) {
-                let at = |number: fn(&Session) -> u32| {
-                    column.take(&places(sessions, |session| pages.place(number(session))))
-                };
-                columns.push(("entry".into(), at(|session| session.entry)));
-                columns.push(("exit".into(), at(|session| session.exit)));
+            if let Some(pages) = pages {
+                columns.push(("entry".into(), pages.column(&numbers(|session| session.entry))));
+                columns.push(("exit".into(), pages.column(&numbers(|session| session.exit))));
             }
             for (name, column) in &columns {
                 fields.add(name, column.kinds());
@@ -215,8 +211,8 @@ impl<'a> Plan<'a> {
 
 impl Session {
     /// The session of some events, one at least.
-    fn of(whose: u32, events: &[Event<u32>]) -> Self {
-        let pages = || events.iter().map(|event| event.what).filter(|page| *page != NOBODY);
+    fn of(whose: u32, events: &[Event<u32>], no_page: Option<u32>) -> Self {
+        let pages = || events.iter().map(|event| event.what).filter(|page| Some(*page) != no_page);
         let (first, last) = (events[0], events[events.len() - 1]);
         Self {
             whose,
@@ -225,14 +221,10 @@ impl Session {
             seq: first.seq,
             events: events.len() as u32,
             pages: pages().count() as u32,
-            entry: pages().next().unwrap_or(NOBODY),
-            exit: pages().last().unwrap_or(NOBODY),
+            entry: pages().next().or(no_page).unwrap_or(0),
+            exit: pages().last().or(no_page).unwrap_or(0),
         }
     }
-}
-
-fn places(sessions: &[Session], place: impl Fn(&Session) -> u32) -> Vec<u32> {
-    sessions.iter().map(place).collect()
 }
 
 /// The columns that are numbers, times and bools.
@@ -281,8 +273,12 @@ fn narrow(range: &mut Range, condition: &Expr, calendar: &Calendar) {
     }
     let is_start = |e: &Expr| matches!(e, Expr::Column(name) if name == TIME || name == START);
     let instant = |e: &Expr| match e {
-        Expr::Literal(Value::Text(text)) => calendar.read(text).ok().flatten(),
         Expr::Literal(Value::Time(us)) => Some(*us),
+        Expr::Literal(Value::Text(text)) => calendar.read(text).ok().flatten(),
+        Expr::Cast(inner, FieldType::Time) => match &**inner {
+            Expr::Literal(Value::Text(text)) => calendar.read(text).ok().flatten(),
+            _ => None,
+        },
         _ => None,
     };
     let (op, us) = match (is_start(left), instant(right), instant(left), is_start(right)) {

@@ -513,14 +513,19 @@ fn what_the_data_or_the_range_do_not_allow_is_refused() {
     let range = json!({"from": "2026-03-01", "to": "2026-03-29"});
     let funnel = |steps: serde_json::Value| json!({"from": "t", "by": "who", "steps": steps});
     let retention = |period: &str, range: serde_json::Value| json!({"from": "t", "by": "who", "period": period, "range": range});
-    let paths = |step: &str, after: &str| json!({"from": "t", "by": "who", "step": step, "depth": 1, "after": after});
+    let paths =
+        |step: &str, after: &str| json!({"from": "t", "by": "who", "step": step, "depth": 1, "after": after});
     for (kind, question, words) in [
         (Kind::Funnel, funnel(json!(["name = 'x'", "who"])), &["/steps/1:", "type string"][..]),
         (Kind::Funnel, funnel(json!(["nam = 'x'"])), &["no field \"nam\"", "\"name\""]),
         (Kind::Funnel, funnel(json!(["_time > 'soon'"])), &["'soon'", "no"]),
         (Kind::Retention, retention("7d", json!(null)), &["/range:", "\"last\": \"8w\""]),
         (Kind::Retention, retention("7d", json!({"from": "2026-03-01"})), &["/range:"]),
-        (Kind::Retention, retention("7d", json!({"from": "2026-03-01", "to": "2026-03-01"})), &["/range: it is empty"]),
+        (
+            Kind::Retention,
+            retention("7d", json!({"from": "2026-03-01", "to": "2026-03-01"})),
+            &["/range: it is empty"],
+        ),
         (Kind::Retention, retention("29d", range.clone()), &["/period: it is longer than the range"]),
         (Kind::Retention, retention("1s", range.clone()), &["/period:", "more than 1000 periods"]),
         (Kind::Retention, retention("minute", range.clone()), &["/period:", "more than 1000 periods"]),
@@ -531,7 +536,9 @@ fn what_the_data_or_the_range_do_not_allow_is_refused() {
         match (ask(kind, snapshot, &question), words) {
             (Ok(_), []) => {}
             (Err(Error::Invalid { detail, .. }), [_, ..]) => {
-                words.iter().for_each(|word| assert!(detail.contains(word), "{question}: {detail} lacks {word}"));
+                words
+                    .iter()
+                    .for_each(|word| assert!(detail.contains(word), "{question}: {detail} lacks {word}"));
             }
             (other, _) => panic!("{question}: {other:?}"),
         }

@@ -2,8 +2,7 @@
 //! and sessions walk along them.
 
 use crate::error::Result;
-use crate::query::expression::Expr;
-use crate::query::sequences::people::{Joined, NOBODY, Numbers};
+use crate::query::sequences::people::{Joined, Numbered, Numbers};
 use crate::query::sequences::scan::{Rows, Scan};
 
 /// One event on a trail.
@@ -19,35 +18,29 @@ pub struct Event<T> {
 
 /// The events that one run has met, each with the number of whose it is.
 #[derive(Debug)]
-pub struct Found<T> {
-    people: Numbers,
+pub struct Found<'a, T> {
+    people: Numbers<'a>,
     numbers: Vec<u32>,
     events: Vec<Event<T>>,
 }
 
-impl<T> Default for Found<T> {
-    fn default() -> Self {
-        Self { people: Numbers::default(), numbers: Vec::new(), events: Vec::new() }
+impl<'a, T: Copy> Found<'a, T> {
+    /// No events yet.
+    pub fn new(by: &'a Numbered<'a>) -> Self {
+        Self { people: by.start(), numbers: Vec::new(), events: Vec::new() }
     }
-}
 
-impl<T: Copy> Found<T> {
     /// Adds rows, each with what is to be known of it; those of nobody are left out.
     ///
     /// # Errors
     /// As [`Numbers::of`]; `TooLarge` where there are too many.
-    pub fn add(
-        &mut self,
-        scan: &Scan<'_>,
-        rows: &Rows<'_>,
-        by: &Expr,
-        what: impl Fn(usize) -> T,
-    ) -> Result<()> {
-        let numbers = self.people.of(rows, by)?;
+    pub fn add(&mut self, scan: &Scan<'_>, rows: &Rows<'_>, what: impl Fn(usize) -> T) -> Result<()> {
+        let numbers = self.people.of(rows)?;
+        let nobody = self.people.null();
         let (times, seqs) = (rows.times()?, rows.seqs()?);
         let before = self.numbers.len();
-        for (row, number) in numbers.into_iter().enumerate().filter(|(_, number)| *number != NOBODY) {
-            self.numbers.push(number);
+        for row in (0..rows.count()).filter(|row| Some(numbers.of(*row)) != nobody) {
+            self.numbers.push(numbers.of(row));
             self.events.push(Event { time: times[row], seq: seqs[row], what: what(row) });
         }
         // they are copied once, when they are put in order
@@ -70,32 +63,31 @@ impl<T: Copy + Default + Send> Trails<T> {
     /// Puts the events of runs in order; `translate` makes what a run noted into what holds in all of them.
     ///
     /// # Errors
-    /// As [`Numbers::join`].
-    pub fn of<U: Copy>(runs: Vec<Found<U>>, translate: impl Fn(usize, U) -> T) -> Result<Self> {
+    /// As [`Numbered::join`].
+    pub fn of<'a>(
+        by: &'a Numbered<'a>,
+        runs: Vec<Found<'a, T>>,
+        translate: impl Fn(usize, T) -> T,
+    ) -> Result<Self> {
         let mut found = Vec::with_capacity(runs.len());
-        let people = Numbers::join(runs.into_iter().map(|run| {
+        let people = by.join(runs.into_iter().map(|run| {
             found.push((run.numbers, run.events));
             run.people
         }))?;
         let mut ends = vec![0usize; people.count()];
-        for ((numbers, _), map) in found.iter().zip(&people.maps) {
-            numbers.iter().for_each(|number| ends[map[*number as usize] as usize] += 1);
+        for (run, (numbers, _)) in found.iter().enumerate() {
+            numbers.iter().for_each(|number| ends[people.translate(run, *number) as usize] += 1);
         }
         let mut sum = 0;
         for end in &mut ends {
             // for now where they begin; each event that is put there moves it on
             sum += std::mem::replace(end, sum);
         }
-        let event = |run: usize, event: &Event<U>| Event {
-            time: event.time,
-            seq: event.seq,
-            what: translate(run, event.what),
-        };
         let mut events = vec![Event::default(); sum];
-        for (run, ((numbers, run_events), map)) in found.iter().zip(&people.maps).enumerate() {
-            for (number, found) in numbers.iter().zip(run_events) {
-                let place = &mut ends[map[*number as usize] as usize];
-                events[*place] = event(run, found);
+        for (run, (numbers, run_events)) in found.iter().enumerate() {
+            for (number, event) in numbers.iter().zip(run_events) {
+                let place = &mut ends[people.translate(run, *number) as usize];
+                events[*place] = Event { what: translate(run, event.what), ..*event };
                 *place += 1;
             }
         }

@@ -44,7 +44,8 @@ fn what_all_of_them_have_is_read_once() {
 
 #[test]
 fn a_funnel_is_read_with_names_for_its_steps() {
-    let body = j!({"from": "e", "by": "u", "steps": ["a = 1 AS viewed", "b"], "within": "36h", "strict": true});
+    let body =
+        j!({"from": "e", "by": "u", "steps": ["a = 1 AS viewed", "b"], "within": "36h", "strict": true});
     let Analysis::Funnel(funnel) = read(Kind::Funnel, &body).analysis else { panic!("a funnel") };
     let names: Vec<&str> = funnel.steps.iter().map(|step| step.name.as_str()).collect();
     assert_eq!((names, funnel.within_us, funnel.strict), (vec!["viewed", "b"], Some(36 * HOUR), true));
@@ -116,7 +117,10 @@ fn retention_and_paths_that_are_none_are_refused_by_their_part() {
         (with(&base, "limit", j!(2_000_000)), &["/limit", "2000000 was sent"]),
         (with(&base, "step", j!("max(a)")), &["/step", "aggregate"]),
         (with(&base, "collapse", j!(1)), &["/collapse"]),
-        (with(&with(&base, "after", j!("a")), "before", j!("b")), &["/before", "leave \"after\" or \"before\" out"]),
+        (
+            with(&with(&base, "after", j!("a")), "before", j!("b")),
+            &["/before", "leave \"after\" or \"before\" out"],
+        ),
         (with(&base, "after", j!("")), &["/after", "empty"]),
     ] {
         assert_refused(Kind::Paths, &body, words);
@@ -136,7 +140,9 @@ fn sessions_are_the_same_in_json_and_in_sql() {
         of_query(json(body.as_bytes(), 0).unwrap_or_else(|e| panic!("{body}: {e}")))
     };
     let as_sql = |table: &str| {
-        of_query(sql(&format!("SELECT count(*) FROM {table}"), &[]).unwrap_or_else(|e| panic!("{table}: {e}")))
+        of_query(
+            sql(&format!("SELECT count(*) FROM {table}"), &[]).unwrap_or_else(|e| panic!("{table}: {e}")),
+        )
     };
     for (table, sessions) in [
         ("sessions(e, u)", j!({"by": "u"})),
@@ -149,7 +155,10 @@ fn sessions_are_the_same_in_json_and_in_sql() {
     }
     assert_eq!(as_sql("sessions(e, u)").2, 30 * MINUTE);
     assert_eq!(as_json(j!({"by": "lower(u) AS who"})).1, "who");
-    assert!(sql("SELECT sessions FROM sessions", &[]).unwrap().sessions.is_none(), "a dataset may be called so");
+    assert!(
+        sql("SELECT sessions FROM sessions", &[]).unwrap().sessions.is_none(),
+        "a dataset may be called so"
+    );
     let named = sql("SELECT s.entry FROM sessions(e, u) AS s WHERE s.events > 1", &[]).unwrap();
     assert_eq!(named.filter.unwrap().to_string(), "events > 1");
     let parameter = sql("SELECT count(*) FROM sessions(e, u, ?, path, a = ?)", &[j!("5m"), j!(7)]).unwrap();
@@ -185,7 +194,10 @@ fn sessions_that_are_none_are_refused() {
         ("visits(e, u)", "table functions other than sessions"),
         ("sessions(e, u) JOIN f ON a = b", "joins"),
     ] {
-        let told = sql(&format!("SELECT count(*) FROM {table}"), &[]).map(|q| format!("{q:?}")).unwrap_err().to_string();
+        let told = sql(&format!("SELECT count(*) FROM {table}"), &[])
+            .map(|q| format!("{q:?}"))
+            .unwrap_err()
+            .to_string();
         assert!(told.contains(word), "{table}: {told}");
     }
 }
