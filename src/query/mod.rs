@@ -27,6 +27,7 @@ pub mod place;
 pub mod plan;
 mod print;
 pub mod prune;
+pub mod rule;
 pub mod scalar;
 pub mod seek;
 pub mod sequences;
