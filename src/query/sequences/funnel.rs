@@ -105,12 +105,12 @@ impl Funnel {
             }
         };
         // those who begin are few among all that there are: what is known of them lies close together
-        scan.hold(people.count() * size_of::<usize>())?;
-        let (mut places, mut first) = (vec![usize::MAX; people.count()], Vec::new());
-        each(0, &mut |number, time| match first.get_mut(places[number]) {
+        scan.hold(people.count() * size_of::<u32>())?;
+        let (mut places, mut first) = (vec![u32::MAX; people.count()], Vec::new());
+        each(0, &mut |number, time| match first.get_mut(places[number] as usize) {
             Some(first) => *first = time.min(*first),
             None => {
-                places[number] = first.len();
+                places[number] = first.len() as u32;
                 first.push(time);
             }
         });
@@ -120,7 +120,7 @@ impl Funnel {
         for step in 1..steps.len() {
             let mut next = vec![NEVER; first.len()];
             each(step, &mut |number, time| {
-                let place = places[number];
+                let place = places[number] as usize;
                 if last.get(place).is_some_and(|last| time > *last) {
                     next[place] = time.min(next[place]);
                 }

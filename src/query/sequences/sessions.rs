@@ -222,7 +222,7 @@ impl Session {
             events: events.len() as u32,
             pages: pages().count() as u32,
             entry: pages().next().or(no_page).unwrap_or(0),
-            exit: pages().last().or(no_page).unwrap_or(0),
+            exit: pages().next_back().or(no_page).unwrap_or(0),
         }
     }
 }
