@@ -148,10 +148,14 @@ impl Funnel {
             },
         )?;
         let trails = Trails::of(by, runs, |_, mask| mask)?;
-        let mut reached = vec![Vec::new(); steps.len()];
-        for (_, trail) in trails.iter() {
-            let took = self.farthest(trail);
-            reached.iter_mut().zip(took).for_each(|(reached, took)| reached.push(took));
+        let none = || vec![Vec::new(); steps.len()];
+        let found = trails.walk(none, |reached: &mut Reached, trail| {
+            reached.iter_mut().zip(self.farthest(trail)).for_each(|(reached, took)| reached.push(took));
+            Ok(())
+        })?;
+        let mut reached = none();
+        for more in found {
+            reached.iter_mut().zip(more).for_each(|(reached, more)| reached.extend(more));
         }
         Ok(reached)
     }

@@ -50,14 +50,23 @@ pub enum Side {
     Before,
 }
 
-/// What is known of an event.
+/// What is known of an event: the number of its step, and whether it may be an anchor, in the lowest bit. Numbers stay
+/// far below the 31 bits that are left.
 #[derive(Debug, Clone, Copy, Default)]
-struct Step {
-    /// The number of its step.
-    number: u32,
-    /// Whether it has one.
-    is_step: bool,
-    is_anchor: bool,
+struct Step(u32);
+
+impl Step {
+    fn new(number: u32, is_anchor: bool) -> Self {
+        Self(number << 1 | u32::from(is_anchor))
+    }
+
+    fn number(self) -> u32 {
+        self.0 >> 1
+    }
+
+    fn is_anchor(self) -> bool {
+        self.0 & 1 == 1
+    }
 }
 
 /// How often each path was taken, by the numbers of its steps.
@@ -83,56 +92,49 @@ impl Paths {
         let runs = scan.each_run(
             || (step.start(), Found::<Step>::new(&by)),
             |(steps, found), rows| {
-                let (numbers, none) = (steps.of(rows)?, steps.null());
+                let numbers = steps.of(rows)?;
                 let anchors = rows.matching(anchor.iter())?.pop();
                 let is_anchor = |row: usize| anchors.as_ref().is_some_and(|bits| bits.get(row));
-                found.add(scan, rows, |row| {
-                    let number = numbers.of(row);
-                    Step { number, is_step: Some(number) != none, is_anchor: is_anchor(row) }
-                })
+                found.add(scan, rows, |row| Step::new(numbers.of(row), is_anchor(row)))
             },
         )?;
         let (steps, runs): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
         let steps = step.join(steps)?;
-        let translate = |run, step: Step| Step { number: steps.translate(run, step.number), ..step };
-        let counts = self.counts(&Trails::of(&by, runs, translate)?)?;
+        let translate = |run, step: Step| Step::new(steps.translate(run, step.number()), step.is_anchor());
+        let counts = self.counts(&Trails::of(&by, runs, translate)?, steps.null())?;
         Ok((vec![("path", "strings"), ("count", "int")], self.rows(counts, &steps)))
     }
 
-    fn counts(&self, trails: &Trails<Step>) -> Result<Counts> {
-        let mut counts = Counts::default();
-        let mut path = Vec::with_capacity(self.depth);
-        for (_, trail) in trails.iter() {
-            if !self.walk(trail, &mut path) {
-                continue;
+    fn counts(&self, trails: &Trails<Step>, no_step: Option<u32>) -> Result<Counts> {
+        let begin = || (Counts::default(), Vec::with_capacity(self.depth));
+        let found = trails.walk(begin, |(counts, path), trail| {
+            if self.path(trail, no_step, path) {
+                count(counts, path, 1)?;
             }
-            match counts.get_mut(path.as_slice()) {
-                Some(count) => *count += 1,
-                None => {
-                    counts.insert(path.as_slice().into(), 1);
-                }
-            }
-            if counts.len() > limits::PATHS {
-                return Err(Error::TooLarge(format!(
-                    "there are more than {} different paths; take a smaller depth or coarser steps, or narrow the question \
-                     with where or range",
-                    limits::PATHS
-                )));
-            }
+            Ok(())
+        })?;
+        let mut found = found.into_iter().map(|(counts, _)| counts);
+        let mut all = found.next().unwrap_or_default();
+        for (path, times) in found.flatten() {
+            count(&mut all, &path, times)?;
         }
-        Ok(counts)
+        Ok(all)
     }
 
     /// Writes the path of a trail; false where it has none.
-    fn walk(&self, trail: &[Event<Step>], path: &mut Vec<u32>) -> bool {
+    fn path(&self, trail: &[Event<Step>], no_step: Option<u32>, path: &mut Vec<u32>) -> bool {
         path.clear();
         let anchor = self.anchor.as_ref().map(|anchor| anchor.side);
-        let at = trail.iter().position(|event| event.what.is_anchor);
+        let at = trail.iter().position(|event| event.what.is_anchor());
+        let is_step = |number: &u32| Some(*number) != no_step;
+        let number = |event: &Event<Step>| event.what.number();
         match (anchor, at) {
-            (None, _) => self.take(trail.iter(), path),
-            (Some(Side::After), Some(at)) => self.take(trail[at + 1..].iter(), path),
+            (None, _) => self.take(trail.iter().map(number).filter(is_step), path),
+            (Some(Side::After), Some(at)) => {
+                self.take(trail[at + 1..].iter().map(number).filter(is_step), path);
+            }
             (Some(Side::Before), Some(at)) => {
-                self.take(trail[..at].iter().rev(), path);
+                self.take(trail[..at].iter().rev().map(number).filter(is_step), path);
                 path.reverse();
             }
             (Some(_), None) => return false,
@@ -141,8 +143,8 @@ impl Paths {
         anchor.is_some() || !path.is_empty()
     }
 
-    fn take<'a>(&self, events: impl Iterator<Item = &'a Event<Step>>, path: &mut Vec<u32>) {
-        for number in events.filter(|event| event.what.is_step).map(|event| event.what.number) {
+    fn take(&self, steps: impl Iterator<Item = u32>, path: &mut Vec<u32>) {
+        for number in steps {
             if self.collapse && path.last() == Some(&number) {
                 continue;
             }
@@ -170,4 +172,21 @@ impl Paths {
         let path = |numbers: &[u32]| Value::List(numbers.iter().map(text).collect());
         counts.iter().map(|(numbers, count)| vec![path(numbers), Value::Int(*count as i64)]).collect()
     }
+}
+
+/// Counts a path so many times more.
+fn count(counts: &mut Counts, path: &[u32], times: u64) -> Result<()> {
+    if let Some(count) = counts.get_mut(path) {
+        *count += times;
+        return Ok(());
+    }
+    if counts.len() == limits::PATHS {
+        return Err(Error::TooLarge(format!(
+            "there are more than {} different paths; take a smaller depth or coarser steps, or narrow the question with \
+             where or range",
+            limits::PATHS
+        )));
+    }
+    counts.insert(path.into(), times);
+    Ok(())
 }

@@ -106,9 +106,19 @@ impl Joined {
         self.map(run).map_or(number, |map| map[number as usize])
     }
 
-    /// The values of some numbers, as a column.
+    /// The values of some numbers, as a column; each value is looked up once, however many rows have it.
     pub fn column(&self, numbers: &[u32]) -> Column {
-        self.coder.column(numbers)
+        let (mut places, mut distinct) = (vec![u32::MAX; self.count()], Vec::new());
+        let mut place = |number: u32| {
+            let place = &mut places[number as usize];
+            if *place == u32::MAX {
+                *place = distinct.len() as u32;
+                distinct.push(number);
+            }
+            *place
+        };
+        let rows: Vec<u32> = numbers.iter().map(|number| place(*number)).collect();
+        self.coder.column(&distinct).take(&rows)
     }
 }
 

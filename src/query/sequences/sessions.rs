@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::columnar::bitmap::Bitmap;
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::Ints;
@@ -95,7 +97,7 @@ pub fn build(sessions: &Sessions, query: &Query, source: &Dataset) -> Result<Bui
             beyond = beyond.saturating_mul(4);
             continue;
         }
-        found.sort_unstable_by_key(|session| (session.start, session.seq));
+        found.par_sort_unstable_by_key(|session| (session.start, session.seq));
         let (rows_scanned, segments) = scan.looked_at();
         let dataset = plan.dataset(&found, &people, pages.as_ref());
         return Ok(Built { dataset, rows_scanned, segments });
@@ -157,53 +159,42 @@ impl<'a> Plan<'a> {
     }
 
     fn cut(&self, trails: &Trails<u32>, no_page: Option<u32>, from: i64, to: i64) -> Result<Vec<Session>> {
-        let mut found = Vec::new();
-        for (whose, trail) in trails.iter() {
-            let is_near = |a: &Event<u32>, b: &Event<u32>| b.time.saturating_sub(a.time) <= self.gap_us;
+        let is_near = |a: &Event<u32>, b: &Event<u32>| b.time.saturating_sub(a.time) <= self.gap_us;
+        let found = trails.walk(Vec::new, |found, trail| {
             let sessions = trail.chunk_by(is_near).filter(|events| (from..to).contains(&events[0].time));
-            found.extend(sessions.map(|events| Session::of(whose, events, no_page)));
-            if found.len() > limits::SESSIONS {
-                return Err(Error::TooLarge(format!(
-                    "there are more than {} sessions; take a shorter range, a longer gap, or fewer events by \"where\" \
-                     within \"sessions\"",
-                    limits::SESSIONS
-                )));
-            }
-        }
-        Ok(found)
+            found.extend(sessions.map(|events| Session::of(events, no_page)));
+            check_count(found.len())
+        })?;
+        check_count(found.iter().map(Vec::len).sum())?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     fn dataset(&self, sessions: &[Session], people: &Joined, pages: Option<&Joined>) -> Dataset {
-        let mut fields = FieldSet::default();
-        let mut tail = Vec::new();
-        let blocks = sessions.chunks(limits::TAIL_BLOCK_ROWS);
-        let empty: [&[Session]; 1] = [&[]];
-        // without a session its columns have to be known all the same
-        for sessions in blocks.chain(empty.into_iter().filter(|_| sessions.is_empty())) {
-            let numbers = |number: fn(&Session) -> u32| sessions.iter().map(number).collect::<Vec<u32>>();
-            let whose = people.column(&numbers(|session| session.whose));
-            let mut columns = vec![(Arc::clone(&self.by_name), whose)];
-            columns.extend(of_sessions(sessions, pages.is_some()));
-            if let Some(pages) = pages {
-                columns.push(("entry".into(), pages.column(&numbers(|session| session.entry))));
-                columns.push(("exit".into(), pages.column(&numbers(|session| session.exit))));
-            }
-            for (name, column) in &columns {
-                fields.add(name, column.kinds());
-            }
-            let starts: Vec<i64> = sessions.iter().map(|session| session.start).collect();
-            columns.push((TIME.into(), Column::times(&starts)));
-            let columns = columns.into_iter().map(|(name, column)| (name, Arc::new(column)));
-            let first_seq = 1 + (tail.len() * limits::TAIL_BLOCK_ROWS) as i64;
-            let block = Arc::new(Block::new(sessions.len(), columns.collect()));
-            tail.push(TailBlock { first_seq, block });
+        let numbers = |number: fn(&Session) -> u32| sessions.iter().map(number).collect::<Vec<u32>>();
+        let whose = people.column(&numbers(|session| session.whose));
+        let mut columns = vec![(Arc::clone(&self.by_name), whose)];
+        columns.extend(of_sessions(sessions, pages.is_some()));
+        if let Some(pages) = pages {
+            columns.push(("entry".into(), pages.column(&numbers(|session| session.entry))));
+            columns.push(("exit".into(), pages.column(&numbers(|session| session.exit))));
         }
-        tail.retain(|block| block.block.rows() > 0);
+        // without a session they are known all the same
+        let mut fields = FieldSet::default();
+        for (name, column) in &columns {
+            fields.add(name, column.kinds());
+        }
+        let starts: Vec<i64> = sessions.iter().map(|session| session.start).collect();
+        columns.push((TIME.into(), Column::times(&starts)));
+        let columns = columns.into_iter().map(|(name, column)| (name, Arc::new(column))).collect();
+        let all = Block::new(sessions.len(), columns);
+        let rows: Vec<u32> = (0..sessions.len() as u32).collect();
+        let block =
+            |rows: &[u32]| TailBlock { first_seq: 1 + i64::from(rows[0]), block: Arc::new(all.take(rows)) };
         Dataset {
             time_field: Some(START.into()),
             fields: Arc::new(fields),
             next_seq: 1 + sessions.len() as i64,
-            tail,
+            tail: rows.chunks(limits::TAIL_BLOCK_ROWS).map(block).collect(),
             ..Dataset::new(format!("sessions({})", self.source.name).into())
         }
     }
@@ -211,11 +202,11 @@ impl<'a> Plan<'a> {
 
 impl Session {
     /// The session of some events, one at least.
-    fn of(whose: u32, events: &[Event<u32>], no_page: Option<u32>) -> Self {
+    fn of(events: &[Event<u32>], no_page: Option<u32>) -> Self {
         let pages = || events.iter().map(|event| event.what).filter(|page| Some(*page) != no_page);
         let (first, last) = (events[0], events[events.len() - 1]);
         Self {
-            whose,
+            whose: first.number,
             start: first.time,
             end: last.time,
             seq: first.seq,
@@ -225,6 +216,17 @@ impl Session {
             exit: pages().next_back().or(no_page).unwrap_or(0),
         }
     }
+}
+
+fn check_count(sessions: usize) -> Result<()> {
+    if sessions > limits::SESSIONS {
+        return Err(Error::TooLarge(format!(
+            "there are more than {} sessions; take a shorter range, a longer gap, or fewer events by \"where\" within \
+             \"sessions\"",
+            limits::SESSIONS
+        )));
+    }
+    Ok(())
 }
 
 /// The columns that are numbers, times and bools.

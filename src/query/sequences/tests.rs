@@ -556,3 +556,53 @@ fn what_the_data_or_the_range_do_not_allow_is_refused() {
         assert!(told.contains(word), "{sql}: {told}");
     }
 }
+
+#[test]
+fn many_are_followed_as_few_are_however_they_are_numbered() {
+    const MANY: i64 = 2_500;
+    let event = |at: i64, whose: i64, name: &str| Event {
+        time: BEGIN + at * SECOND,
+        seq: at + 1,
+        cells: [Value::Int(whose * 1_000_003), Value::text(name), Value::Null],
+    };
+    let first = (0..MANY).map(|at| event(at, at, "x"));
+    let second = (0..MANY).map(|at| event(MANY + at, MANY - 1 - at, "y"));
+    let blocks: Vec<Vec<Event>> =
+        first.chain(second).collect::<Vec<_>>().chunks(700).map(<[Event]>::to_vec).collect();
+    for snapshot in snapshots(&blocks) {
+        for by in ["who", "who // 1000003", "who || ''"] {
+            for strict in [false, true] {
+                let question =
+                    json!({"from": "t", "by": by, "steps": ["name = 'x'", "name = 'y'"], "strict": strict});
+                assert_eq!(
+                    counts(Kind::Funnel, &snapshot, &question, 1),
+                    [Value::Int(MANY), Value::Int(MANY)]
+                );
+            }
+            let range = json!({"from": time::format(BEGIN), "to": time::format(BEGIN + 2 * MANY * SECOND)});
+            let question = json!({"from": "t", "by": by, "period": format!("{MANY}s"), "range": range});
+            assert_eq!(counts(Kind::Retention, &snapshot, &question, 2), [MANY, MANY, 0].map(Value::Int));
+            let paths =
+                ask(Kind::Paths, &snapshot, &json!({"from": "t", "by": by, "step": "name", "depth": 9}));
+            let both = Value::List(["x".into(), "y".into()].into());
+            assert_eq!(paths.expect("an answer"), [[both, Value::Int(MANY)]]);
+            let sql = format!(
+                "SELECT count(*), sum(events), uniq(who), min(entry), max(entry), min(\"exit\"), min(start) FROM \
+                 sessions(t, {by}, '1d', name)"
+            );
+            let sql = sql.replace("uniq(who)", if by == "who" { "uniq(who)" } else { "uniq(start)" });
+            let answer = run(&snapshot, &parse::sql(&sql, &[]).expect("parses")).expect("an answer");
+            let [x, y] = ["x", "y"].map(Value::text);
+            let all = [
+                Value::Int(MANY),
+                Value::Int(2 * MANY),
+                Value::Int(MANY),
+                x.clone(),
+                x,
+                y,
+                Value::Time(BEGIN),
+            ];
+            assert_eq!(answer.rows, [all], "{by}");
+        }
+    }
+}

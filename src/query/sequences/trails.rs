@@ -1,9 +1,17 @@
 //! The events of each, in the order they happened: by `_time`, and by `_seq` where times are equal. Strict funnels, paths
 //! and sessions walk along them.
+//!
+//! Events are brought together in two steps, since writing each to its place among all is a miss of every cache: runs
+//! put them into buckets of neighbouring numbers, and a bucket, which fits a cache, is put in order when it is walked.
+
+use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::query::sequences::people::{Joined, Numbered, Numbers};
 use crate::query::sequences::scan::{Rows, Scan};
+
+/// Numbers of a bucket.
+const BUCKET: usize = 1_024;
 
 /// One event on a trail.
 #[derive(Debug, Clone, Copy, Default)]
@@ -12,22 +20,26 @@ pub struct Event<T> {
     pub time: i64,
     /// `_seq`.
     pub seq: i64,
+    /// Whose it is.
+    pub number: u32,
     /// What the analysis wants to know of it.
     pub what: T,
 }
 
-/// The events that one run has met, each with the number of whose it is.
+/// The events of one run by bucket.
+type Buckets<T> = Vec<Vec<Event<T>>>;
+
+/// The events that one run has met.
 #[derive(Debug)]
 pub struct Found<'a, T> {
     people: Numbers<'a>,
-    numbers: Vec<u32>,
-    events: Vec<Event<T>>,
+    buckets: Buckets<T>,
 }
 
 impl<'a, T: Copy> Found<'a, T> {
     /// No events yet.
     pub fn new(by: &'a Numbered<'a>) -> Self {
-        Self { people: by.start(), numbers: Vec::new(), events: Vec::new() }
+        Self { people: by.start(), buckets: Buckets::new() }
     }
 
     /// Adds rows, each with what is to be known of it; those of nobody are left out.
@@ -38,15 +50,22 @@ impl<'a, T: Copy> Found<'a, T> {
         let numbers = self.people.of(rows)?;
         let nobody = self.people.null();
         let (times, seqs) = (rows.times()?, rows.seqs()?);
-        let before = self.numbers.len();
+        // a bucket that grows has room for as many again
+        scan.hold(2 * rows.count() * size_of::<Event<T>>())?;
         for row in (0..rows.count()).filter(|row| Some(numbers.of(*row)) != nobody) {
-            self.numbers.push(numbers.of(row));
-            self.events.push(Event { time: times[row], seq: seqs[row], what: what(row) });
+            let (time, seq, number) = (times[row], seqs[row], numbers.of(row));
+            put(&mut self.buckets, Event { time, seq, number, what: what(row) });
         }
-        // they are copied once, when they are put in order
-        let bytes = size_of::<u32>() + 2 * size_of::<Event<T>>();
-        scan.hold((self.numbers.len() - before) * bytes)
+        Ok(())
     }
+}
+
+fn put<T>(buckets: &mut Buckets<T>, event: Event<T>) {
+    let at = event.number as usize / BUCKET;
+    if at >= buckets.len() {
+        buckets.resize_with(at + 1, Vec::new);
+    }
+    buckets[at].push(event);
 }
 
 /// The events of each number.
@@ -54,76 +73,78 @@ impl<'a, T: Copy> Found<'a, T> {
 pub struct Trails<T> {
     /// Whose they are.
     pub people: Joined,
-    /// Where the events of each number end.
-    ends: Vec<usize>,
-    events: Vec<Event<T>>,
+    runs: Vec<Buckets<T>>,
 }
 
-impl<T: Copy + Default + Send> Trails<T> {
-    /// Puts the events of runs in order; `translate` makes what a run noted into what holds in all of them.
+impl<T: Copy + Default + Send + Sync> Trails<T> {
+    /// Brings the events of runs together; `translate` makes what a run noted into what holds in all of them.
     ///
     /// # Errors
     /// As [`Numbered::join`].
     pub fn of<'a>(
         by: &'a Numbered<'a>,
         runs: Vec<Found<'a, T>>,
-        translate: impl Fn(usize, T) -> T,
+        translate: impl Fn(usize, T) -> T + Sync,
     ) -> Result<Self> {
         let mut found = Vec::with_capacity(runs.len());
         let people = by.join(runs.into_iter().map(|run| {
-            found.push((run.numbers, run.events));
+            found.push(run.buckets);
             run.people
         }))?;
-        let mut ends = vec![0usize; people.count()];
-        for (run, (numbers, _)) in found.iter().enumerate() {
-            numbers.iter().for_each(|number| ends[people.translate(run, *number) as usize] += 1);
-        }
+        let translated = |(run, mut buckets): (usize, Buckets<T>)| {
+            buckets.iter_mut().flatten().for_each(|event| event.what = translate(run, event.what));
+            let Some(map) = people.map(run) else { return buckets };
+            let mut anew = Buckets::new();
+            for event in buckets.into_iter().flatten() {
+                put(&mut anew, Event { number: map[event.number as usize], ..event });
+            }
+            anew
+        };
+        let runs = found.into_par_iter().enumerate().map(translated).collect();
+        Ok(Self { people, runs })
+    }
+
+    /// Walks along every trail, those of some numbers a task, into a state of each task.
+    ///
+    /// # Errors
+    /// As `step`.
+    pub fn walk<S: Send>(
+        &self,
+        begin: impl Fn() -> S + Sync + Send,
+        step: impl Fn(&mut S, &[Event<T>]) -> Result<()> + Sync + Send,
+    ) -> Result<Vec<S>> {
+        let buckets = self.runs.iter().map(Vec::len).max().unwrap_or(0);
+        let one_bucket = |mut state: S, bucket: usize| {
+            let events = self.sorted(bucket);
+            events.chunk_by(|a, b| a.number == b.number).try_for_each(|trail| step(&mut state, trail))?;
+            Ok(state)
+        };
+        (0..buckets).into_par_iter().try_fold(begin, one_bucket).collect()
+    }
+
+    /// The events of a bucket, those of each number one after the other, in order.
+    fn sorted(&self, bucket: usize) -> Vec<Event<T>> {
+        let runs = || self.runs.iter().filter_map(|run| run.get(bucket)).flatten();
+        let place = |event: &Event<T>| event.number as usize % BUCKET;
+        let mut ends = vec![0usize; BUCKET];
+        runs().for_each(|event| ends[place(event)] += 1);
         let mut sum = 0;
         for end in &mut ends {
             // for now where they begin; each event that is put there moves it on
             sum += std::mem::replace(end, sum);
         }
         let mut events = vec![Event::default(); sum];
-        for (run, (numbers, run_events)) in found.iter().enumerate() {
-            for (number, event) in numbers.iter().zip(run_events) {
-                let place = &mut ends[people.translate(run, *number) as usize];
-                events[*place] = Event { what: translate(run, event.what), ..*event };
-                *place += 1;
+        for event in runs() {
+            let end = &mut ends[place(event)];
+            events[*end] = *event;
+            *end += 1;
+        }
+        for trail in events.chunk_by_mut(|a, b| a.number == b.number) {
+            // segments and tails mostly come in order of time
+            if !trail.is_sorted_by_key(|event| (event.time, event.seq)) {
+                trail.sort_unstable_by_key(|event| (event.time, event.seq));
             }
         }
-        sort(&ends, 0, &mut events);
-        Ok(Self { people, ends, events })
-    }
-
-    /// Every number that has events, with them in order.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &[Event<T>])> {
-        let begins = std::iter::once(0).chain(self.ends.iter().copied());
-        let trails = begins.zip(&self.ends).enumerate();
-        trails
-            .map(|(number, (begin, end))| (number as u32, &self.events[begin..*end]))
-            .filter(|(_, events)| !events.is_empty())
-    }
-}
-
-/// Numbers whose trails one task sorts.
-const SORTED_AT_ONCE: usize = 4_096;
-
-/// Sorts each trail; `begin` is where the first of them begins among all events.
-fn sort<T: Copy + Send>(ends: &[usize], begin: usize, events: &mut [Event<T>]) {
-    if ends.len() > SORTED_AT_ONCE {
-        let (ends_left, ends_right) = ends.split_at(ends.len() / 2);
-        let middle = ends_left.last().copied().unwrap_or(begin);
-        let (left, right) = events.split_at_mut(middle - begin);
-        rayon::join(|| sort(ends_left, begin, left), || sort(ends_right, middle, right));
-        return;
-    }
-    let mut start = begin;
-    for end in ends {
-        let trail = &mut events[start - begin..end - begin];
-        // segments and tails mostly come in order of time
-        if !trail.is_sorted_by_key(|event| (event.time, event.seq)) {
-            trail.sort_unstable_by_key(|event| (event.time, event.seq));
-        }
-        start = *end;
+        events
     }
 }
