@@ -64,6 +64,8 @@ pub const SEGMENT_BYTES: usize = 128 << 20;
 pub const BUFFER_POOL_BYTES: usize = 256 << 20;
 /// Bytes in memory of the numbers that the values of a dataset's columns have across segments.
 pub const NUMBERING_BYTES: usize = 128 << 20;
+/// Values of a column that is numbered, at most: a number takes 24 bits.
+pub const NUMBERED_VALUES: usize = 1 << 24;
 /// Values of a column from which on it is not numbered where nearly every row has one of its own.
 pub const NUMBERED_UNIQUE_VALUES: usize = 1 << 20;
 /// WAL bytes after which the writer checkpoints.

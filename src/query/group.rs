@@ -16,6 +16,7 @@ use crate::query::aggregate::NO_SLOT;
 use crate::query::codes::{Coder, Codes, Domain};
 use crate::query::expression::Expr;
 use crate::query::functions::Context;
+use crate::query::key_table::KeyTable;
 use crate::query::view::View;
 
 /// Slots that are computed: beyond, most of them would stay empty.
@@ -45,7 +46,9 @@ pub struct Groups {
 enum Table {
     /// The slot is the number whose digits are the codes; by key, how many codes there is room for.
     Computed(Vec<usize>),
-    /// The codes of each slot, one after the other, and the slots by them.
+    /// The codes beside each other in a number, each in so many bits, and the slots by it.
+    Packed(Vec<u32>, KeyTable),
+    /// The codes of each slot, one after the other, and the slots by them: for keys that no number holds.
     Found { members: Vec<u32>, places: HashTable<u32>, hasher: FixedState },
 }
 
@@ -92,10 +95,24 @@ impl Slots {
         match self {
             Self::One(_, 0) => {}
             Self::One(slot, rows) => counts[*slot as usize] += *rows as u64,
+            // several counters a slot: an addition need not wait for the one before where rows share a slot
+            Self::Each(slots) if counts.len() <= FEW_SLOTS.min(slots.len()) => {
+                let mut banks = vec![[0u32; BANKS]; counts.len()];
+                for rows in slots.chunks(BANKS) {
+                    rows.iter().enumerate().for_each(|(bank, slot)| banks[*slot as usize][bank] += 1);
+                }
+                let sum = |bank: &[u32; BANKS]| bank.iter().map(|count| u64::from(*count)).sum::<u64>();
+                counts.iter_mut().zip(&banks).for_each(|(count, bank)| *count += sum(bank));
+            }
             Self::Each(slots) => slots.iter().for_each(|slot| counts[*slot as usize] += 1),
         }
     }
 }
+
+/// Slots that are few beside the rows of a block.
+pub const FEW_SLOTS: usize = 1 << 11;
+/// Accumulators of a slot where slots are few.
+pub const BANKS: usize = 4;
 
 impl Groups {
     /// Groups by keys of these domains; without any there is one group, also of no rows.
@@ -108,9 +125,45 @@ impl Groups {
                 groups.table = Table::Computed(room);
                 groups.rows = vec![0; slots];
             }
-            None => groups.table = Table::found(),
+            None => groups.table = Table::looked_up(domains),
         }
         groups
+    }
+
+    /// Groups by keys that come packed already, with room for so many.
+    pub fn packed(domains: &[Domain], bits: Vec<u32>, room: usize) -> Self {
+        let coders = domains.iter().map(Coder::new).collect();
+        Self { coders, table: Table::Packed(bits, KeyTable::with_room(room)), rows: Vec::new() }
+    }
+
+    /// The slots of rows by their packed keys.
+    pub fn slots_of_packed(&mut self, keys: &[u64]) -> Slots {
+        let Table::Packed(_, table) = &mut self.table else { return Slots::One(0, 0) };
+        let slots = Slots::Each(Arc::new(keys.iter().map(|key| table.find_or_add(*key)).collect()));
+        self.rows.resize(table.len(), 0);
+        slots
+    }
+
+    /// Counts rows that were given their slots.
+    pub fn count(&mut self, slots: &Slots) {
+        slots.count_into(&mut self.rows);
+    }
+
+    /// Adds rows by slot that were counted elsewhere.
+    pub fn add_rows(&mut self, counts: impl Iterator<Item = u64>) {
+        self.rows.iter_mut().zip(counts).for_each(|(rows, more)| *rows += more);
+    }
+
+    /// Lets go of all groups but these.
+    pub fn retain(&mut self, slots: &[u32]) {
+        let rows: Vec<u64> = slots.iter().map(|slot| self.rows[*slot as usize]).collect();
+        self.rows.fill(0);
+        slots.iter().zip(rows).for_each(|(slot, rows)| self.rows[*slot as usize] = rows);
+    }
+
+    /// Whether the slots of these keys are looked up, for want of room to compute them.
+    pub fn are_looked_up(domains: &[Domain]) -> bool {
+        slots_of(&domains.iter().map(Domain::bound).collect::<Vec<_>>()).is_none()
     }
 
     /// Number of slots, those without rows included.
@@ -142,6 +195,13 @@ impl Groups {
         let moved = self.make_room(&bounds);
         let slots = match &mut self.table {
             Table::Computed(room) => computed(&codes, room, view.rows),
+            Table::Packed(bits, table) => {
+                let keys = packed(&codes, bits, view.rows);
+                let slots =
+                    Slots::Each(Arc::new(keys.into_iter().map(|key| table.find_or_add(key)).collect()));
+                self.rows.resize(table.len(), 0);
+                slots
+            }
             Table::Found { members, places, hasher } => {
                 let mut key = vec![0; codes.len()];
                 let each = (0..view.rows).map(|row| {
@@ -154,7 +214,6 @@ impl Groups {
         if let Table::Found { members, .. } = &self.table {
             self.rows.resize(members.len() / codes.len().max(1), 0);
         }
-        slots.count_into(&mut self.rows);
         Ok((slots, moved))
     }
 
@@ -174,14 +233,18 @@ impl Groups {
             self.table = Table::Computed(wider);
             return None;
         }
-        let before = self.numbers();
+        // rows may be counted elsewhere: all slots move, whether or not they are groups yet
+        let before: Vec<u32> = (0..self.rows.len() as u32).collect();
         let keys: Vec<Vec<u32>> = before.iter().map(|slot| self.codes_of(*slot)).collect();
         let old = std::mem::replace(&mut self.rows, vec![0; slots.unwrap_or(0)]);
-        self.table = if slots.is_some() { Table::Computed(wider) } else { Table::found() };
+        self.table = match slots {
+            Some(_) => Table::Computed(wider),
+            None => Table::looked_up(self.coders.iter().map(Coder::domain)),
+        };
         let mut moved = vec![NO_SLOT; old.len()];
         for (slot, key) in before.into_iter().zip(keys) {
             let there = self.slot_of(&key);
-            self.rows[there as usize] = old[slot as usize];
+            self.rows[there as usize] += old[slot as usize];
             moved[slot as usize] = there;
         }
         Some(moved)
@@ -199,6 +262,9 @@ impl Groups {
                 });
                 digits.collect()
             }
+            Table::Packed(bits, table) => {
+                (0..bits.len()).map(|at| unpacked(table.keys()[slot as usize], bits, at)).collect()
+            }
             Table::Found { members, .. } => {
                 let width = self.coders.len();
                 members[slot as usize * width..(slot as usize + 1) * width].to_vec()
@@ -212,6 +278,13 @@ impl Groups {
             Table::Computed(room) => {
                 let place = key.iter().zip(room).rev();
                 place.fold(0usize, |slot, (code, room)| slot * *room + *code as usize) as u32
+            }
+            Table::Packed(bits, table) => {
+                let parts = key.iter().zip(bits.iter()).rev();
+                let slot =
+                    table.find_or_add(parts.fold(0, |key, (code, bits)| key << bits | u64::from(*code)));
+                self.rows.resize(table.len(), 0);
+                slot
             }
             Table::Found { members, places, hasher } => {
                 let slot = find_or_add(key, members, places, hasher);
@@ -227,7 +300,7 @@ impl Groups {
         let theirs = other.numbers();
         let is_alike =
             matches!((&self.table, &other.table), (Table::Computed(a), Table::Computed(b)) if a == b);
-        let all_fixed = other.coders.iter().all(Coder::is_fixed);
+        let all_fixed = other.coders.iter().all(|coder| coder.domain().is_fixed());
         let is_code = matches!(
             (&self.table, &other.table, self.coders.len()),
             (Table::Computed(_), Table::Computed(_), 1)
@@ -266,6 +339,9 @@ impl Groups {
                 let below: usize = room[..at].iter().product();
                 slots.iter().map(|slot| (*slot as usize / below % room[at]) as u32).collect()
             }
+            Table::Packed(bits, table) => {
+                slots.iter().map(|slot| unpacked(table.keys()[*slot as usize], bits, at)).collect()
+            }
             Table::Found { members, .. } => {
                 let width = self.coders.len();
                 slots.iter().map(|slot| members[*slot as usize * width + at]).collect()
@@ -276,9 +352,39 @@ impl Groups {
 }
 
 impl Table {
-    fn found() -> Self {
-        Self::Found { members: Vec::new(), places: HashTable::new(), hasher: FixedState::default() }
+    fn looked_up<'a>(domains: impl IntoIterator<Item = &'a Domain>) -> Self {
+        match bits_of(domains) {
+            Some(bits) => Self::Packed(bits, KeyTable::with_room(0)),
+            None => {
+                Self::Found { members: Vec::new(), places: HashTable::new(), hasher: FixedState::default() }
+            }
+        }
     }
+}
+
+/// The bits that codes take beside each other in a number; `None` where they do not fit.
+pub fn bits_of<'a>(domains: impl IntoIterator<Item = &'a Domain>) -> Option<Vec<u32>> {
+    let bits: Vec<u32> = domains.into_iter().map(|domain| domain.code_bits()).collect();
+    (bits.iter().sum::<u32>() <= u64::BITS).then_some(bits)
+}
+
+/// The codes of every row beside each other.
+pub fn packed(codes: &[Codes], bits: &[u32], rows: usize) -> Vec<u64> {
+    let mut keys = vec![0u64; rows];
+    for (codes, bits) in codes.iter().zip(bits).rev() {
+        match codes {
+            Codes::One(code) => keys.iter_mut().for_each(|key| *key = *key << bits | u64::from(*code)),
+            Codes::Each(codes) => {
+                keys.iter_mut().zip(&**codes).for_each(|(key, code)| *key = *key << bits | u64::from(*code));
+            }
+        }
+    }
+    keys
+}
+
+fn unpacked(key: u64, bits: &[u32], at: usize) -> u32 {
+    let below: u32 = bits[..at].iter().sum();
+    (key >> below) as u32 & (u32::MAX >> (u32::BITS - bits[at]))
 }
 
 /// The number of slots that are computed; `None` where they are too many.

@@ -12,12 +12,16 @@ use crate::query::functions::{Context, PatternKind};
 use crate::query::matcher::Matcher;
 use crate::value::Value;
 
+/// Codes of one and of two bytes.
+const BYTE_CODES: usize = 1 << 8;
+const SHORT_CODES: usize = 1 << 16;
+
 /// The codes that a condition is true for. It is null for null, so rows without a value need no care.
 #[derive(Debug, PartialEq)]
 pub enum Rule {
     /// Codes from one up to before another; or all but these.
     Range(u32, u32, bool),
-    /// By code, 1 where it is true.
+    /// By code, 1 where it is true; as long as narrow codes reach, so that they need no check.
     Table(Vec<u8>),
 }
 
@@ -84,7 +88,13 @@ impl Rule {
                 table[code] = 1;
             }
         }
-        Some(Self::Table(table))
+        Some(Self::table(table))
+    }
+
+    fn table(mut table: Vec<u8>) -> Self {
+        let reached = [BYTE_CODES, SHORT_CODES].into_iter().find(|codes| table.len() <= *codes);
+        table.resize(reached.unwrap_or(table.len()), 0);
+        Self::Table(table)
     }
 
     fn of_pattern(matcher: &Matcher, dictionary: &Dictionary) -> Self {
@@ -94,14 +104,14 @@ impl Rule {
             Matcher::Contains(finder) if !finder.needle().is_empty() => {
                 let mut table = vec![0; dictionary.len()];
                 dictionary.holding(finder, |code| table[code] = 1);
-                Self::Table(table)
+                Self::table(table)
             }
             _ => Self::of_each(matcher, dictionary),
         }
     }
 
     fn of_each(matcher: &Matcher, dictionary: &Dictionary) -> Self {
-        Self::Table(dictionary.iter().map(|text| u8::from(matcher.matches(text))).collect())
+        Self::table(dictionary.iter().map(|text| u8::from(matcher.matches(text))).collect())
     }
 
     /// The rows that it is true for; those without a value come out as anything.
@@ -119,9 +129,19 @@ impl Rule {
                 }
                 rows
             }
-            Self::Table(table) => with_narrow!(codes, codes => {
-                rows_where(codes, |code| table.get(code as usize).copied().unwrap_or(0) != 0)
-            }),
+            Self::Table(table) => {
+                match (codes, table.first_chunk::<BYTE_CODES>(), table.first_chunk::<SHORT_CODES>()) {
+                    (Narrow::U8(codes), Some(table), _) => {
+                        rows_where(codes, |code| table[code as usize] != 0)
+                    }
+                    (Narrow::U16(codes), _, Some(table)) => {
+                        rows_where(codes, |code| table[code as usize] != 0)
+                    }
+                    (codes, _, _) => with_narrow!(codes, codes => {
+                        rows_where(codes, |code| table.get(code as usize).copied().unwrap_or(0) != 0)
+                    }),
+                }
+            }
         }
     }
 }

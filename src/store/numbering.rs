@@ -99,6 +99,22 @@ impl Numbering {
         self.values.read().unwrap_or_else(PoisonError::into_inner).len() + 1
     }
 
+    /// Numbers the texts of the segments that parts are of, so that it is known how many there are.
+    ///
+    /// # Errors
+    /// As [`Numbering::of_part`].
+    pub fn prepare(&self, parts: &[Part]) -> Result<()> {
+        let mut last = None;
+        for part in parts.iter().filter(|_| self.kind == FieldType::String) {
+            let Part::Sealed(segment, _) = part else { continue };
+            if last != Some(segment.id) && !self.kept().texts.contains_key(&segment.id) {
+                self.of_part(part, Some(&[]))?;
+            }
+            last = Some(segment.id);
+        }
+        Ok(())
+    }
+
     /// The number of every row of a part, or of some of its rows; 0 where it has no value.
     ///
     /// # Errors
@@ -248,7 +264,8 @@ impl Numbering {
         let all = self.charge(bytes);
         let seen = self.rows_seen.fetch_add(rows, Ordering::Relaxed) + rows;
         let is_unique = count > limits::NUMBERED_UNIQUE_VALUES && count > seen / 2;
-        if added > 0 && (is_unique || all > limits::NUMBERING_BYTES) {
+        let are_too_many = count + 1 >= limits::NUMBERED_VALUES || all > limits::NUMBERING_BYTES;
+        if added > 0 && (is_unique || are_too_many) {
             self.is_full.store(true, Ordering::Relaxed);
             return Err(Error::Internal(format!("\"{}\" has too many values to number", self.name)));
         }

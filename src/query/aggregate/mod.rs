@@ -134,6 +134,19 @@ impl State {
         Ok(())
     }
 
+    /// Feeds rows and counts them by slot beside that, where it can do both at once; whether it did.
+    ///
+    /// # Errors
+    /// As evaluating the argument.
+    pub fn update_and_count(&mut self, slots: &Slots, input: Input<'_>) -> Result<bool> {
+        match (self, input.argument) {
+            (Self::Sum(sums), Some(argument)) => {
+                Ok(sums.update_and_count(slots, &*vector::evaluate(argument, input.view, input.context)?))
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// Takes over another state of the same family; `map` gives the slot here of each slot there, or [`NO_SLOT`]; without
     /// it they are the same.
     pub fn absorb(&mut self, other: State, map: Option<&[u32]>) {

@@ -104,7 +104,7 @@ impl<'a> Scan<'a> {
             }
             Ok(state)
         };
-        runs(&self.parts).into_par_iter().map(one_run).collect()
+        runs(&self.parts, rayon::current_num_threads() * 2).into_par_iter().map(one_run).collect()
     }
 
     /// Counts bytes that are kept to the end of the question.
