@@ -27,6 +27,20 @@ pub const PAGE_ROWS_DEFAULT: usize = 100;
 pub const ANSWER_ROWS: usize = 1_000_000;
 /// Groups that one query may build.
 pub const GROUPS: usize = 20_000_000;
+/// Steps of a funnel: an event tells which of them it is by a bit each.
+pub const FUNNEL_STEPS: usize = 64;
+/// Periods of a retention: half their square is the number of rows of its answer.
+pub const RETENTION_PERIODS: usize = 1_000;
+/// Steps of a path.
+pub const PATH_DEPTH: usize = 32;
+/// Paths of an answer when nothing is asked for.
+pub const PATHS_DEFAULT: usize = 100;
+/// Different paths that one question may count.
+pub const PATHS: usize = 2_000_000;
+/// Sessions that one query may be asked of.
+pub const SESSIONS: usize = 10_000_000;
+/// Bytes in memory of what a sequence analysis keeps of the events that it goes through.
+pub const SEQUENCE_BYTES: usize = 1 << 30;
 /// Requests waiting for the writer; one more is answered 503.
 pub const WRITER_QUEUE: usize = 1_024;
 /// Bytes of rows waiting for the writer; beyond it a request is answered 503.

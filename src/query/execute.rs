@@ -77,7 +77,7 @@ pub fn execute(plan: &Plan, dataset: &Dataset, wanted: Option<&[Vec<Value>]>) ->
 }
 
 /// Rows of the parts, and the segments they are of.
-fn looked_at(parts: &[Part]) -> (u64, u64) {
+pub(super) fn looked_at(parts: &[Part]) -> (u64, u64) {
     let rows = parts.iter().map(|part| part.rows() as u64).sum();
     // the tail counts as one; parts of a segment follow each other
     let segment = |part: &Part| match part {
@@ -91,7 +91,7 @@ fn looked_at(parts: &[Part]) -> (u64, u64) {
 const MANY_SLOTS: usize = 1 << 16;
 
 /// Contiguous runs of parts with about the same number of rows, always the same for the same parts.
-fn runs(parts: &[Part], wanted: usize) -> Vec<&[Part]> {
+pub(super) fn runs(parts: &[Part], wanted: usize) -> Vec<&[Part]> {
     let rows: usize = parts.iter().map(Part::rows).sum();
     let share = rows.div_ceil(wanted.max(1)).max(1);
     let mut out = Vec::new();

@@ -2,6 +2,7 @@
 //! Names are as written; `plan` resolves them against a dataset.
 
 use crate::query::expression::Expr;
+use crate::query::sequences::sessions::Sessions;
 use crate::time::{Calendar, Step};
 
 /// A question about one dataset.
@@ -9,6 +10,8 @@ use crate::time::{Calendar, Step};
 pub struct Query {
     /// The dataset.
     pub from: String,
+    /// Ask its sessions instead of its events.
+    pub sessions: Option<Sessions>,
     /// The output columns in order. In a JSON query `by` stands first, then `select`.
     pub select: Vec<Item>,
     /// `SELECT *`: all fields of the dataset take the place of `select`.

@@ -32,6 +32,7 @@ pub mod prune;
 pub mod rule;
 pub mod scalar;
 pub mod seek;
+pub mod sequences;
 pub mod series;
 pub mod sort;
 pub mod vector;
@@ -45,6 +46,7 @@ use crate::query::answer::{Answer, AnswerColumn, Stats};
 use crate::query::execute::Output;
 use crate::query::language::{Query, Range};
 use crate::query::plan::{Plan, type_of_value};
+use crate::query::sequences::sessions;
 use crate::store::snapshot::Snapshot;
 use crate::value::Value;
 
@@ -54,7 +56,10 @@ use crate::value::Value;
 /// `NotFound` for a dataset, `Invalid` for names and types, `TooLarge` for answers beyond the limits.
 pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
     let begin = Instant::now();
-    let dataset = snapshot.dataset(&query.from)?;
+    let source = snapshot.dataset(&query.from)?;
+    let sessions = query.sessions.as_ref().map(|sessions| sessions::build(sessions, query, source));
+    let sessions = sessions.transpose()?;
+    let dataset = sessions.as_ref().map_or(&**source, |sessions| &sessions.dataset);
     let mut plan = plan::plan(query, dataset)?;
     let mut output = execute::execute(&plan, dataset, None)?;
     let series = series(query, &plan, &output);
@@ -63,6 +68,9 @@ pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
         false => None,
     };
     let columns = columns(&plan, &output.rows);
+    if let Some(sessions) = &sessions {
+        (output.rows_scanned, output.segments) = (sessions.rows_scanned, sessions.segments);
+    }
     let stats = Stats {
         elapsed_ms: begin.elapsed().as_secs_f64() * 1e3,
         rows_scanned: output.rows_scanned,

@@ -8,7 +8,7 @@ use crate::error::{Error, Result, nearest_or_first};
 use crate::fields::{FieldType, is_system};
 use crate::query::expression::{AggregateCall, AggregateFunction, BinaryOp, Expr};
 use crate::query::functions::Returns;
-use crate::query::language::{Order, Query};
+use crate::query::language::{Order, Query, Range};
 use crate::query::matcher::shorten;
 use crate::query::series::Series;
 use crate::store::snapshot::Dataset;
@@ -101,7 +101,7 @@ pub fn plan(query: &Query, dataset: &Dataset) -> Result<Plan> {
     Ok(Plan {
         names: output,
         types,
-        filter: with_range(filter, query),
+        filter: with_range(filter, &query.range),
         shape,
         distinct: query.distinct,
         limit: query.limit,
@@ -142,12 +142,13 @@ pub fn add_columns(expression: &Expr, names: &mut Vec<Arc<str>>) {
     });
 }
 
-fn with_range(filter: Option<Expr>, query: &Query) -> Option<Expr> {
+/// A condition together with the range, in which it is asked.
+pub(super) fn with_range(filter: Option<Expr>, range: &Range) -> Option<Expr> {
     let bound = |op, us: Option<i64>| {
         let literal = |us| Box::new(Expr::Literal(Value::Time(us)));
         us.map(|us| Expr::Binary(op, Box::new(Expr::Column(TIME.into())), literal(us)))
     };
-    let parts = [bound(BinaryOp::GtEq, query.range.from), bound(BinaryOp::Lt, query.range.to), filter];
+    let parts = [bound(BinaryOp::GtEq, range.from), bound(BinaryOp::Lt, range.to), filter];
     parts.into_iter().flatten().reduce(|a, b| Expr::Binary(BinaryOp::And, Box::new(a), Box::new(b)))
 }
 
@@ -189,10 +190,11 @@ pub fn is_same<T: PartialEq + std::fmt::Debug + ?Sized>(a: &T, b: &T) -> bool {
     a == b && format!("{a:?}") == format!("{b:?}")
 }
 
-struct Names<'a> {
-    dataset: &'a Dataset,
+/// What names in a question mean: the fields of a dataset, and a calendar.
+pub(super) struct Names<'a> {
+    pub(super) dataset: &'a Dataset,
     /// Whose clock local times are on.
-    calendar: &'a Calendar,
+    pub(super) calendar: &'a Calendar,
 }
 
 impl Names<'_> {
@@ -227,7 +229,7 @@ impl Names<'_> {
     }
 
     /// Canonical names; texts that are compared with a time become times.
-    fn resolve(&self, expression: Expr) -> Result<Expr> {
+    pub(super) fn resolve(&self, expression: Expr) -> Result<Expr> {
         expression.rewrite(&mut |part| match part {
             Expr::Column(name) => self.canonical(&name).map(|name| Expr::Column(name.to_string())),
             // these take text for what it is
@@ -296,7 +298,8 @@ impl Names<'_> {
         }
     }
 
-    fn condition(&self, expression: Expr, place: &str) -> Result<Expr> {
+    /// A resolved expression that may be a condition; `place` begins the error where it cannot.
+    pub(super) fn condition(&self, expression: Expr, place: &str) -> Result<Expr> {
         let resolved = self.resolve(expression)?;
         match self.type_of(&resolved) {
             Some(kind) if kind != FieldType::Bool => Err(Error::invalid(format!(
@@ -307,7 +310,7 @@ impl Names<'_> {
     }
 
     /// The type of an expression, where it has one whatever the rows hold.
-    fn type_of(&self, expression: &Expr) -> Option<FieldType> {
+    pub(super) fn type_of(&self, expression: &Expr) -> Option<FieldType> {
         match expression {
             Expr::Literal(value) => type_of_value(value),
             Expr::Column(name) => match name.as_str() {
