@@ -201,6 +201,13 @@ impl Domain {
                 None => numbering.of_part(part, rows).map(Codes::Each),
             },
             Self::Buckets { column, starts, .. } => {
+                // mostly all rows of a block lie in one bucket, and the zone tells which
+                if let Zone::Times { min, max, has_nulls: false } = part.zone(column)?
+                    && let (first, last) = (place_of(starts, min), place_of(starts, max))
+                    && first == last
+                {
+                    return Ok(Codes::One(first as u32));
+                }
                 let column = part.column(column)?;
                 Ok(column.map_or(Codes::One(0), |column| bucket_codes(&column, starts, rows)))
             }
@@ -399,11 +406,15 @@ fn clear_invalid(codes: &mut [u32], validity: Option<&Bitmap>) {
     }
 }
 
+/// The code of the bucket that an instant lies in.
+fn place_of(starts: &[i64], us: i64) -> usize {
+    starts.partition_point(|start| *start <= us)
+}
+
 /// The bucket of every time, or of some: its place among the starts, plus one.
 fn bucket_codes(column: &Column, starts: &[i64], rows: Option<&[u32]>) -> Codes {
     let Data::Time(times) = &column.data else { return Codes::One(0) };
-    let place_of = |us: i64| starts.partition_point(|start| *start <= us);
-    let (first, last) = (place_of(times.min()), place_of(times.max()));
+    let (first, last) = (place_of(starts, times.min()), place_of(starts, times.max()));
     if first == last && column.validity.is_none() {
         return Codes::One(first as u32);
     }
