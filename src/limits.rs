@@ -66,8 +66,9 @@ pub const BUFFER_POOL_BYTES: usize = 256 << 20;
 pub const NUMBERING_BYTES: usize = 128 << 20;
 /// Values of a column that is numbered, at most: a number takes 24 bits.
 pub const NUMBERED_VALUES: usize = 1 << 24;
-/// Values of a column from which on it is not numbered where nearly every row has one of its own.
-pub const NUMBERED_UNIQUE_VALUES: usize = 1 << 20;
+/// Values of a column from which on it is not numbered where nearly every row has one of its own; few in unit tests, so
+/// that they see a numbering given up.
+pub const NUMBERED_UNIQUE_VALUES: usize = if cfg!(test) { 100 } else { 1 << 20 };
 /// WAL bytes after which the writer checkpoints.
 pub const WAL_CHECKPOINT_BYTES: u64 = 32 << 20;
 /// Bytes of the ballast beside a database; less on a small disk.

@@ -20,9 +20,9 @@ use crate::query::key_table::KeyTable;
 use crate::query::view::View;
 
 /// Slots that are computed: beyond, most of them would stay empty.
-const COMPUTED_SLOTS: usize = 1 << 21;
+const COMPUTED_SLOTS: usize = if cfg!(test) { 256 } else { 1 << 21 };
 /// Codes that a key has room for at first, where it is not known how many there are.
-const FIRST_ROOM: usize = 16;
+const FIRST_ROOM: usize = if cfg!(test) { 2 } else { 16 };
 
 /// The slot of each of some rows.
 #[derive(Debug, Clone)]
@@ -143,7 +143,7 @@ fn count_few<T: Copy + Into<u64>>(slots: &[T], counts: &mut [u64]) {
 }
 
 /// Slots that are few beside the rows of a block.
-pub const FEW_SLOTS: usize = 1 << 11;
+pub const FEW_SLOTS: usize = if cfg!(test) { 8 } else { 1 << 11 };
 /// Accumulators of a slot where slots are few.
 pub const BANKS: usize = 4;
 

@@ -10,9 +10,9 @@ use crate::query::measures::{Found, Measures};
 use crate::query::view::View;
 
 /// Partitions; with ten million groups each has some megabytes.
-const PARTITIONS: usize = 256;
+const PARTITIONS: usize = if cfg!(test) { 4 } else { 256 };
 /// Keys of a piece that holds nothing else.
-const PIECE_KEYS: usize = 4_096;
+const PIECE_KEYS: usize = if cfg!(test) { 8 } else { 4_096 };
 
 /// The rows of one task, by partition.
 #[derive(Debug)]

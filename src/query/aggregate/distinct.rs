@@ -12,9 +12,9 @@ use crate::query::group::Slots;
 use crate::query::view::View;
 
 /// Bytes of the bitmaps of one task.
-const BITMAP_BYTES: usize = 32 << 20;
+const BITMAP_BYTES: usize = if cfg!(test) { 64 } else { 32 << 20 };
 /// Pairs in a list from which on it is cleared of what it has twice.
-const PAIRS: usize = 1 << 22;
+const PAIRS: usize = if cfg!(test) { 32 } else { 1 << 22 };
 
 /// The distinct values of each slot.
 #[derive(Debug)]

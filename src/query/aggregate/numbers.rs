@@ -8,11 +8,11 @@ use crate::query::group::Slots;
 use crate::value::Value;
 
 /// Counters of all slots of one task.
-const COUNTERS: usize = 4 << 20;
+const COUNTERS: usize = if cfg!(test) { 256 } else { 4 << 20 };
 /// Counters of a slot: most durations, sizes and prices lie so near to the least.
-const WIDTH_MAX: usize = 1 << 16;
+const WIDTH_MAX: usize = if cfg!(test) { 64 } else { 1 << 16 };
 /// With fewer, counting does not pay.
-const WIDTH_MIN: usize = 1 << 8;
+const WIDTH_MIN: usize = if cfg!(test) { 16 } else { 1 << 8 };
 
 /// The numbers of each slot.
 #[derive(Debug)]
