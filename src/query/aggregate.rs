@@ -10,8 +10,10 @@ use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::with_narrow;
 use crate::columnar::text::Dictionary;
 use crate::error::{Error, Result};
+use crate::query::earliest::Earliest;
 use crate::query::expression::AggregateFunction;
 use crate::query::intern::Interner;
+use crate::query::sketch::Sketch;
 use crate::value::Value;
 
 /// The state of one aggregate over all groups.
@@ -27,6 +29,10 @@ pub enum State {
     Distinct(Interner, HashSet<(u32, u32), FixedState>),
     /// Exact quantile: all numbers of each group.
     Numbers(Vec<Numbers>, f64),
+    /// What is not exact.
+    Sketch(Sketch),
+    /// first and last.
+    Placed(Earliest),
 }
 
 /// All numbers of a group; integers apart from floats, so that those beyond 2^53 stay exact.
@@ -51,10 +57,14 @@ impl State {
         match function {
             AggregateFunction::Count => Self::Count(Vec::new()),
             AggregateFunction::Sum | AggregateFunction::Avg => Self::Sum(Vec::new()),
-            AggregateFunction::Min => Self::Extreme(Extremes::new(Ordering::Less)),
+            AggregateFunction::Min | AggregateFunction::Any => Self::Extreme(Extremes::new(Ordering::Less)),
             AggregateFunction::Max => Self::Extreme(Extremes::new(Ordering::Greater)),
             AggregateFunction::Uniq => Self::Distinct(Interner::default(), HashSet::default()),
             AggregateFunction::Quantile(q) => Self::Numbers(Vec::new(), q),
+            AggregateFunction::ApproxUniq => Self::Sketch(Sketch::distinct()),
+            AggregateFunction::ApproxQuantile(q) => Self::Sketch(Sketch::quantile(q)),
+            AggregateFunction::First => Self::Placed(Earliest::new(false)),
+            AggregateFunction::Last => Self::Placed(Earliest::new(true)),
         }
     }
 
@@ -66,6 +76,15 @@ impl State {
             Self::Extreme(extremes) => extremes.values.resize(groups, Value::Null),
             Self::Numbers(numbers, _) => numbers.resize(groups, Numbers::default()),
             Self::Distinct(..) => {}
+            Self::Sketch(sketch) => sketch.grow(groups),
+            Self::Placed(earliest) => earliest.grow(groups),
+        }
+    }
+
+    /// Feeds rows of `first` and `last`: as [`State::update`], with the columns `_time` and `_seq`.
+    pub fn update_placed(&mut self, groups: &[u32], argument: &Column, times: &Column, seqs: &Column) {
+        if let Self::Placed(earliest) = self {
+            earliest.update(groups, argument, times, seqs);
         }
     }
 
@@ -103,7 +122,8 @@ impl State {
                     numbers[*group as usize].push(&column.get(row));
                 }
             }
-            (_, None) => {}
+            (Self::Sketch(sketch), Some(column)) => sketch.update(groups, column),
+            (Self::Placed(_), Some(_)) | (_, None) => {}
         }
     }
 
@@ -135,6 +155,8 @@ impl State {
                     numbers.floats.extend(list.floats);
                 }
             }
+            (Self::Sketch(sketch), Self::Sketch(more)) => sketch.absorb(more, map),
+            (Self::Placed(earliest), Self::Placed(more)) => earliest.absorb(more, map),
             // both are of one aggregate
             _ => debug_assert!(false, "states of different aggregates"),
         }
@@ -158,6 +180,8 @@ impl State {
                 Ok(counts.into_iter().map(Value::Int).collect())
             }
             Self::Numbers(numbers, q) => Ok(numbers.into_iter().map(|list| list.quantile(q)).collect()),
+            Self::Sketch(sketch) => Ok(sketch.finish(groups)),
+            Self::Placed(earliest) => Ok(earliest.finish()),
         }
     }
 }
@@ -178,12 +202,7 @@ impl Sum {
         if self.any_float {
             return Ok(Value::finite(self.floats + self.integers as f64));
         }
-        i64::try_from(self.integers).map(Value::Int).map_err(|_| {
-            Error::invalid(format!(
-                "integer overflow: a sum comes to {}, beyond 64 bits; sum a float instead, as with sum(cast(x as float))",
-                self.integers
-            ))
-        })
+        integer_sum(self.integers)
     }
 
     fn average(&self) -> Value {
@@ -193,6 +212,15 @@ impl Sum {
             Value::finite((self.floats + self.integers as f64) / self.count as f64)
         }
     }
+}
+
+/// A sum of integers, where it fits.
+pub fn integer_sum(sum: i128) -> Result<Value> {
+    i64::try_from(sum).map(Value::Int).map_err(|_| {
+        Error::invalid(format!(
+            "integer overflow: a sum comes to {sum}, beyond 64 bits; sum a float instead, as with sum(cast(x as float))"
+        ))
+    })
 }
 
 fn update_sums(sums: &mut [Sum], groups: &[u32], column: &Column) {
@@ -384,9 +412,12 @@ impl Numbers {
     }
 }
 
-/// ⌈q·n⌉, from 1 to n, of the decimal that `q` was written as: 0.07 of 100 is 7, though as floats their product lies
+/// ⌈q·n⌉, from 1 to n (0 of none), of the decimal that `q` was written as: 0.07 of 100 is 7, though as floats their product lies
 /// above it.
-fn rank(q: f64, count: usize) -> usize {
+pub fn rank(q: f64, count: usize) -> usize {
+    if count == 0 {
+        return 0;
+    }
     let product = q * count as f64;
     let nearest = product.round();
     let is_whole = (product - nearest).abs() <= nearest * f64::EPSILON;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::columnar::TIME;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::query::aggregate::State;
@@ -167,6 +168,9 @@ impl Scan<'_> {
         keys.iter().for_each(|key| add_columns(key, &mut names));
         for call in aggregates {
             call.argument.iter().chain(&call.filter).for_each(|e| add_columns(e, &mut names));
+            if call.function.is_placed() {
+                ["_seq", TIME].iter().for_each(|name| add_columns(&Expr::Column((*name).into()), &mut names));
+            }
         }
         let found = self.each_run(|run, context| {
             let mut found = Found::new(keys.len(), aggregates);
@@ -304,14 +308,24 @@ impl Found {
             state.grow(self.groups.count());
             let argument_of =
                 |view: &View| call.argument.as_ref().map(|e| vector::evaluate(e, view, context)).transpose();
+            let mut update = |groups: &[u32], view: &View| {
+                let argument = argument_of(view)?;
+                match &argument {
+                    Some(column) if call.function.is_placed() => {
+                        state.update_placed(groups, column, &view.column(TIME), &view.column("_seq"));
+                    }
+                    _ => state.update(groups, argument.as_deref()),
+                }
+                Ok::<(), Error>(())
+            };
             match &call.filter {
-                None => state.update(&groups, argument_of(view)?.as_deref()),
+                None => update(&groups, view)?,
                 Some(filter) => {
                     let rows: Vec<u32> =
                         vector::filter(filter, view, context)?.ones().map(|r| r as u32).collect();
                     let kept: Vec<u32> = rows.iter().map(|row| groups[*row as usize]).collect();
                     // of the rows that count only: a fault in the others is none
-                    state.update(&kept, argument_of(&view.take(&rows))?.as_deref());
+                    update(&kept, &view.take(&rows))?;
                 }
             }
         }

@@ -6,6 +6,7 @@ pub mod answer;
 pub mod cast;
 pub mod compare;
 pub mod cursor;
+pub mod earliest;
 pub mod entries;
 pub mod erase;
 pub mod execute;
@@ -27,7 +28,9 @@ pub mod prune;
 pub mod scalar;
 pub mod seek;
 pub mod series;
+pub mod sketch;
 pub mod sort;
+pub mod sqlite;
 pub mod vector;
 pub mod view;
 

@@ -283,7 +283,10 @@ impl Names<'_> {
     fn check_aggregate(&self, call: &AggregateCall) -> Result<()> {
         let numbers = matches!(
             call.function,
-            AggregateFunction::Sum | AggregateFunction::Avg | AggregateFunction::Quantile(_)
+            AggregateFunction::Sum
+                | AggregateFunction::Avg
+                | AggregateFunction::Quantile(_)
+                | AggregateFunction::ApproxQuantile(_)
         );
         let Some(argument) = call.argument.as_ref().filter(|_| numbers) else { return Ok(()) };
         match self.type_of(argument) {
@@ -335,16 +338,20 @@ impl Names<'_> {
                 Returns::Common => None,
             },
             Expr::Aggregate(call) => match call.function {
-                AggregateFunction::Count | AggregateFunction::Uniq => Some(FieldType::Int),
-                AggregateFunction::Avg => Some(FieldType::Float),
+                AggregateFunction::Count | AggregateFunction::Uniq | AggregateFunction::ApproxUniq => {
+                    Some(FieldType::Int)
+                }
+                AggregateFunction::Avg | AggregateFunction::ApproxQuantile(_) => Some(FieldType::Float),
                 AggregateFunction::Sum | AggregateFunction::Quantile(_) => call
                     .argument
                     .as_ref()
                     .and_then(|e| self.type_of(e))
                     .filter(|kind| matches!(kind, FieldType::Int | FieldType::Float)),
-                AggregateFunction::Min | AggregateFunction::Max => {
-                    call.argument.as_ref().and_then(|e| self.type_of(e))
-                }
+                AggregateFunction::Min
+                | AggregateFunction::Max
+                | AggregateFunction::First
+                | AggregateFunction::Last
+                | AggregateFunction::Any => call.argument.as_ref().and_then(|e| self.type_of(e)),
             },
             Expr::Negate(_) | Expr::Case { .. } => None,
         }

@@ -73,7 +73,7 @@ impl Display for AggregateCall {
             Some(argument) => write!(f, "{argument}")?,
             None => f.write_char('*')?,
         }
-        if let AggregateFunction::Quantile(q) = self.function {
+        if let AggregateFunction::Quantile(q) | AggregateFunction::ApproxQuantile(q) = self.function {
             write!(f, ", {}", float_text(q))?;
         }
         f.write_char(')')?;
@@ -101,6 +101,11 @@ impl AggregateFunction {
             Self::Min => "min",
             Self::Max => "max",
             Self::Quantile(_) => "quantile",
+            Self::ApproxUniq => "approx_uniq",
+            Self::ApproxQuantile(_) => "approx_quantile",
+            Self::First => "first",
+            Self::Last => "last",
+            Self::Any => "any",
         }
     }
 }
