@@ -23,7 +23,7 @@ pub mod page;
 pub mod parse;
 pub mod place;
 pub mod plan;
-mod print;
+pub mod print;
 pub mod prune;
 pub mod scalar;
 pub mod seek;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::columnar::TIME;
 use crate::error::{Error, Result, nearest_or_first};
-use crate::fields::{FieldType, is_system};
+use crate::fields::{FieldType, Kinds, is_system};
 use crate::query::expression::{AggregateCall, AggregateFunction, BinaryOp, Expr};
 use crate::query::functions::Returns;
-use crate::query::language::{Order, Query};
+use crate::query::language::{Item, Order, Query, Range};
 use crate::query::matcher::shorten;
 use crate::query::series::Series;
 use crate::store::snapshot::Dataset;
@@ -72,44 +72,65 @@ pub enum Shape {
 /// meant.
 pub fn plan(query: &Query, dataset: &Dataset) -> Result<Plan> {
     let names = Names { dataset, calendar: &query.calendar };
-    let (select, output): (Vec<Expr>, Vec<String>) = if query.all_fields {
-        names.all().map(|name| (Expr::Column(name.to_string()), name.to_string())).unzip()
-    } else {
-        query.select.iter().map(|item| (item.expression.clone(), item.name.clone())).unzip()
-    };
-    let select: Vec<Expr> = select.into_iter().map(|e| names.resolve(e)).collect::<Result<_>>()?;
+    let Query { select, by: keys, filter, having, order, distinct, limit, offset, calendar, fill, .. } =
+        resolve(query, dataset)?;
+    let (select, output): (Vec<Expr>, Vec<String>) =
+        select.into_iter().map(|item| (item.expression, item.name)).unzip();
     let types = select.iter().map(|e| names.type_of(e)).collect();
-    let keys: Vec<Expr> = query.by.iter().map(|e| names.resolve(e.clone())).collect::<Result<_>>()?;
-    let order: Vec<Order> = query
-        .order
-        .iter()
-        .map(|o| Ok(Order { expression: names.resolve(o.expression.clone())?, ..o.clone() }))
-        .collect::<Result<_>>()?;
-    let having = query.having.clone().map(|e| names.condition(e, "having")).transpose()?;
     let is_grouped = !keys.is_empty()
         || having.is_some()
         || select.iter().chain(order.iter().map(|o| &o.expression)).any(Expr::has_aggregate);
     let series = Series::among(&keys, query, dataset);
-    if query.fill && series.len() != 1 {
+    if fill && series.len() != 1 {
         return Err(Error::invalid(format!(
             "/fill: one time bucket in \"by\" is needed, such as \"day(_time)\"; there are {}",
             series.len()
         )));
     }
     let shape = if is_grouped { group(keys, select, having, order)? } else { Shape::Rows { select, order } };
+    Ok(Plan { names: output, types, filter, shape, distinct, limit, offset, calendar, series, fill })
+}
+
+/// The same query in the dataset's own names, its times read and its types checked: `*` written out, the range as a
+/// part of the filter.
+///
+/// # Errors
+/// As [`plan`], but for what is told of groups.
+pub fn resolve(query: &Query, dataset: &Dataset) -> Result<Query> {
+    let names = Names { dataset, calendar: &query.calendar };
+    let resolved = |item: &Item| {
+        Ok(Item { expression: names.resolve(item.expression.clone())?, name: item.name.clone() })
+    };
+    let select = match query.all_fields {
+        true => {
+            let item =
+                |name: Arc<str>| Item { expression: Expr::Column(name.to_string()), name: name.to_string() };
+            names.all().map(item).collect()
+        }
+        false => query.select.iter().map(resolved).collect::<Result<_>>()?,
+    };
+    let order = |o: &Order| Ok(Order { expression: names.resolve(o.expression.clone())?, ..o.clone() });
     let filter = query.filter.clone().map(|e| names.condition(e, "where")).transpose()?;
-    Ok(Plan {
-        names: output,
-        types,
+    Ok(Query {
+        select,
+        all_fields: false,
+        by: query.by.iter().map(|e| names.resolve(e.clone())).collect::<Result<_>>()?,
         filter: with_range(filter, query),
-        shape,
-        distinct: query.distinct,
-        limit: query.limit,
-        offset: query.offset,
-        calendar: query.calendar.clone(),
-        series,
-        fill: query.fill,
+        range: Range::default(),
+        having: query.having.clone().map(|e| names.condition(e, "having")).transpose()?,
+        order: query.order.iter().map(order).collect::<Result<_>>()?,
+        ..query.clone()
     })
+}
+
+/// The kinds of value that a field of the dataset can have.
+pub fn field_kinds(name: &str, dataset: &Dataset) -> Kinds {
+    match name {
+        TIME => Kinds::of(FieldType::Time),
+        "_seq" => Kinds::of(FieldType::Int),
+        "_id" => Kinds::of(FieldType::String),
+        _ => dataset.fields.kinds(name).unwrap_or_default(),
+    }
 }
 
 /// The condition of a page, resolved and checked.
