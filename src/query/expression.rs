@@ -94,6 +94,11 @@ impl AggregateFunction {
         matches!(self, Self::ApproxUniq | Self::ApproxQuantile(_))
     }
 
+    /// Whether a value that comes often counts as one that comes once: DISTINCT changes nothing.
+    pub fn is_blind_to_repeats(self) -> bool {
+        matches!(self, Self::Uniq | Self::ApproxUniq | Self::Min | Self::Max | Self::Any)
+    }
+
     /// Whether it asks when its rows were.
     pub fn is_placed(self) -> bool {
         matches!(self, Self::First | Self::Last)

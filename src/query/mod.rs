@@ -66,7 +66,7 @@ pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
         segments: output.segments,
         cache: "miss",
         engine: "vector",
-        approximate: false,
+        approximate: plan.is_approximate(),
     };
     let (range, tz) = (query.range, plan.calendar.tz);
     Ok(Answer { columns, rows: output.rows, next: None, stats, tz, series, range, previous })

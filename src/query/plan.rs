@@ -40,6 +40,16 @@ pub struct Plan {
     pub fill: bool,
 }
 
+impl Plan {
+    /// Whether an aggregate is in it whose answer may differ from the exact one.
+    pub fn is_approximate(&self) -> bool {
+        match &self.shape {
+            Shape::Rows { .. } => false,
+            Shape::Groups { aggregates, .. } => aggregates.iter().any(|call| call.function.is_approximate()),
+        }
+    }
+}
+
 /// What the output rows are made of.
 #[derive(Debug)]
 pub enum Shape {
@@ -101,7 +111,7 @@ pub fn resolve(query: &Query, dataset: &Dataset) -> Result<Query> {
     let resolved = |item: &Item| {
         Ok(Item { expression: names.resolve(item.expression.clone())?, name: item.name.clone() })
     };
-    let select = match query.all_fields {
+    let select: Vec<Item> = match query.all_fields {
         true => {
             let item =
                 |name: Arc<str>| Item { expression: Expr::Column(name.to_string()), name: name.to_string() };
@@ -110,6 +120,10 @@ pub fn resolve(query: &Query, dataset: &Dataset) -> Result<Query> {
         false => query.select.iter().map(resolved).collect::<Result<_>>()?,
     };
     let order = |o: &Order| Ok(Order { expression: names.resolve(o.expression.clone())?, ..o.clone() });
+    let order = query.order.iter().map(order).collect::<Result<Vec<_>>>()?;
+    if query.distinct {
+        check_distinct(&select, &order)?;
+    }
     let filter = query.filter.clone().map(|e| names.condition(e, "where")).transpose()?;
     Ok(Query {
         select,
@@ -118,9 +132,20 @@ pub fn resolve(query: &Query, dataset: &Dataset) -> Result<Query> {
         filter: with_range(filter, query),
         range: Range::default(),
         having: query.having.clone().map(|e| names.condition(e, "having")).transpose()?,
-        order: query.order.iter().map(order).collect::<Result<_>>()?,
+        order,
         ..query.clone()
     })
+}
+
+/// Rows that are alike but for what they are ordered by would be one row in several places.
+fn check_distinct(select: &[Item], order: &[Order]) -> Result<()> {
+    let is_put_out = |order: &&Order| select.iter().any(|item| is_same(&item.expression, &order.expression));
+    match order.iter().find(|order| !is_put_out(order)) {
+        None => Ok(()),
+        Some(Order { expression, .. }) => Err(Error::invalid(format!(
+            "DISTINCT rows can only be ordered by what is selected, and {expression} is not; add it to the SELECT"
+        ))),
+    }
 }
 
 /// The kinds of value that a field of the dataset can have.

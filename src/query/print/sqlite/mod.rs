@@ -3,6 +3,8 @@
 //! never a wrong answer. A condition has two forms: the value that the language knows, and the native truth (1, 0 or
 //! NULL) that stands in WHERE, CASE and the like.
 
+mod query;
+
 use std::fmt::Write;
 
 use crate::columnar::TIME;
@@ -15,6 +17,8 @@ use crate::time;
 use crate::value::{Value, float_text};
 
 use super::kinds::{every, kinds_of};
+
+pub(super) use query::query;
 
 /// Arguments of one call at most; SQLite's own limit is 1,000, or what a connection was told.
 const ARGUMENTS: usize = 100;
