@@ -48,6 +48,10 @@ pub const SEGMENT_STORED_BYTES: u64 = 64 << 20;
 pub const SEGMENT_BYTES: usize = 128 << 20;
 /// Bytes of decoded columns that are kept in memory.
 pub const BUFFER_POOL_BYTES: usize = 256 << 20;
+/// Bytes in memory of the numbers that the values of a dataset's columns have across segments.
+pub const NUMBERING_BYTES: usize = 128 << 20;
+/// Values of a column from which on it is not numbered where nearly every row has one of its own.
+pub const NUMBERED_UNIQUE_VALUES: usize = 1 << 20;
 /// WAL bytes after which the writer checkpoints.
 pub const WAL_CHECKPOINT_BYTES: u64 = 32 << 20;
 /// Bytes of the ballast beside a database; less on a small disk.

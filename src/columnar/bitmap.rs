@@ -137,6 +137,23 @@ impl Bitmap {
         self.clear_beyond();
     }
 
+    /// The rows whose bit is set, in order, as a list.
+    pub fn rows(&self) -> Vec<u32> {
+        let mut rows = Vec::with_capacity(self.count_ones());
+        for (index, word) in self.words.iter().enumerate() {
+            let (first, mut rest) = (index as u32 * 64, *word);
+            if rest == u64::MAX {
+                rows.extend(first..first + 64);
+                continue;
+            }
+            while rest != 0 {
+                rows.push(first + rest.trailing_zeros());
+                rest &= rest - 1;
+            }
+        }
+        rows
+    }
+
     /// The rows whose bit is set, in order.
     pub fn ones(&self) -> impl Iterator<Item = usize> + '_ {
         self.words.iter().enumerate().flat_map(|(index, &word)| {
@@ -173,6 +190,7 @@ mod tests {
             if !model.is_empty() { map.pop(); model.pop(); }
             prop_assert_eq!((0..model.len()).map(|i| map.get(i)).collect::<Vec<_>>(), model.clone());
             prop_assert_eq!(map.ones().collect::<Vec<_>>(), (0..model.len()).filter(|i| model[*i]).collect::<Vec<_>>());
+            prop_assert_eq!(map.rows(), map.ones().map(|row| row as u32).collect::<Vec<_>>());
             prop_assert_eq!(map.count_ones(), model.iter().filter(|b| **b).count());
             let stored = Bitmap::from_words(map.words().to_vec(), map.len());
             prop_assert_eq!(stored, Some(map.clone()));

@@ -1,15 +1,17 @@
 //! `first(x)` and `last(x)`: the value of the earliest or latest row, by (`_time`, `_seq`), that has one. `aggregate` feeds
 //! it the place of each row beside its value.
 
-use crate::columnar::column::Column;
+use crate::columnar::column::{Column, Data};
+use crate::query::aggregate::NO_SLOT;
+use crate::query::group::Slots;
 use crate::value::Value;
 
-/// The best row so far of every group.
+/// The best row so far of every slot.
 #[derive(Debug)]
 pub struct Earliest {
     /// Whether the latest is wanted instead.
     latest: bool,
-    groups: Vec<Option<(Place, Value)>>,
+    slots: Vec<Option<(Place, Value)>>,
 }
 
 /// `_time` in µs and `_seq` of a row.
@@ -18,29 +20,29 @@ pub type Place = (i64, i64);
 impl Earliest {
     /// The empty state of `first(x)`, or of `last(x)`.
     pub fn new(latest: bool) -> Self {
-        Self { latest, groups: Vec::new() }
+        Self { latest, slots: Vec::new() }
     }
 
-    /// Makes room for groups.
-    pub fn grow(&mut self, groups: usize) {
-        self.groups.resize(groups.max(self.groups.len()), None);
+    /// Makes room for slots.
+    pub fn grow(&mut self, slots: usize) {
+        self.slots.resize(slots.max(self.slots.len()), None);
     }
 
-    /// Feeds rows: the group of each, its value, and the columns `_time` and `_seq`.
-    pub fn update(&mut self, groups: &[u32], column: &Column, times: &Column, seqs: &Column) {
-        let number = |column: &Column, row: usize| match column.get(row) {
-            Value::Time(n) | Value::Int(n) => n,
+    /// Feeds rows: the values, and the columns `_time` and `_seq`.
+    pub fn update(&mut self, slots: &Slots, column: &Column, times: &Column, seqs: &Column) {
+        let number = |column: &Column, row: usize| match &column.data {
+            Data::Time(numbers) | Data::Int(numbers) => numbers.get(row),
             _ => 0,
         };
-        for (row, group) in groups.iter().enumerate().filter(|(row, _)| column.is_valid(*row)) {
-            let place = (number(times, row), number(seqs, row));
-            self.offer(*group, place, || column.get(row));
+        for row in (0..column.rows).filter(|row| column.is_valid(*row)) {
+            self.offer(slots.of(row), (number(times, row), number(seqs, row)), || column.get(row));
         }
     }
 
     /// Feeds one row.
-    pub fn offer(&mut self, group: u32, place: Place, value: impl FnOnce() -> Value) {
-        let best = &mut self.groups[group as usize];
+    #[inline]
+    pub fn offer(&mut self, slot: usize, place: Place, value: impl FnOnce() -> Value) {
+        let best = &mut self.slots[slot];
         let wins = match best {
             None => true,
             Some((held, _)) if self.latest => place > *held,
@@ -51,23 +53,20 @@ impl Earliest {
         }
     }
 
-    /// Takes over another state of the same aggregate; `map` gives the group here for each group there.
-    pub fn absorb(&mut self, other: Self, map: &[u32]) {
-        for (best, group) in other.groups.into_iter().zip(map) {
-            if let Some((place, value)) = best {
-                self.offer(*group, place, || value);
+    /// Takes over another state of the same aggregate; `map` gives the slot here for each slot there, and without it they
+    /// are the same.
+    pub fn absorb(&mut self, other: Self, map: Option<&[u32]>) {
+        for (from, best) in other.slots.into_iter().enumerate() {
+            let slot = map.map_or(from, |map| map[from] as usize);
+            if let (Some((place, value)), true) = (best, slot != NO_SLOT as usize) {
+                self.offer(slot, place, || value);
             }
         }
     }
 
-    /// The value of a group so far.
-    pub fn value(&self, group: usize) -> Value {
-        self.groups.get(group).and_then(Option::as_ref).map_or(Value::Null, |(_, value)| value.clone())
-    }
-
-    /// The value of every group; null where no row has one.
-    pub fn finish(self) -> Vec<Value> {
-        self.groups.into_iter().map(|best| best.map_or(Value::Null, |(_, value)| value)).collect()
+    /// The value of a slot so far; null where no row has one.
+    pub fn value(&self, slot: usize) -> Value {
+        self.slots.get(slot).and_then(Option::as_ref).map_or(Value::Null, |(_, value)| value.clone())
     }
 }
 
@@ -95,13 +94,13 @@ mod tests {
                 whole.grow(1);
                 for part in [&rows[cut..], &rows[..cut]] {
                     let mut state = Earliest::new(latest);
-                    state.grow(1);
+                    state.grow(2);
                     let (times, seqs) =
                         (column(|r| Value::Time(r.0), part), column(|r| Value::Int(r.1), part));
-                    state.update(&vec![0; part.len()], &column(|r| r.2.clone(), part), &times, &seqs);
-                    whole.absorb(state, &[0]);
+                    state.update(&Slots::One(1, part.len()), &column(|r| r.2.clone(), part), &times, &seqs);
+                    whole.absorb(state, Some(&[NO_SLOT, 0]));
                 }
-                found.extend(whole.finish());
+                found.push(whole.value(0));
             }
             assert_eq!(found, [Value::text("a"), Value::Int(7)], "cut at {cut}");
         }

@@ -186,7 +186,7 @@ impl Export {
             slots[slot].1.push(*row);
         }
         let columns_of = |(part, rows): &(u32, Vec<u32>)| -> Result<Vec<Arc<Column>>> {
-            let view = View::new(&self.dataset, &parts[*part as usize], &self.fields, Some(rows))?;
+            let view = View::columns(&self.dataset, &parts[*part as usize], &self.fields, Some(rows))?;
             Ok(self.fields.iter().map(|name| view.column(name)).collect())
         };
         let columns = slots.iter().map(columns_of).collect::<Result<_>>()?;

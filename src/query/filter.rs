@@ -104,7 +104,7 @@ impl<'a> Filter<'a> {
             }
             let takes_all = count == all || !step.may_fail && count > all / 4;
             let picked: Option<Vec<u32>> = (!takes_all).then(|| asked.ones().map(|row| row as u32).collect());
-            let view = View::new(dataset, part, &step.names, picked.as_deref())?;
+            let view = View::columns(dataset, part, &step.names, picked.as_deref())?;
             let (mut is_true, mut is_false) = vector::truth(step.condition, &view, context)?;
             if let Some(picked) = &picked {
                 (is_true, is_false) = (scattered(&is_true, picked, all), scattered(&is_false, picked, all));

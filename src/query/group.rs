@@ -1,150 +1,330 @@
-//! From keys to groups: every row gets the number of its group, equal keys the same one.
+//! From keys to groups: every row gets the slot of its group, equal keys the same one. Keys are codes; where all
+//! combinations of them are few enough, the slot is computed from them, else it is looked up.
+//!
+//! What must hold: a slot is never given to another key, except that `slots` and `absorb` may move all of them at once;
+//! they then tell where each went.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
 use crate::columnar::column::Column;
-use crate::query::intern::Interner;
-use crate::value::Value;
+use crate::error::Result;
+use crate::query::aggregate::NO_SLOT;
+use crate::query::codes::{Coder, Codes, Domain};
+use crate::query::expression::Expr;
+use crate::query::functions::Context;
+use crate::query::view::View;
+
+/// Slots that are computed: beyond, most of them would stay empty.
+const COMPUTED_SLOTS: usize = 1 << 21;
+/// Codes that a key has room for at first, where it is not known how many there are.
+const FIRST_ROOM: usize = 16;
+
+/// The slot of each of some rows.
+#[derive(Debug, Clone)]
+pub enum Slots {
+    /// All of so many rows are in this one.
+    One(u32, usize),
+    /// One a row.
+    Each(Arc<Vec<u32>>),
+}
 
 /// The groups found so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Groups {
-    /// One an expression of the key.
-    keys: Vec<Interner>,
-    combined: HashMap<Box<[u32]>, u32, FixedState>,
-    pairs: HashMap<u64, u32, FixedState>,
-    /// The numbers of each group's key, one after the other.
-    members: Vec<u32>,
-    count: usize,
+    coders: Vec<Coder>,
+    table: Table,
+    /// By slot, how many rows its group has; a slot without rows is none of a group.
+    rows: Vec<u64>,
+}
+
+#[derive(Debug)]
+enum Table {
+    /// The slot is the number whose digits are the codes; by key, how many codes there is room for.
+    Computed(Vec<usize>),
+    /// The codes of each slot, one after the other, and the slots by them.
+    Found { members: Vec<u32>, places: HashTable<u32>, hasher: FixedState },
+}
+
+/// Where slots went: by old slot the new one, or [`NO_SLOT`].
+pub type Moved = Vec<u32>;
+
+impl Slots {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::One(_, rows) => *rows,
+            Self::Each(slots) => slots.len(),
+        }
+    }
+
+    /// The slot of a row.
+    #[inline]
+    pub fn of(&self, row: usize) -> usize {
+        match self {
+            Self::One(slot, _) => *slot as usize,
+            Self::Each(slots) => slots[row] as usize,
+        }
+    }
+
+    /// The slots of some rows.
+    pub fn take(&self, rows: &[u32]) -> Self {
+        match self {
+            Self::One(slot, _) => Self::One(*slot, rows.len()),
+            Self::Each(slots) => Self::Each(Arc::new(rows.iter().map(|row| slots[*row as usize]).collect())),
+        }
+    }
+
+    /// One above the largest.
+    pub fn end(&self) -> usize {
+        match self {
+            Self::One(_, 0) => 0,
+            Self::One(slot, _) => *slot as usize + 1,
+            Self::Each(slots) => slots.iter().max().map_or(0, |slot| *slot as usize + 1),
+        }
+    }
+
+    /// Adds the rows of each slot.
+    pub fn count_into(&self, counts: &mut [u64]) {
+        match self {
+            Self::One(_, 0) => {}
+            Self::One(slot, rows) => counts[*slot as usize] += *rows as u64,
+            Self::Each(slots) => slots.iter().for_each(|slot| counts[*slot as usize] += 1),
+        }
+    }
 }
 
 impl Groups {
-    /// Groups by so many key expressions; without any there is one group.
-    pub fn new(keys: usize) -> Self {
-        let keys: Vec<Interner> = (0..keys).map(|_| Interner::default()).collect();
-        let count = usize::from(keys.is_empty());
-        Self { keys, count, ..Self::default() }
-    }
-
-    /// Number of groups.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
-    /// The group of every row.
-    pub fn of_rows(&mut self, rows: usize, columns: &[Arc<Column>]) -> Vec<u32> {
-        match columns {
-            [] => vec![0; rows],
-            [one] => {
-                let ids = self.keys[0].ids(one);
-                self.note_singles();
-                ids
+    /// Groups by keys of these domains; without any there is one group, also of no rows.
+    pub fn new(domains: &[Domain]) -> Self {
+        let coders: Vec<Coder> = domains.iter().map(Coder::new).collect();
+        let room: Vec<usize> = coders.iter().map(|coder| coder.bound().max(FIRST_ROOM)).collect();
+        let mut groups = Self { coders, table: Table::Computed(Vec::new()), rows: Vec::new() };
+        match slots_of(&room) {
+            Some(slots) => {
+                groups.table = Table::Computed(room);
+                groups.rows = vec![0; slots];
             }
-            [a, b] => {
-                let (a, b) = (self.keys[0].ids(a), self.keys[1].ids(b));
-                let mut last = (u64::MAX, 0);
-                a.iter()
-                    .zip(&b)
-                    .map(|(a, b)| {
-                        let pair = u64::from(*a) << 32 | u64::from(*b);
-                        if pair != last.0 {
-                            last = (pair, self.pair(pair));
-                        }
-                        last.1
-                    })
-                    .collect()
+            None => groups.table = Table::found(),
+        }
+        groups
+    }
+
+    /// Number of slots, those without rows included.
+    pub fn slots_count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Rows by slot.
+    pub fn rows(&self) -> &[u64] {
+        &self.rows
+    }
+
+    /// The slots that are groups.
+    pub fn numbers(&self) -> Vec<u32> {
+        match self.coders.as_slice() {
+            [] => vec![0],
+            _ => (0..self.rows.len() as u32).filter(|slot| self.rows[*slot as usize] > 0).collect(),
+        }
+    }
+
+    /// The slots of all rows of a view, and where those of earlier ones went, if they did.
+    ///
+    /// # Errors
+    /// As evaluating the keys.
+    pub fn slots(&mut self, keys: &[Expr], view: &View, context: &Context) -> Result<(Slots, Option<Moved>)> {
+        let coded = self.coders.iter_mut().zip(keys).map(|(coder, key)| coder.codes(key, view, context));
+        let codes: Vec<Codes> = coded.collect::<Result<_>>()?;
+        let bounds: Vec<usize> = self.coders.iter().map(Coder::bound).collect();
+        let moved = self.make_room(&bounds);
+        let slots = match &mut self.table {
+            Table::Computed(room) => computed(&codes, room, view.rows),
+            Table::Found { members, places, hasher } => {
+                let mut key = vec![0; codes.len()];
+                let each = (0..view.rows).map(|row| {
+                    key.iter_mut().zip(&codes).for_each(|(slot, codes)| *slot = codes.of(row));
+                    find_or_add(&key, members, places, hasher)
+                });
+                Slots::Each(Arc::new(each.collect()))
             }
-            many => {
-                let ids: Vec<Vec<u32>> =
-                    self.keys.iter_mut().zip(many).map(|(key, column)| key.ids(column)).collect();
-                let mut key = vec![0; many.len()];
-                (0..rows)
-                    .map(|row| {
-                        key.iter_mut().zip(&ids).for_each(|(slot, column)| *slot = column[row]);
-                        self.combination(&key)
-                    })
-                    .collect()
+        };
+        if let Table::Found { members, .. } = &self.table {
+            self.rows.resize(members.len() / codes.len().max(1), 0);
+        }
+        slots.count_into(&mut self.rows);
+        Ok((slots, moved))
+    }
+
+    /// Makes room for codes below the bounds.
+    fn make_room(&mut self, bounds: &[usize]) -> Option<Moved> {
+        let Table::Computed(room) = &self.table else { return None };
+        if bounds.iter().zip(room).all(|(bound, room)| bound <= room) {
+            return None;
+        }
+        // room doubles, so that slots move a few times only
+        let grown =
+            |(bound, room): (&usize, &usize)| if bound <= room { *room } else { bound.next_power_of_two() };
+        let wider: Vec<usize> = bounds.iter().zip(room).map(grown).collect();
+        let slots = slots_of(&wider);
+        if let (Some(slots), [_]) = (slots, wider.as_slice()) {
+            self.rows.resize(slots, 0);
+            self.table = Table::Computed(wider);
+            return None;
+        }
+        let before = self.numbers();
+        let keys: Vec<Vec<u32>> = before.iter().map(|slot| self.codes_of(*slot)).collect();
+        let old = std::mem::replace(&mut self.rows, vec![0; slots.unwrap_or(0)]);
+        self.table = if slots.is_some() { Table::Computed(wider) } else { Table::found() };
+        let mut moved = vec![NO_SLOT; old.len()];
+        for (slot, key) in before.into_iter().zip(keys) {
+            let there = self.slot_of(&key);
+            self.rows[there as usize] = old[slot as usize];
+            moved[slot as usize] = there;
+        }
+        Some(moved)
+    }
+
+    /// The codes of a slot's key.
+    fn codes_of(&self, slot: u32) -> Vec<u32> {
+        match &self.table {
+            Table::Computed(room) => {
+                let mut rest = slot as usize;
+                let digits = room.iter().map(|room| {
+                    let digit = rest % room;
+                    rest /= room;
+                    digit as u32
+                });
+                digits.collect()
+            }
+            Table::Found { members, .. } => {
+                let width = self.coders.len();
+                members[slot as usize * width..(slot as usize + 1) * width].to_vec()
             }
         }
     }
 
-    /// With one key the number of the value is the number of the group.
-    fn note_singles(&mut self) {
-        let known = self.keys[0].count();
-        self.members.extend(self.count as u32..known as u32);
-        self.count = known;
-    }
-
-    fn pair(&mut self, pair: u64) -> u32 {
-        let (members, count) = (&mut self.members, &mut self.count);
-        *self.pairs.entry(pair).or_insert_with(|| {
-            members.extend([(pair >> 32) as u32, pair as u32]);
-            *count += 1;
-            (*count - 1) as u32
-        })
-    }
-
-    fn combination(&mut self, key: &[u32]) -> u32 {
-        if let Some(group) = self.combined.get(key) {
-            return *group;
-        }
-        let group = self.count as u32;
-        self.combined.insert(key.into(), group);
-        self.members.extend_from_slice(key);
-        self.count += 1;
-        group
-    }
-
-    /// Makes sure that there is a group of these keys; gives its number.
-    pub fn insert(&mut self, keys: Vec<Value>) -> u32 {
-        let ids: Vec<u32> = self.keys.iter_mut().zip(keys).map(|(key, value)| key.id(value)).collect();
-        match ids.as_slice() {
-            [] => 0,
-            [one] => {
-                self.note_singles();
-                *one
+    /// The slot of a key, for which there is room.
+    fn slot_of(&mut self, key: &[u32]) -> u32 {
+        match &mut self.table {
+            Table::Computed(room) => {
+                let place = key.iter().zip(room).rev();
+                place.fold(0usize, |slot, (code, room)| slot * *room + *code as usize) as u32
             }
-            [a, b] => self.pair(u64::from(*a) << 32 | u64::from(*b)),
-            many => self.combination(many),
+            Table::Found { members, places, hasher } => {
+                let slot = find_or_add(key, members, places, hasher);
+                self.rows.resize(members.len() / key.len().max(1), 0);
+                slot
+            }
         }
     }
 
-    /// Takes over the groups of another; the result maps its groups to groups here.
-    pub fn absorb(&mut self, other: Groups) -> Vec<u32> {
-        let width = self.keys.len();
-        if width == 0 {
-            return vec![0];
+    /// Takes over the groups of another task. The first result maps its slots to slots here, `None` where they are the
+    /// same; the second tells where slots here went.
+    pub fn absorb(&mut self, other: Groups) -> (Option<Moved>, Option<Moved>) {
+        let theirs = other.numbers();
+        let is_alike =
+            matches!((&self.table, &other.table), (Table::Computed(a), Table::Computed(b)) if a == b);
+        let all_fixed = other.coders.iter().all(Coder::is_fixed);
+        let is_code = matches!(
+            (&self.table, &other.table, self.coders.len()),
+            (Table::Computed(_), Table::Computed(_), 1)
+        );
+        // codes that are the same in all tasks make slots that are
+        if all_fixed && (is_alike || is_code) {
+            if let (Table::Computed(here), Table::Computed(there)) = (&mut self.table, &other.table) {
+                here.iter_mut().zip(there).for_each(|(here, there)| *here = (*here).max(*there));
+            }
+            self.rows.resize(self.rows.len().max(other.rows.len()), 0);
+            self.rows.iter_mut().zip(&other.rows).for_each(|(here, more)| *here += more);
+            return (None, None);
         }
-        let maps: Vec<Vec<u32>> =
-            self.keys.iter_mut().zip(other.keys).map(|(key, more)| key.absorb(more)).collect();
-        if width == 1 {
-            self.note_singles();
+        let keys: Vec<Vec<u32>> = theirs.iter().map(|slot| other.codes_of(*slot)).collect();
+        let rows = other.rows;
+        let maps: Vec<Option<Vec<u32>>> =
+            self.coders.iter_mut().zip(other.coders).map(|(coder, more)| coder.absorb(more)).collect();
+        let bounds: Vec<usize> = self.coders.iter().map(Coder::bound).collect();
+        let moved = self.make_room(&bounds);
+        let mut map = vec![NO_SLOT; rows.len()];
+        for (slot, mut key) in theirs.into_iter().zip(keys) {
+            for (code, codes) in key.iter_mut().zip(&maps) {
+                *code = codes.as_ref().map_or(*code, |codes| codes[*code as usize]);
+            }
+            let here = self.slot_of(&key);
+            self.rows[here as usize] += rows[slot as usize];
+            map[slot as usize] = here;
         }
-        let mut key = vec![0; width];
-        other
-            .members
-            .chunks_exact(width)
-            .map(|ids| {
-                key.iter_mut().zip(ids).zip(&maps).for_each(|((slot, id), map)| *slot = map[*id as usize]);
-                match key.as_slice() {
-                    [one] => *one,
-                    [a, b] => self.pair(u64::from(*a) << 32 | u64::from(*b)),
-                    many => self.combination(many),
-                }
-            })
-            .collect()
+        (Some(map), moved)
     }
 
-    /// Number of key expressions.
-    pub fn width(&self) -> usize {
-        self.keys.len()
+    /// One part of the keys of some slots, as a column.
+    pub fn key_column(&self, at: usize, slots: &[u32]) -> Column {
+        let codes: Vec<u32> = match &self.table {
+            Table::Computed(room) => {
+                let below: usize = room[..at].iter().product();
+                slots.iter().map(|slot| (*slot as usize / below % room[at]) as u32).collect()
+            }
+            Table::Found { members, .. } => {
+                let width = self.coders.len();
+                slots.iter().map(|slot| members[*slot as usize * width + at]).collect()
+            }
+        };
+        self.coders[at].column(&codes)
     }
+}
 
-    /// One part of a group's key.
-    pub fn key(&self, group: usize, at: usize) -> &Value {
-        self.keys[at].value(self.members[group * self.keys.len() + at])
+impl Table {
+    fn found() -> Self {
+        Self::Found { members: Vec::new(), places: HashTable::new(), hasher: FixedState::default() }
     }
+}
+
+/// The number of slots that are computed; `None` where they are too many.
+fn slots_of(room: &[usize]) -> Option<usize> {
+    let slots = room.iter().try_fold(1usize, |slots, room| slots.checked_mul(*room))?;
+    (slots <= COMPUTED_SLOTS).then_some(slots)
+}
+
+fn computed(codes: &[Codes], room: &[usize], rows: usize) -> Slots {
+    match codes {
+        [] => return Slots::One(0, rows),
+        [Codes::Each(each)] => return Slots::Each(Arc::clone(each)),
+        _ => {}
+    }
+    let (mut below, mut common) = (1usize, 0usize);
+    let mut each: Option<Vec<u32>> = None;
+    for (codes, room) in codes.iter().zip(room) {
+        match (codes, &mut each) {
+            (Codes::One(code), _) => common += *code as usize * below,
+            (Codes::Each(codes), None) => each = Some(codes.iter().map(|code| code * below as u32).collect()),
+            (Codes::Each(codes), Some(slots)) => {
+                slots.iter_mut().zip(&**codes).for_each(|(slot, code)| *slot += code * below as u32);
+            }
+        }
+        below *= room;
+    }
+    match each {
+        None => Slots::One(common as u32, rows),
+        Some(mut slots) => {
+            if common > 0 {
+                slots.iter_mut().for_each(|slot| *slot += common as u32);
+            }
+            Slots::Each(Arc::new(slots))
+        }
+    }
+}
+
+fn find_or_add(key: &[u32], members: &mut Vec<u32>, places: &mut HashTable<u32>, hasher: &FixedState) -> u32 {
+    let width = key.len();
+    let hash = hasher.hash_one(key);
+    let key_at = |slot: u32| slot as usize * width..(slot as usize + 1) * width;
+    if let Some(slot) = places.find(hash, |slot| members[key_at(*slot)] == *key) {
+        return *slot;
+    }
+    let slot = (members.len() / width.max(1)) as u32;
+    members.extend_from_slice(key);
+    places.insert_unique(hash, slot, |slot| hasher.hash_one(&members[key_at(*slot)]));
+    slot
 }

@@ -66,6 +66,11 @@ impl Interner {
         }
     }
 
+    /// The number of null, where it was among the values.
+    pub fn find_null(&self) -> Option<u32> {
+        self.others.get(&Value::Null).copied()
+    }
+
     #[inline]
     fn integer(&mut self, n: i64, as_value: Value) -> u32 {
         let values = &mut self.values;

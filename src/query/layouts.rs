@@ -43,7 +43,9 @@ pub fn laid_out(dataset: &Dataset, layout: Layout) -> Arc<Dataset> {
     let sealed = sealed.into_iter().filter(|blocks: &Vec<TailBlock>| !blocks.is_empty());
     let segments =
         sealed.zip(1..).map(|(blocks, id)| Arc::new(Segment::of_tail(id, &blocks).expect("sealed")));
-    Arc::new(Dataset { segments: segments.collect(), tail, ..dataset.clone() })
+    // numbers of values are kept by segment, and these segments have the ids of other ones
+    let numberings = Arc::default();
+    Arc::new(Dataset { segments: segments.collect(), tail, numberings, ..dataset.clone() })
 }
 
 /// A snapshot of that dataset alone.

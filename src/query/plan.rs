@@ -231,7 +231,7 @@ fn to_slots(expression: Expr, keys: &[Expr], aggregates: &mut Vec<AggregateCall>
 
 /// Whether two expressions are written the same, types of constants included: 1, 1.0 and TRUE are equal as values,
 /// but not as parts of a text.
-fn is_same<T: PartialEq + std::fmt::Debug>(a: &T, b: &T) -> bool {
+pub fn is_same<T: PartialEq + std::fmt::Debug + ?Sized>(a: &T, b: &T) -> bool {
     a == b && format!("{a:?}") == format!("{b:?}")
 }
 

@@ -1,7 +1,11 @@
 //! The order of rows: several keys, each way round, nulls last unless said otherwise. Used by answers and pages.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
+use crate::columnar::column::{Column, Data};
+use crate::columnar::narrow::with_narrow;
+use crate::query::language::Order;
 use crate::value::Value;
 
 /// How one key is compared.
@@ -11,6 +15,16 @@ pub struct Direction {
     pub descending: bool,
     /// Nulls before everything else.
     pub nulls_first: bool,
+}
+
+impl Direction {
+    /// The smallest first, nulls last.
+    pub const ASCENDING: Self = Self { descending: false, nulls_first: false };
+
+    /// That of one part of an order.
+    pub fn of(order: &Order) -> Self {
+        Self { descending: order.descending, nulls_first: order.nulls_first }
+    }
 }
 
 /// Compares two values by one key.
@@ -48,6 +62,111 @@ pub fn keep_first<T>(list: &mut Vec<T>, count: usize, compare: impl Fn(&T, &T) -
         return;
     }
     list.sort_by(compare);
+}
+
+/// Sorts rows by columns, without making values of what is numbers or texts by dictionary.
+#[derive(Debug)]
+pub struct Sorter {
+    keys: Vec<Key>,
+}
+
+/// One column in the form that is compared quickest.
+#[derive(Debug)]
+enum Key {
+    /// Numbers that are in order where the values are, direction and nulls included.
+    Numbers(Vec<u64>),
+    /// Everything else.
+    Values(Vec<Value>, Direction),
+}
+
+impl Sorter {
+    /// A sorter by columns of the same rows, the first deciding first.
+    pub fn new(columns: Vec<(Arc<Column>, Direction)>) -> Self {
+        Self { keys: columns.iter().map(|(column, direction)| Key::new(column, *direction)).collect() }
+    }
+
+    /// The first rows in order; rows that are equal stay as they stood.
+    pub fn first(&self, most: usize, rows: usize) -> Vec<u32> {
+        let mut all: Vec<u32> = (0..rows as u32).collect();
+        let order = |a: &u32, b: &u32| self.compare(*a as usize, *b as usize).then(a.cmp(b));
+        if most == 0 {
+            return Vec::new();
+        }
+        if most < rows {
+            all.select_nth_unstable_by(most - 1, order);
+            all.truncate(most);
+        }
+        all.sort_unstable_by(order);
+        all
+    }
+
+    /// Rows that may be among the first by the first column alone, in the order they stand: all that are not behind the
+    /// last one that fits.
+    pub fn candidates(&self, most: usize) -> Vec<u32> {
+        let Some(key) = self.keys.first() else { return Vec::new() };
+        let rows = key.len();
+        if most >= rows {
+            return (0..rows as u32).collect();
+        }
+        let Some(last) = most.checked_sub(1) else { return Vec::new() };
+        match key {
+            Key::Numbers(numbers) => {
+                let mut sorted = numbers.clone();
+                let bound = *sorted.select_nth_unstable(last).1;
+                (0..rows as u32).filter(|row| numbers[*row as usize] <= bound).collect()
+            }
+            Key::Values(..) => {
+                let compare = |a: &u32, b: &u32| key.compare(*a as usize, *b as usize);
+                let mut sorted: Vec<u32> = (0..rows as u32).collect();
+                let bound = *sorted.select_nth_unstable_by(last, compare).1;
+                (0..rows as u32).filter(|row| compare(row, &bound).is_le()).collect()
+            }
+        }
+    }
+
+    fn compare(&self, a: usize, b: usize) -> Ordering {
+        self.keys.iter().map(|key| key.compare(a, b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    }
+}
+
+impl Key {
+    fn new(column: &Column, direction: Direction) -> Self {
+        let offsets = match &column.data {
+            Data::Int(ints) | Data::Time(ints) => ints.offsets(),
+            Data::Text(texts) => &texts.codes,
+            _ => return Self::Values((0..column.rows).map(|row| column.get(row)).collect(), direction),
+        };
+        // values lie strictly between what stands for null first and null last
+        let number = |offset: u64| if direction.descending { (u64::MAX - 1) - offset } else { offset + 1 };
+        let null = if direction.nulls_first { 0 } else { u64::MAX };
+        if with_narrow!(offsets, offsets => offsets.iter().any(|offset| *offset as u64 >= u64::MAX - 2)) {
+            return Self::Values((0..column.rows).map(|row| column.get(row)).collect(), direction);
+        }
+        let mut numbers: Vec<u64> =
+            with_narrow!(offsets, offsets => offsets.iter().map(|offset| number(*offset as u64)).collect());
+        if let Some(validity) = &column.validity {
+            numbers
+                .iter_mut()
+                .enumerate()
+                .filter(|(row, _)| !validity.get(*row))
+                .for_each(|(_, n)| *n = null);
+        }
+        Self::Numbers(numbers)
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Numbers(numbers) => numbers.len(),
+            Self::Values(values, _) => values.len(),
+        }
+    }
+
+    fn compare(&self, a: usize, b: usize) -> Ordering {
+        match self {
+            Self::Numbers(numbers) => numbers[a].cmp(&numbers[b]),
+            Self::Values(values, direction) => compare_key(&values[a], &values[b], *direction),
+        }
+    }
 }
 
 #[cfg(test)]

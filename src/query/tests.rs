@@ -181,7 +181,7 @@ proptest! {
             plan::add_columns(expression, &mut names);
             let rows = numbered(&blocks);
             for (data, part) in &parts {
-                let view = View::new(data, part, &names, None).expect("columns");
+                let view = View::columns(data, part, &names, None).expect("columns");
                 let got = vector::evaluate(expression, &view, &context);
                 let expected: Result<Vec<Value>, _> = (0..view.rows)
                     .map(|row| {

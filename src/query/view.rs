@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::columnar::builder::column_of;
 use crate::columnar::column::Column;
 use crate::error::Result;
+use crate::query::codes::Needs;
 use crate::store::part::Part;
 use crate::store::snapshot::Dataset;
 use crate::value::Value;
@@ -16,14 +17,26 @@ pub struct View {
     /// Number of rows.
     pub rows: usize,
     columns: Vec<(Arc<str>, Arc<Column>)>,
+    numbers: Vec<(Arc<str>, Arc<Vec<u32>>)>,
 }
 
 impl View {
+    /// What is needed of a part: of all rows, or of those given.
+    ///
+    /// # Errors
+    /// A column that is damaged or cannot be read.
+    pub fn new(dataset: &Dataset, part: &Part, needs: &Needs, rows: Option<&[u32]>) -> Result<Self> {
+        let numbers = needs.numbered.iter();
+        let numbers = numbers.map(|(name, numbering)| Ok((Arc::clone(name), numbering.of_part(part, rows)?)));
+        let numbers = numbers.collect::<Result<_>>()?;
+        Ok(Self { numbers, ..Self::columns(dataset, part, &needs.columns, rows)? })
+    }
+
     /// The named columns of a part: of all rows, or of those given.
     ///
     /// # Errors
     /// A column that is damaged or cannot be read.
-    pub fn new(dataset: &Dataset, part: &Part, names: &[Arc<str>], rows: Option<&[u32]>) -> Result<Self> {
+    pub fn columns(dataset: &Dataset, part: &Part, names: &[Arc<str>], rows: Option<&[u32]>) -> Result<Self> {
         let columns = names.iter().map(|name| {
             let column = match rows {
                 Some(rows) if &**name == "_id" => Arc::new(ids(dataset, part, rows.iter().copied())?),
@@ -33,14 +46,27 @@ impl View {
             Ok((Arc::clone(name), column))
         });
         let columns = columns.collect::<Result<_>>()?;
-        Ok(Self { rows: rows.map_or(part.rows(), <[u32]>::len), columns })
+        Ok(Self::of(rows.map_or(part.rows(), <[u32]>::len), columns))
+    }
+
+    /// Columns by name, all of so many rows.
+    pub fn of(rows: usize, columns: Vec<(Arc<str>, Arc<Column>)>) -> Self {
+        Self { rows, columns, numbers: Vec::new() }
     }
 
     /// Some of these rows, in that order.
     pub fn take(&self, rows: &[u32]) -> Self {
         let columns =
             self.columns.iter().map(|(name, column)| (Arc::clone(name), Arc::new(column.take(rows))));
-        Self { rows: rows.len(), columns: columns.collect() }
+        let some = |numbers: &Vec<u32>| Arc::new(rows.iter().map(|row| numbers[*row as usize]).collect());
+        let numbers = self.numbers.iter().map(|(name, numbers)| (Arc::clone(name), some(numbers)));
+        Self { rows: rows.len(), columns: columns.collect(), numbers: numbers.collect() }
+    }
+
+    /// The numbers of a column's values; all 0, as for null, where they were not asked for.
+    pub fn numbers(&self, name: &str) -> Arc<Vec<u32>> {
+        let found = self.numbers.iter().find(|(n, _)| &**n == name);
+        found.map_or_else(|| Arc::new(vec![0; self.rows]), |(_, numbers)| Arc::clone(numbers))
     }
 
     /// The column of a name; without any value where there is none.

@@ -34,6 +34,7 @@ pub fn load(connection: &Connection, only: Option<&str>) -> Result<Vec<Dataset>>
                 segments: Vec::new(),
                 tail: Vec::new(),
                 created_us: row.get(5)?,
+                numberings: Default::default(),
             };
             Ok((dataset, declaration))
         })

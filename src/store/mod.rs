@@ -14,6 +14,7 @@ pub mod lock;
 pub mod log;
 pub mod maker;
 pub mod migrate;
+pub mod numbering;
 pub mod open;
 pub mod optimize;
 pub mod part;

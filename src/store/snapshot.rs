@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::columnar::Block;
 use crate::error::{Error, Result, nearest_or_first};
 use crate::fields::{Declaration, FieldSet};
+use crate::store::numbering::Numberings;
 use crate::store::segment::Segment;
 
 /// All datasets as of one commit.
@@ -39,6 +40,8 @@ pub struct Dataset {
     pub tail: Vec<TailBlock>,
     /// When it was made, µs.
     pub created_us: i64,
+    /// Numbers of values that hold across its parts; all snapshots share them.
+    pub numberings: Arc<Numberings>,
 }
 
 /// Some rows of the tail; row r has `_seq` = `first_seq` + r.
@@ -77,6 +80,7 @@ impl Dataset {
             segments: Vec::new(),
             tail: Vec::new(),
             created_us: 0,
+            numberings: Arc::default(),
         }
     }
 

@@ -7,6 +7,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::columnar::column::{Column, Data};
 use crate::columnar::text::Texts;
+use crate::query::aggregate::NO_SLOT;
+use crate::query::group::Slots;
 use crate::value::{Value, whole};
 
 /// Bits of a hash that choose the register.
@@ -26,70 +28,68 @@ enum Distinct {
     Many(Box<[u8; REGISTERS]>),
 }
 
-/// The sketches of all groups.
+/// The sketches of all slots.
 #[derive(Debug, Default)]
 pub struct DistinctSketches {
-    groups: Vec<Distinct>,
+    slots: Vec<Distinct>,
 }
 
 impl DistinctSketches {
-    /// Makes room for groups.
-    pub fn grow(&mut self, groups: usize) {
-        self.groups.resize(groups.max(self.groups.len()), Distinct::Few(Vec::new()));
+    /// Makes room for slots.
+    pub fn grow(&mut self, slots: usize) {
+        self.slots.resize(slots.max(self.slots.len()), Distinct::Few(Vec::new()));
     }
 
-    /// Feeds rows: the group of each and its value. Nulls do not count.
-    pub fn update(&mut self, groups: &[u32], column: &Column) {
+    /// Feeds rows. Nulls do not count.
+    pub fn update(&mut self, slots: &Slots, column: &Column) {
         for part in column.parts() {
             match &part.data {
-                Data::Text(texts) => self.update_texts(groups, part, texts, TEXT),
-                Data::Json(texts) => self.update_texts(groups, part, texts, JSON),
+                Data::Text(texts) => self.update_texts(slots, part, texts, TEXT),
+                Data::Json(texts) => self.update_texts(slots, part, texts, JSON),
                 Data::Int(ints) | Data::Time(ints) => {
-                    self.update_hashes(groups, part, &|row| number_hash(ints.get(row)));
+                    self.update_hashes(slots, part, &|row| number_hash(ints.get(row)));
                 }
-                _ => self.update_hashes(groups, part, &|row| hash(&part.get(row))),
+                _ => self.update_hashes(slots, part, &|row| hash(&part.get(row))),
             }
         }
     }
 
-    fn update_hashes(&mut self, groups: &[u32], part: &Column, hash_of: &dyn Fn(usize) -> u64) {
-        for (row, group) in groups.iter().enumerate().filter(|(row, _)| part.is_valid(*row)) {
-            self.groups[*group as usize].add(hash_of(row));
+    fn update_hashes(&mut self, slots: &Slots, part: &Column, hash_of: &dyn Fn(usize) -> u64) {
+        for row in (0..part.rows).filter(|row| part.is_valid(*row)) {
+            self.slots[slots.of(row)].add(hash_of(row));
         }
     }
 
     /// Each text of the dictionary is hashed once, as far as rows have it.
-    fn update_texts(&mut self, groups: &[u32], part: &Column, texts: &Texts, kind: u64) {
+    fn update_texts(&mut self, slots: &Slots, part: &Column, texts: &Texts, kind: u64) {
         let mut hashes: Vec<Option<u64>> = vec![None; texts.dictionary.len()];
-        for (row, group) in groups.iter().enumerate().filter(|(row, _)| part.is_valid(*row)) {
+        for row in (0..part.rows).filter(|row| part.is_valid(*row)) {
             let code = texts.codes.get(row) as usize;
             let hash = *hashes[code].get_or_insert_with(|| bytes_hash(texts.get(row).as_bytes(), kind));
-            self.groups[*group as usize].add(hash);
+            self.slots[slots.of(row)].add(hash);
         }
     }
 
     /// Feeds one value.
-    pub fn add(&mut self, group: u32, value: &Value) {
+    pub fn add(&mut self, slot: usize, value: &Value) {
         if !value.is_null() {
-            self.groups[group as usize].add(hash(value));
+            self.slots[slot].add(hash(value));
         }
     }
 
-    /// Takes over other sketches; `map` gives the group here for each group there.
-    pub fn absorb(&mut self, other: Self, map: &[u32]) {
-        for (sketch, group) in other.groups.into_iter().zip(map) {
-            self.groups[*group as usize].absorb(sketch);
+    /// Takes over other sketches; `map` gives the slot here for each slot there, and without it they are the same.
+    pub fn absorb(&mut self, other: Self, map: Option<&[u32]>) {
+        for (from, sketch) in other.slots.into_iter().enumerate() {
+            let slot = map.map_or(from, |map| map[from] as usize);
+            if slot != NO_SLOT as usize {
+                self.slots[slot].absorb(sketch);
+            }
         }
     }
 
-    /// The number of different values of a group so far.
-    pub fn count(&mut self, group: usize) -> i64 {
-        self.groups.get_mut(group).map_or(0, Distinct::count)
-    }
-
-    /// The number of different values of each group.
-    pub fn finish(mut self) -> Vec<Value> {
-        self.groups.iter_mut().map(|sketch| Value::Int(sketch.count())).collect()
+    /// The number of different values of a slot so far.
+    pub fn count(&mut self, slot: usize) -> i64 {
+        self.slots.get_mut(slot).map_or(0, Distinct::count)
     }
 }
 
@@ -244,8 +244,7 @@ mod tests {
         let mut sketches = DistinctSketches::default();
         sketches.grow(1);
         values.for_each(|value| sketches.add(0, &value));
-        let Value::Int(count) = sketches.finish().remove(0) else { panic!("no count") };
-        count
+        sketches.count(0)
     }
 
     #[test]
@@ -297,10 +296,10 @@ mod tests {
                 for part in [&values[cut..rows], &values[..cut]] {
                     let mut sketches = DistinctSketches::default();
                     sketches.grow(2);
-                    sketches.update(&vec![1; part.len()], &column_of(part.iter().cloned()));
-                    whole.absorb(sketches, &[0, 0]);
+                    sketches.update(&Slots::One(1, part.len()), &column_of(part.iter().cloned()));
+                    whole.absorb(sketches, Some(&[NO_SLOT, 0]));
                 }
-                assert_eq!(whole.finish()[0], Value::Int(wanted), "{rows} cut at {cut}");
+                assert_eq!(whole.count(0), wanted, "{rows} cut at {cut}");
             }
         }
     }

@@ -7,65 +7,73 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::columnar::column::Column;
-use crate::query::aggregate::rank;
+use crate::query::aggregate::NO_SLOT;
+use crate::query::aggregate::numbers::rank;
+use crate::query::group::Slots;
 use crate::value::Value;
 
 /// Digits behind the first one that are kept, of the 52 of a float.
 const KEPT_BITS: u32 = 8;
 const CUT_BITS: u32 = 52 - KEPT_BITS;
 
-/// How often each group has each rounded number, by the bits of the float.
+/// How often each slot has each rounded number, by the bits of the float.
 #[derive(Debug, Clone, Default)]
 pub struct QuantileSketch {
     counts: HashMap<(u32, u64), u64, FixedState>,
+    /// The same in order of slots and numbers, once it was asked for.
+    sorted: Vec<(u32, f64, u64)>,
 }
 
 impl QuantileSketch {
-    /// Feeds rows: the group of each and its value. Only numbers count: bools as 1 and 0, times as their µs.
-    pub fn update(&mut self, groups: &[u32], column: &Column) {
+    /// Feeds rows. Only numbers count: bools as 1 and 0, times as their µs.
+    pub fn update(&mut self, slots: &Slots, column: &Column) {
         for part in column.parts() {
-            for (row, group) in groups.iter().enumerate().filter(|(row, _)| part.is_valid(*row)) {
-                self.add(*group, &part.get(row));
+            for row in (0..part.rows).filter(|row| part.is_valid(*row)) {
+                self.add(slots.of(row) as u32, &part.get(row));
             }
         }
     }
 
     /// Feeds one value.
-    pub fn add(&mut self, group: u32, value: &Value) {
+    pub fn add(&mut self, slot: u32, value: &Value) {
         if let Some(number) = value.as_f64() {
-            *self.counts.entry((group, rounded(number).to_bits())).or_default() += 1;
+            *self.counts.entry((slot, rounded(number).to_bits())).or_default() += 1;
+            self.sorted.clear();
         }
     }
 
-    /// Takes over another sketch; `map` gives the group here for each group there.
-    pub fn absorb(&mut self, other: Self, map: &[u32]) {
-        for ((group, number), count) in other.counts {
-            *self.counts.entry((map[group as usize], number)).or_default() += count;
-        }
-    }
-
-    /// The ⌈q·n⌉-th smallest of each group's rounded numbers; null where there is none.
-    pub fn finish(self, q: f64, groups: usize) -> Vec<Value> {
-        let mut numbers: Vec<(u32, f64, u64)> = self
-            .counts
-            .into_iter()
-            .map(|((group, bits), count)| (group, f64::from_bits(bits), count))
-            .collect();
-        numbers.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        let mut results = vec![Value::Null; groups];
-        for of_group in numbers.chunk_by(|a, b| a.0 == b.0) {
-            let total: u64 = of_group.iter().map(|(_, _, count)| count).sum();
-            let mut left = rank(q, usize::try_from(total).unwrap_or(usize::MAX)) as u64;
-            let found = of_group.iter().find(|(_, _, count)| {
-                let is_here = left <= *count;
-                left = left.saturating_sub(*count);
-                is_here
-            });
-            if let Some((group, number, _)) = found {
-                results[*group as usize] = Value::Float(*number);
+    /// Takes over another sketch; `map` gives the slot here for each slot there, and without it they are the same.
+    pub fn absorb(&mut self, other: Self, map: Option<&[u32]>) {
+        self.sorted.clear();
+        for ((slot, number), count) in other.counts {
+            let slot = map.map_or(slot, |map| map[slot as usize]);
+            if slot != NO_SLOT {
+                *self.counts.entry((slot, number)).or_default() += count;
             }
         }
-        results
+    }
+
+    /// The ⌈q·n⌉-th smallest of the rounded numbers of a slot; null where there is none.
+    pub fn quantile(&mut self, slot: u32, q: f64) -> Value {
+        if self.sorted.is_empty() {
+            let all = self.counts.iter().map(|((slot, bits), count)| (*slot, f64::from_bits(*bits), *count));
+            self.sorted = all.collect();
+            self.sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        }
+        let from = self.sorted.partition_point(|(other, _, _)| *other < slot);
+        let of_slot = self.sorted[from..].iter().take_while(|(other, _, _)| *other == slot);
+        let total: u64 = of_slot.clone().map(|(_, _, count)| count).sum();
+        if total == 0 {
+            return Value::Null;
+        }
+        let mut left = rank(q, usize::try_from(total).unwrap_or(usize::MAX)) as u64;
+        for (_, number, count) in of_slot {
+            if left <= *count {
+                return Value::Float(*number);
+            }
+            left -= count;
+        }
+        Value::Null
     }
 }
 
@@ -86,11 +94,12 @@ mod tests {
     use super::*;
     use crate::columnar::builder::column_of;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     fn quantile(values: &[Value], q: f64) -> Value {
         let mut sketch = QuantileSketch::default();
         values.iter().for_each(|value| sketch.add(0, value));
-        sketch.finish(q, 1).remove(0)
+        sketch.quantile(0, q)
     }
 
     proptest! {
@@ -114,11 +123,12 @@ mod tests {
             }
             let (first, rest) = values.split_at(cut.min(values.len()));
             let mut whole = QuantileSketch::default();
-            whole.update(&vec![0; rest.len()], &column_of(rest.iter().cloned()));
+            whole.update(&Slots::One(0, rest.len()), &column_of(rest.iter().cloned()));
             let mut more = QuantileSketch::default();
-            more.update(&vec![1; first.len()], &column_of(first.iter().cloned()));
-            whole.absorb(more, &[0, 0]);
-            prop_assert_eq!(format!("{:?}", whole.finish(q, 1)), format!("{:?}", vec![found]));
+            more.update(&Slots::Each(Arc::new(vec![1; first.len()])), &column_of(first.iter().cloned()));
+            whole.absorb(more, Some(&[NO_SLOT, 0]));
+            prop_assert_eq!(format!("{:?}", whole.quantile(0, q)), format!("{found:?}"));
+            prop_assert!(whole.quantile(1, q).is_null());
         }
     }
 

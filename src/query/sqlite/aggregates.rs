@@ -10,7 +10,8 @@ use rusqlite::Connection;
 use rusqlite::functions::{Aggregate, Context, WindowAggregate};
 
 use crate::error::Result;
-use crate::query::aggregate::{integer_sum, rank};
+use crate::query::aggregate::numbers::rank;
+use crate::query::aggregate::sums::integer_sum;
 use crate::query::earliest::Earliest;
 use crate::query::expression::AggregateFunction;
 use crate::query::sketch::distinct::DistinctSketches;
@@ -153,15 +154,17 @@ impl Accumulator {
                 Value::finite((*floats + *integers as f64) / *count as f64)
             }
             Self::Sum { integers, floats, any_float: true, .. } => Value::finite(*floats + *integers as f64),
-            Self::Sum { integers, .. } => integer_sum(*integers)?,
+            Self::Sum { integers, .. } => Value::Int(integer_sum(*integers)?),
             Self::Extreme(best, _) => best.clone(),
             Self::Numbers(numbers) => {
                 numbers.sort_by(Value::compare);
-                let at = rank(q, numbers.len()).saturating_sub(1);
-                numbers.get(at).cloned().unwrap_or(Value::Null)
+                match numbers.len() {
+                    0 => Value::Null,
+                    count => numbers[rank(q, count) - 1].clone(),
+                }
             }
             Self::ApproxUniq(sketches) => Value::Int(sketches.count(0)),
-            Self::ApproxQuantile(sketch) => sketch.clone().finish(q, 1).pop().unwrap_or(Value::Null),
+            Self::ApproxQuantile(sketch) => sketch.quantile(0, q),
             Self::Placed(earliest) => earliest.value(0),
         })
     }

@@ -1,0 +1,248 @@
+//! Exact counts of distinct values. Values are coded as small numbers first; a set is then a bitmap a slot, or, where
+//! bitmaps would be many and mostly empty, a list of pairs that is sorted out at the end.
+
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::query::aggregate::NO_SLOT;
+use crate::query::codes::{Coder, Codes, Domain};
+use crate::query::expression::Expr;
+use crate::query::functions::Context;
+use crate::query::group::Slots;
+use crate::query::view::View;
+
+/// Bytes of the bitmaps of one task.
+const BITMAP_BYTES: usize = 32 << 20;
+/// Pairs in a list from which on it is cleared of what it has twice.
+const PAIRS: usize = 1 << 22;
+
+/// The distinct values of each slot.
+#[derive(Debug)]
+pub struct Distinct {
+    coder: Coder,
+    sets: Sets,
+    slots: usize,
+}
+
+#[derive(Debug)]
+enum Sets {
+    /// A bitmap a slot, of the codes it has; empty until there is one.
+    Bits(Vec<Vec<u64>>),
+    /// Slot and code, some of them more than once; lists of several tasks.
+    Pairs(Vec<Vec<u64>>),
+    /// All are in, and counted: by slot.
+    Counted(Vec<u32>),
+}
+
+fn pair(slot: u32, code: u32) -> u64 {
+    u64::from(slot) << 32 | u64::from(code)
+}
+
+impl Distinct {
+    /// No values yet.
+    pub fn new(domain: &Domain) -> Self {
+        Self { coder: Coder::new(domain), sets: Sets::Bits(Vec::new()), slots: 0 }
+    }
+
+    /// Makes room for slots.
+    pub fn grow(&mut self, slots: usize) {
+        self.slots = self.slots.max(slots);
+        if let Sets::Bits(sets) = &mut self.sets {
+            sets.resize_with(self.slots, Vec::new);
+        }
+    }
+
+    /// Takes in rows.
+    ///
+    /// # Errors
+    /// As evaluating the argument.
+    pub fn update(&mut self, slots: &Slots, argument: &Expr, view: &View, context: &Context) -> Result<()> {
+        let codes = self.coder.codes(argument, view, context)?;
+        let words = self.coder.bound().div_ceil(64);
+        if let Sets::Bits(sets) = &self.sets
+            && words * 8 * sets.len() > BITMAP_BYTES
+        {
+            self.sets = Sets::Pairs(vec![pairs_of(sets)]);
+        }
+        match &mut self.sets {
+            Sets::Bits(sets) => insert_bits(sets, words, slots, &codes),
+            Sets::Pairs(lists) => {
+                if lists.last().is_none_or(|list| list.len() >= PAIRS) {
+                    lists.iter_mut().for_each(sort_out);
+                    if lists.last().is_none_or(|list| list.len() >= PAIRS / 2) {
+                        lists.push(Vec::new());
+                    }
+                }
+                if let Some(list) = lists.last_mut() {
+                    push_pairs(list, slots, &codes);
+                }
+            }
+            // nothing comes in any more
+            Sets::Counted(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes over those of another task.
+    pub fn absorb(&mut self, other: Self, map: Option<&[u32]>) {
+        let codes = self.coder.absorb(other.coder);
+        match (&mut self.sets, other.sets) {
+            (Sets::Bits(sets), Sets::Bits(more)) if codes.is_none() => {
+                for (from, more) in more.into_iter().enumerate().filter(|(_, more)| !more.is_empty()) {
+                    let slot = map.map_or(from as u32, |map| map[from]);
+                    let Some(set) = sets.get_mut(slot as usize).filter(|_| slot != NO_SLOT) else { continue };
+                    if set.len() < more.len() {
+                        set.resize(more.len(), 0);
+                    }
+                    set.iter_mut().zip(more).for_each(|(here, more)| *here |= more);
+                }
+            }
+            (_, more) => {
+                let moved = |pair: u64| {
+                    let (slot, code) = ((pair >> 32) as u32, pair as u32);
+                    let slot = map.map_or(slot, |map| map[slot as usize]);
+                    let code = codes.as_ref().map_or(code, |codes| codes[code as usize]);
+                    u64::from(slot) << 32 | u64::from(code)
+                };
+                let lists = match more {
+                    Sets::Pairs(lists) => lists,
+                    Sets::Bits(sets) => vec![pairs_of(&sets)],
+                    Sets::Counted(_) => Vec::new(),
+                };
+                let moved = lists.into_iter().map(|list| list.into_iter().map(moved).collect());
+                if let Sets::Bits(sets) = &self.sets {
+                    self.sets = Sets::Pairs(vec![pairs_of(sets)]);
+                }
+                if let Sets::Pairs(lists) = &mut self.sets {
+                    lists.extend(moved);
+                }
+            }
+        }
+    }
+
+    /// How many distinct values, null aside, each of some slots has.
+    pub fn counts(&mut self, slots: &[u32]) -> Vec<i64> {
+        let null = self.coder.null();
+        match &self.sets {
+            Sets::Bits(sets) => {
+                let has_null = |set: &Vec<u64>| {
+                    null.is_some_and(|code| {
+                        set.get(code as usize / 64).is_some_and(|word| word >> (code % 64) & 1 == 1)
+                    })
+                };
+                let count = |slot: &u32| {
+                    let set = &sets[*slot as usize];
+                    let ones: u32 = set.iter().map(|word| word.count_ones()).sum();
+                    i64::from(ones) - i64::from(has_null(set))
+                };
+                slots.iter().map(count).collect()
+            }
+            Sets::Pairs(lists) => {
+                let all = count_pairs(lists, self.slots, self.coder.bound(), null);
+                let counts = slots.iter().map(|slot| i64::from(all[*slot as usize])).collect();
+                self.sets = Sets::Counted(all);
+                counts
+            }
+            Sets::Counted(all) => slots.iter().map(|slot| i64::from(all[*slot as usize])).collect(),
+        }
+    }
+}
+
+fn insert_bits(sets: &mut [Vec<u64>], words: usize, slots: &Slots, codes: &Codes) {
+    let room = |set: &mut Vec<u64>| {
+        if set.len() < words {
+            set.resize(words, 0);
+        }
+    };
+    match (slots, codes) {
+        (Slots::One(_, 0), _) => {}
+        (Slots::One(slot, _), Codes::One(code)) => {
+            let set = &mut sets[*slot as usize];
+            room(set);
+            set[*code as usize / 64] |= 1 << (code % 64);
+        }
+        (Slots::One(slot, _), Codes::Each(codes)) => {
+            let set = &mut sets[*slot as usize];
+            room(set);
+            codes.iter().for_each(|code| set[*code as usize / 64] |= 1 << (code % 64));
+        }
+        (Slots::Each(slots), codes) => {
+            let code_of = |row: usize| match codes {
+                Codes::One(code) => *code,
+                Codes::Each(codes) => codes[row],
+            };
+            for (row, slot) in slots.iter().enumerate() {
+                let (set, code) = (&mut sets[*slot as usize], code_of(row));
+                room(set);
+                set[code as usize / 64] |= 1 << (code % 64);
+            }
+        }
+    }
+}
+
+fn push_pairs(list: &mut Vec<u64>, slots: &Slots, codes: &Codes) {
+    match (slots, codes) {
+        (Slots::One(_, 0), _) => {}
+        (Slots::One(slot, _), Codes::One(code)) => list.push(pair(*slot, *code)),
+        (Slots::One(slot, _), Codes::Each(codes)) => list.extend(codes.iter().map(|code| pair(*slot, *code))),
+        (Slots::Each(slots), Codes::One(code)) => list.extend(slots.iter().map(|slot| pair(*slot, *code))),
+        (Slots::Each(slots), Codes::Each(codes)) => {
+            list.extend(slots.iter().zip(&**codes).map(|(slot, code)| pair(*slot, *code)));
+        }
+    }
+}
+
+fn sort_out(list: &mut Vec<u64>) {
+    list.sort_unstable();
+    list.dedup();
+}
+
+fn pairs_of(sets: &[Vec<u64>]) -> Vec<u64> {
+    let mut pairs = Vec::new();
+    for (slot, set) in sets.iter().enumerate() {
+        for (at, word) in set.iter().enumerate() {
+            let mut rest = *word;
+            while rest != 0 {
+                pairs.push(pair(slot as u32, at as u32 * 64 + rest.trailing_zeros()));
+                rest &= rest - 1;
+            }
+        }
+    }
+    pairs
+}
+
+/// The distinct codes of every slot, the one of null left out: codes are brought together by slot, then counted by a
+/// bitmap that all slots use in turn.
+fn count_pairs(lists: &[Vec<u64>], slots: usize, bound: usize, null: Option<u32>) -> Vec<u32> {
+    let counting = |code: u32| Some(code) != null;
+    let mut ends = vec![0u32; slots + 1];
+    lists.iter().flatten().for_each(|pair| ends[(pair >> 32) as usize + 1] += 1);
+    for slot in 1..ends.len() {
+        ends[slot] += ends[slot - 1];
+    }
+    let mut codes = vec![0u32; ends[slots] as usize];
+    let mut next = ends.clone();
+    for pair in lists.iter().flatten() {
+        let place = &mut next[(pair >> 32) as usize];
+        codes[*place as usize] = *pair as u32;
+        *place += 1;
+    }
+    let chunk = slots.div_ceil(rayon::current_num_threads() * 4).max(1);
+    let starts: Vec<usize> = (0..slots).step_by(chunk).collect();
+    let counts = starts.into_par_iter().map(|from| {
+        let mut seen = vec![0u64; bound.div_ceil(64)];
+        let count = |slot: usize| {
+            let codes = &codes[ends[slot] as usize..ends[slot + 1] as usize];
+            let mut count = 0;
+            for code in codes.iter().filter(|code| counting(**code)) {
+                let (word, bit) = (&mut seen[*code as usize / 64], 1 << (code % 64));
+                count += u32::from(*word & bit == 0);
+                *word |= bit;
+            }
+            codes.iter().for_each(|code| seen[*code as usize / 64] = 0);
+            count
+        };
+        (from..(from + chunk).min(slots)).map(count).collect::<Vec<u32>>()
+    });
+    counts.flatten_iter().collect()
+}

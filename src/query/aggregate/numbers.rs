@@ -1,0 +1,224 @@
+//! Exact quantiles. Whole numbers near the least of their column are counted by value, which takes no memory that grows
+//! with the rows; all others are kept as they are. Of both, the wanted place is found without sorting.
+
+use crate::columnar::column::{Column, Data};
+use crate::columnar::narrow::{Ints, with_narrow};
+use crate::query::aggregate::NO_SLOT;
+use crate::query::group::Slots;
+use crate::value::Value;
+
+/// Counters of all slots of one task.
+const COUNTERS: usize = 4 << 20;
+/// Counters of a slot: most durations, sizes and prices lie so near to the least.
+const WIDTH_MAX: usize = 1 << 16;
+/// With fewer, counting does not pay.
+const WIDTH_MIN: usize = 1 << 8;
+
+/// The numbers of each slot.
+#[derive(Debug)]
+pub struct Numbers {
+    /// What counter 0 counts; set by the first whole numbers, or beforehand.
+    base: Option<i64>,
+    width: usize,
+    /// By slot, how often `base` + place was there; empty until something was.
+    counters: Vec<Vec<u64>>,
+    integers: Kept<i64>,
+    floats: Kept<f64>,
+    slots: usize,
+}
+
+/// Numbers with their slots; brought together by slot when the first quantile is asked for.
+#[derive(Debug)]
+struct Kept<T> {
+    list: Vec<(u32, T)>,
+    ends: Vec<usize>,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { list: Vec::new(), ends: Vec::new() }
+    }
+}
+
+impl<T: Copy> Kept<T> {
+    /// The numbers of a slot.
+    fn of(&mut self, slot: usize, slots: usize) -> &mut [(u32, T)] {
+        if self.ends.is_empty() {
+            let mut ends = vec![0usize; slots + 1];
+            self.list.iter().for_each(|(slot, _)| ends[*slot as usize + 1] += 1);
+            for slot in 1..ends.len() {
+                ends[slot] += ends[slot - 1];
+            }
+            self.list.sort_by_key(|(slot, _)| *slot);
+            self.ends = ends;
+        }
+        &mut self.list[self.ends[slot]..self.ends[slot + 1]]
+    }
+}
+
+impl Numbers {
+    /// No numbers yet; `least` is the smallest whole number there can be, where it is known.
+    pub fn new(least: Option<i64>) -> Self {
+        Self {
+            base: least,
+            width: 0,
+            counters: Vec::new(),
+            integers: Kept::default(),
+            floats: Kept::default(),
+            slots: 0,
+        }
+    }
+
+    /// Makes room for slots.
+    pub fn grow(&mut self, slots: usize) {
+        self.slots = self.slots.max(slots);
+    }
+
+    /// Takes in rows.
+    pub fn update(&mut self, slots: &Slots, column: &Column) {
+        for part in column.parts() {
+            match &part.data {
+                Data::Int(ints) | Data::Time(ints) => self.add_integers(slots, ints, part),
+                Data::Float { .. } | Data::Bool(_) => {
+                    for row in (0..part.rows).filter(|row| part.is_valid(*row)) {
+                        let slot = slots.of(row) as u32;
+                        match part.get(row) {
+                            Value::Int(n) => self.integers.list.push((slot, n)),
+                            Value::Bool(b) => self.integers.list.push((slot, i64::from(b))),
+                            Value::Float(f) => self.floats.list.push((slot, f)),
+                            _ => {}
+                        }
+                    }
+                }
+                // texts, lists and JSON are no numbers
+                _ => {}
+            }
+        }
+    }
+
+    fn add_integers(&mut self, slots: &Slots, ints: &Ints, part: &Column) {
+        let base = *self.base.get_or_insert(ints.min());
+        if self.counters.is_empty() && self.width == 0 {
+            let width = (COUNTERS / self.slots.max(1)).min(WIDTH_MAX);
+            self.width = if width < WIDTH_MIN { 0 } else { width };
+        }
+        let has_room = self.width * self.slots <= COUNTERS;
+        if has_room {
+            self.counters.resize_with(self.slots, Vec::new);
+        }
+        let (width, counters, list) = (self.width as u64, &mut self.counters, &mut self.integers.list);
+        let from_base = ints.min().wrapping_sub(base) as u64;
+        let is_above = ints.min() >= base;
+        let mut add = |slot: u32, offset: u64| {
+            let place = from_base.wrapping_add(offset);
+            match counters.get_mut(slot as usize) {
+                Some(counters) if is_above && place < width => {
+                    if counters.is_empty() {
+                        counters.resize(width as usize, 0);
+                    }
+                    counters[place as usize] += 1;
+                }
+                _ => list.push((slot, ints.min().wrapping_add(offset as i64))),
+            }
+        };
+        with_narrow!(ints.offsets(), offsets => match (slots, &part.validity) {
+            (Slots::Each(each), None) => each.iter().zip(offsets).for_each(|(slot, o)| add(*slot, *o as u64)),
+            (slots, None) => offsets.iter().enumerate().for_each(|(row, o)| add(slots.of(row) as u32, *o as u64)),
+            (slots, Some(bits)) => bits.ones().for_each(|row| add(slots.of(row) as u32, offsets[row] as u64)),
+        });
+    }
+
+    /// Takes over those of another task.
+    pub fn absorb(&mut self, other: Self, map: Option<&[u32]>) {
+        let place = |slot: usize| map.map_or(slot as u32, |map| map[slot]);
+        if self.base.is_none() || self.counters.is_empty() && self.integers.list.is_empty() {
+            (self.base, self.width) = (other.base, other.width);
+        }
+        let is_same = self.base == other.base && self.width == other.width;
+        for (from, counters) in other.counters.into_iter().enumerate().filter(|(_, c)| !c.is_empty()) {
+            let slot = place(from);
+            if slot == NO_SLOT {
+                continue;
+            }
+            if is_same {
+                if self.counters.len() <= slot as usize {
+                    self.counters.resize_with(slot as usize + 1, Vec::new);
+                }
+                let here = &mut self.counters[slot as usize];
+                if here.is_empty() {
+                    *here = counters;
+                } else {
+                    here.iter_mut().zip(counters).for_each(|(here, more)| *here += more);
+                }
+                continue;
+            }
+            let base = other.base.unwrap_or(0);
+            for (at, count) in counters.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+                let number = (slot, base.wrapping_add(at as i64));
+                self.integers.list.extend(std::iter::repeat_n(number, count as usize));
+            }
+        }
+        let moved = |slot: u32| place(slot as usize);
+        self.integers.list.extend(other.integers.list.into_iter().map(|(slot, n)| (moved(slot), n)));
+        self.floats.list.extend(other.floats.list.into_iter().map(|(slot, n)| (moved(slot), n)));
+    }
+
+    /// The ⌈q·n⌉-th smallest number of a slot, as it came; null where it has none.
+    pub fn quantile(&mut self, slot: usize, q: f64) -> Value {
+        let counters = self.counters.get(slot).map_or(&[][..], Vec::as_slice);
+        let base = self.base.unwrap_or(0);
+        let counted: usize = counters.iter().map(|count| *count as usize).sum();
+        let integers = self.integers.of(slot, self.slots);
+        let floats = self.floats.of(slot, self.slots);
+        let count = counted + integers.len() + floats.len();
+        if count == 0 {
+            return Value::Null;
+        }
+        let at = rank(q, count) - 1;
+        if !floats.is_empty() && counted + integers.len() > 0 {
+            let each = counters.iter().enumerate();
+            let counted = each
+                .flat_map(|(at, count)| std::iter::repeat_n(base.wrapping_add(at as i64), *count as usize));
+            let mut all: Vec<Value> =
+                counted.chain(integers.iter().map(|(_, n)| *n)).map(Value::Int).collect();
+            all.extend(floats.iter().map(|(_, f)| Value::Float(*f)));
+            return all.select_nth_unstable_by(at, Value::compare).1.clone();
+        }
+        if !floats.is_empty() {
+            return Value::Float(floats.select_nth_unstable_by(at, |a, b| a.1.total_cmp(&b.1)).1.1);
+        }
+        // what is kept as it is lies below or above all that is counted, unless counting began late
+        let end = base.saturating_add(self.width as i64);
+        let below = integers.iter().filter(|(_, n)| *n < base).count();
+        let within = integers.iter().filter(|(_, n)| (base..end).contains(n)).count();
+        if within > 0 && counted > 0 {
+            let each = counters.iter().enumerate();
+            let counted = each
+                .flat_map(|(at, count)| std::iter::repeat_n(base.wrapping_add(at as i64), *count as usize));
+            let mut all: Vec<i64> = counted.chain(integers.iter().map(|(_, n)| *n)).collect();
+            return Value::Int(*all.select_nth_unstable(at).1);
+        }
+        if at < below || counted == 0 || at >= below + counted {
+            let at = if at < below || counted == 0 { at } else { at - counted };
+            return Value::Int(integers.select_nth_unstable_by_key(at, |(_, n)| *n).1.1);
+        }
+        let mut left = at - below;
+        for (place, count) in counters.iter().enumerate() {
+            match left.checked_sub(*count as usize) {
+                Some(rest) => left = rest,
+                None => return Value::Int(base.wrapping_add(place as i64)),
+            }
+        }
+        Value::Null
+    }
+}
+
+/// ⌈q·n⌉, from 1 to n, of the decimal that `q` was written as: 0.07 of 100 is 7, though as floats their product lies
+/// above it.
+pub fn rank(q: f64, count: usize) -> usize {
+    let product = q * count as f64;
+    let nearest = product.round();
+    let is_whole = (product - nearest).abs() <= nearest * f64::EPSILON;
+    let rank = if is_whole { nearest } else { product.ceil() };
+    (rank as usize).clamp(1, count)
+}

@@ -1,0 +1,282 @@
+//! Sums and means. Integers are summed apart from floats and stay exact: in 64 bits as long as what was added cannot
+//! have left them, then in 128.
+
+use crate::columnar::bitmap::Bitmap;
+use crate::columnar::builder::column_of;
+use crate::columnar::column::{Column, Data};
+use crate::columnar::narrow::{Ints, Narrow, with_narrow};
+use crate::error::{Error, Result};
+use crate::query::aggregate::counts::{Counts, add_all};
+use crate::query::group::Slots;
+use crate::value::Value;
+
+/// The sums of all slots.
+#[derive(Debug)]
+pub struct Sums {
+    counts: Counts,
+    integers: Vec<i64>,
+    /// What went beyond 64 bits at some time, for all slots, once there is such a thing.
+    wide: Vec<i128>,
+    /// No sum in `integers` is farther from 0.
+    reach: u128,
+    floats: Vec<f64>,
+    /// Whether a broken number was among them.
+    is_float: Vec<bool>,
+    slots: usize,
+}
+
+impl Sums {
+    /// Sums of an aggregate with a condition of its own, or without.
+    pub fn new(has_filter: bool) -> Self {
+        Self {
+            counts: Counts::new(has_filter),
+            integers: Vec::new(),
+            wide: Vec::new(),
+            reach: 0,
+            floats: Vec::new(),
+            is_float: Vec::new(),
+            slots: 0,
+        }
+    }
+
+    /// Makes room for slots.
+    pub fn grow(&mut self, slots: usize) {
+        self.slots = self.slots.max(slots);
+        self.counts.grow(slots);
+        self.integers.resize(self.slots, 0);
+        if !self.wide.is_empty() {
+            self.wide.resize(self.slots, 0);
+        }
+        if !self.floats.is_empty() {
+            self.floats.resize(self.slots, 0.0);
+            self.is_float.resize(self.slots, false);
+        }
+    }
+
+    /// Takes in rows.
+    pub fn update(&mut self, slots: &Slots, column: &Column) {
+        let numbers = |part: &&Column| {
+            matches!(part.data, Data::Int(_) | Data::Time(_) | Data::Float { .. } | Data::Bool(_))
+        };
+        let parts: Vec<&Column> = column.parts().iter().filter(numbers).collect();
+        match parts.as_slice() {
+            [one] => self.counts.add(slots, one.validity.as_ref()),
+            several => {
+                // texts, lists and JSON have no sum
+                let mut counting = Bitmap::filled(column.rows, false);
+                several.iter().filter_map(|part| part.validity.as_ref()).for_each(|bits| counting.or(bits));
+                self.counts.add(slots, Some(&counting));
+            }
+        }
+        for part in parts {
+            let valid = part.validity.as_ref();
+            match &part.data {
+                Data::Int(ints) | Data::Time(ints) => self.add_integers(slots, ints, valid),
+                Data::Bool(bits) => {
+                    let mut set = bits.clone();
+                    valid.into_iter().for_each(|valid| set.and(valid));
+                    let ones = Ints::from_parts(1, 1, Narrow::U8(vec![0; part.rows]));
+                    self.add_integers(slots, &ones, Some(&set));
+                }
+                Data::Float { values, whole } => self.add_floats(slots, values, whole.as_ref(), valid),
+                _ => {}
+            }
+        }
+    }
+
+    fn add_integers(&mut self, slots: &Slots, ints: &Ints, valid: Option<&Bitmap>) {
+        let base = ints.min();
+        if let Slots::One(slot, rows) = slots {
+            let count = valid.map_or(*rows, Bitmap::count_ones);
+            let offsets = sum_offsets(ints.offsets(), valid);
+            return self.add_wide(*slot as usize, i128::from(base) * count as i128 + offsets as i128);
+        }
+        let Slots::Each(slots) = slots else { return };
+        let farthest = u128::from(base.unsigned_abs().max(ints.max().unsigned_abs())) * slots.len() as u128;
+        if self.reach + farthest > i64::MAX as u128 {
+            self.spill();
+        }
+        if farthest > i64::MAX as u128 {
+            let add = |row: usize| self.wide[slots[row] as usize] += i128::from(ints.get(row));
+            return match valid {
+                None => (0..slots.len()).for_each(add),
+                Some(bits) => bits.ones().for_each(add),
+            };
+        }
+        self.reach += farthest;
+        let sums = self.integers.as_mut_slice();
+        with_narrow!(ints.offsets(), offsets => match valid {
+            None => slots.iter().zip(offsets).for_each(|(slot, offset)| sums[*slot as usize] += base.wrapping_add(*offset as i64)),
+            Some(bits) => bits.ones().for_each(|row| sums[slots[row] as usize] += base.wrapping_add(offsets[row] as i64)),
+        });
+    }
+
+    /// Moves the sums of 64 bits to those of 128.
+    fn spill(&mut self) {
+        self.wide.resize(self.slots, 0);
+        self.wide
+            .iter_mut()
+            .zip(&mut self.integers)
+            .for_each(|(wide, sum)| *wide += i128::from(std::mem::take(sum)));
+        self.reach = 0;
+    }
+
+    fn add_wide(&mut self, slot: usize, amount: i128) {
+        let farthest = amount.unsigned_abs();
+        if self.reach + farthest > i64::MAX as u128 {
+            self.spill();
+        }
+        match i64::try_from(amount) {
+            Ok(amount) if farthest <= i64::MAX as u128 => {
+                self.reach += farthest;
+                self.integers[slot] += amount;
+            }
+            _ => self.wide[slot] += amount,
+        }
+    }
+
+    fn add_floats(&mut self, slots: &Slots, values: &[f64], whole: Option<&Bitmap>, valid: Option<&Bitmap>) {
+        self.floats.resize(self.slots, 0.0);
+        self.is_float.resize(self.slots, false);
+        match (slots, whole) {
+            (Slots::One(slot, _), None) => {
+                self.floats[*slot as usize] += sum_floats(values, valid);
+                self.is_float[*slot as usize] |= valid.is_none_or(|bits| bits.count_ones() > 0);
+            }
+            (Slots::Each(each), None) => {
+                let mut add = |row: usize| {
+                    let slot = each[row] as usize;
+                    self.floats[slot] += values[row];
+                    self.is_float[slot] = true;
+                };
+                match valid {
+                    None => (0..values.len()).for_each(&mut add),
+                    Some(bits) => bits.ones().for_each(&mut add),
+                }
+            }
+            (slots, Some(whole)) => {
+                for row in (0..values.len()).filter(|row| valid.is_none_or(|bits| bits.get(*row))) {
+                    let slot = slots.of(row);
+                    if whole.get(row) {
+                        self.add_wide(slot, i128::from(values[row] as i64));
+                    } else {
+                        self.floats[slot] += values[row];
+                        self.is_float[slot] = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds those of another task.
+    pub fn absorb(&mut self, other: Self, map: Option<&[u32]>) {
+        self.counts.absorb(other.counts, map);
+        if self.reach + other.reach > i64::MAX as u128 {
+            self.spill();
+        }
+        self.reach += other.reach;
+        add_all(&mut self.integers, &other.integers, map);
+        if !other.wide.is_empty() {
+            self.wide.resize(self.slots, 0);
+            add_all(&mut self.wide, &other.wide, map);
+        }
+        if !other.floats.is_empty() {
+            self.floats.resize(self.slots, 0.0);
+            self.is_float.resize(self.slots, false);
+            add_all(&mut self.floats, &other.floats, map);
+            for (from, is_float) in other.is_float.iter().enumerate() {
+                let slot = map.map_or(from, |map| map[from] as usize);
+                if *is_float && let Some(here) = self.is_float.get_mut(slot) {
+                    *here = true;
+                }
+            }
+        }
+    }
+
+    fn whole_sum(&self, slot: usize) -> i128 {
+        i128::from(self.integers[slot]) + self.wide.get(slot).copied().unwrap_or(0)
+    }
+
+    /// The sums of some slots; `rows` are those of the groups.
+    ///
+    /// # Errors
+    /// A sum of integers beyond 64 bits.
+    pub fn totals(&self, slots: &[u32], rows: &[u64]) -> Result<Column> {
+        let count = |slot: &u32| self.counts.of(*slot as usize, rows[*slot as usize]);
+        let integer = |slot: usize| integer_sum(self.whole_sum(slot));
+        let is_float = |slot: &u32| self.is_float.get(*slot as usize).copied().unwrap_or(false);
+        if !slots.iter().any(is_float) {
+            let sums = slots.iter().map(|slot| integer(*slot as usize)).collect::<Result<Vec<i64>>>()?;
+            let valid = Bitmap::from_fn(slots.len(), |row| count(&slots[row]) > 0);
+            let ints = Ints::from_masked(&sums, &valid);
+            return Ok(Column::new(slots.len(), Some(valid), Data::Int(ints)));
+        }
+        let value = |slot: &u32| {
+            Ok(match (count(slot), is_float(slot)) {
+                (0, _) => Value::Null,
+                (_, true) => {
+                    Value::finite(self.floats[*slot as usize] + self.whole_sum(*slot as usize) as f64)
+                }
+                (_, false) => Value::Int(integer(*slot as usize)?),
+            })
+        };
+        Ok(column_of(slots.iter().map(value).collect::<Result<Vec<Value>>>()?))
+    }
+
+    /// The means of some slots; `rows` are those of the groups.
+    pub fn means(&self, slots: &[u32], rows: &[u64]) -> Column {
+        let mean = |slot: &u32| {
+            let slot = *slot as usize;
+            let count = self.counts.of(slot, rows[slot]);
+            let float = self.floats.get(slot).copied().unwrap_or(0.0);
+            (count > 0)
+                .then(|| (float + self.whole_sum(slot) as f64) / count as f64)
+                .filter(|mean| mean.is_finite())
+        };
+        let means: Vec<Option<f64>> = slots.iter().map(mean).collect();
+        let valid = Bitmap::from_fn(slots.len(), |row| means[row].is_some());
+        let values = means.into_iter().map(|mean| mean.unwrap_or(0.0)).collect();
+        Column::new(slots.len(), Some(valid), Data::Float { values, whole: None })
+    }
+}
+
+/// A sum of integers, where it fits.
+///
+/// # Errors
+/// One beyond 64 bits.
+pub fn integer_sum(sum: i128) -> Result<i64> {
+    i64::try_from(sum).map_err(|_| {
+        Error::invalid(format!(
+            "integer overflow: a sum comes to {sum}, beyond 64 bits; sum a float instead, as with sum(cast(x as float))"
+        ))
+    })
+}
+
+fn sum_offsets(offsets: &Narrow, valid: Option<&Bitmap>) -> u128 {
+    match (offsets, valid) {
+        (Narrow::U64(offsets), None) => offsets.iter().map(|offset| u128::from(*offset)).sum(),
+        // numbers of 32 bits, and fewer than that many
+        (offsets, None) => {
+            u128::from(with_narrow!(offsets, o => o.iter().map(|offset| *offset as u64).sum::<u64>()))
+        }
+        (offsets, Some(bits)) => {
+            with_narrow!(offsets, o => bits.ones().map(|row| o[row] as u128).sum())
+        }
+    }
+}
+
+/// The sum in eight lanes: additions need not wait for each other, and the order is always the same.
+fn sum_floats(values: &[f64], valid: Option<&Bitmap>) -> f64 {
+    let mut lanes = [0.0; 8];
+    match valid {
+        None => {
+            let mut chunks = values.chunks_exact(8);
+            for chunk in &mut chunks {
+                lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane += value);
+            }
+            lanes.iter_mut().zip(chunks.remainder()).for_each(|(lane, value)| *lane += value);
+        }
+        Some(bits) => bits.ones().enumerate().for_each(|(at, row)| lanes[at % 8] += values[row]),
+    }
+    lanes.iter().sum()
+}

@@ -1,0 +1,395 @@
+//! From values to small codes: what rows are grouped by, and what is counted distinct, as numbers that arrays are indexed
+//! by. How an expression is coded is chosen once a query, from what is known of its values without reading them; the
+//! codes of all tasks are the same but for those of an open domain, which each task numbers as values come along.
+
+use std::sync::Arc;
+
+use crate::columnar::bitmap::Bitmap;
+use crate::columnar::builder::column_of;
+use crate::columnar::column::{Column, Data};
+use crate::columnar::narrow::{Ints, with_narrow};
+use crate::error::Result;
+use crate::query::expression::Expr;
+use crate::query::functions::Context;
+use crate::query::intern::Interner;
+use crate::query::vector;
+use crate::query::view::View;
+use crate::store::numbering::Numbering;
+use crate::store::part::{Part, Source, Zone, Zones};
+use crate::store::snapshot::Dataset;
+use crate::time::{Bucketer, Calendar};
+
+/// Codes of a span that is no wider are the values themselves.
+const SPAN_CODES: u64 = 1 << 21;
+/// Buckets of time that are listed beforehand.
+const BUCKETS: usize = 1 << 20;
+
+/// What is known of the values of an expression before they are read.
+#[derive(Debug, Clone)]
+pub enum Domain {
+    /// Whole numbers or times from one to another.
+    Span {
+        /// No value is below.
+        min: i64,
+        /// Codes, 0 for null among them.
+        codes: usize,
+        /// Whether they are times.
+        is_time: bool,
+    },
+    /// The time buckets of a column, by the starts of all there can be.
+    Buckets {
+        /// The column.
+        column: Arc<str>,
+        /// In order.
+        starts: Arc<[i64]>,
+    },
+    /// Numbers that hold across parts.
+    Numbered {
+        /// The column.
+        column: Arc<str>,
+        /// Its numbers.
+        numbering: Arc<Numbering>,
+    },
+    /// Nothing.
+    Open,
+}
+
+/// The codes of some rows.
+#[derive(Debug, Clone)]
+pub enum Codes {
+    /// All rows have this one.
+    One(u32),
+    /// One a row.
+    Each(Arc<Vec<u32>>),
+}
+
+impl Codes {
+    /// The code of a row.
+    #[inline]
+    pub fn of(&self, row: usize) -> u32 {
+        match self {
+            Self::One(code) => *code,
+            Self::Each(codes) => codes[row],
+        }
+    }
+}
+
+/// Gives codes to the values of one expression.
+#[derive(Debug)]
+pub struct Coder {
+    domain: Domain,
+    interner: Interner,
+}
+
+impl Domain {
+    /// What is known of an expression over some parts of a dataset. Numbering a column pays for itself from the second
+    /// question on, so it is for columns whose values are counted or grouped by.
+    ///
+    /// # Errors
+    /// A zone that cannot be read.
+    pub fn of(expression: &Expr, dataset: &Dataset, parts: &[Part], calendar: &Calendar) -> Result<Self> {
+        match expression {
+            Expr::Column(name) => {
+                if let Some((min, max, is_time)) = span(name, dataset, parts)?
+                    && (max.wrapping_sub(min) as u64) < SPAN_CODES
+                {
+                    return Ok(Self::Span { min, codes: (max - min) as usize + 2, is_time });
+                }
+                let numbering = dataset.numberings.of(dataset, name);
+                Ok(numbering.map_or(Self::Open, |numbering| Self::Numbered {
+                    column: name.as_str().into(),
+                    numbering,
+                }))
+            }
+            Expr::Call(function, arguments) => match (function.bucket(), arguments.as_slice()) {
+                (Some(bucket), [Expr::Column(name)]) => match span(name, dataset, parts)? {
+                    Some((min, max, true)) => {
+                        let starts = bucket_starts(&mut Bucketer::new(bucket, calendar), min, max);
+                        let column: Arc<str> = name.as_str().into();
+                        Ok(starts
+                            .map_or(Self::Open, |starts| Self::Buckets { column, starts: starts.into() }))
+                    }
+                    _ => Ok(Self::Open),
+                },
+                _ => Ok(Self::Open),
+            },
+            _ => Ok(Self::Open),
+        }
+    }
+}
+
+impl Domain {
+    /// What is known of an expression whose numbers alone count.
+    ///
+    /// # Errors
+    /// A zone that cannot be read.
+    pub fn of_numbers(expression: &Expr, dataset: &Dataset, parts: &[Part]) -> Result<Self> {
+        let Expr::Column(name) = expression else { return Ok(Self::Open) };
+        let span = span(name, dataset, parts)?;
+        Ok(span.map_or(Self::Open, |(min, _, is_time)| Self::Span { min, codes: 0, is_time }))
+    }
+
+    /// Its numbers across parts, where it has such.
+    pub fn numbering(&self) -> Option<&Arc<Numbering>> {
+        match self {
+            Self::Numbered { numbering, .. } => Some(numbering),
+            _ => None,
+        }
+    }
+
+    /// The least whole number there can be, where it is known.
+    pub fn least(&self) -> Option<i64> {
+        match self {
+            Self::Span { min, .. } => Some(*min),
+            _ => None,
+        }
+    }
+}
+
+/// Least and greatest value of a column in some parts, and whether they are times; `None` where they may be others.
+fn span(name: &str, dataset: &Dataset, parts: &[Part]) -> Result<Option<(i64, i64, bool)>> {
+    if name == "_id" || dataset.fields.kinds(name).is_some_and(|kinds| kinds.single().is_none()) {
+        return Ok(None);
+    }
+    let mut all: Option<(i64, i64, bool)> = None;
+    let mut last = None;
+    for part in parts {
+        // what a segment tells as a whole is in memory
+        let zone = match part {
+            Part::Sealed(segment, _) if last == Some(segment.id) => continue,
+            Part::Sealed(segment, _) => {
+                last = Some(segment.id);
+                Source::Segment(Arc::clone(segment)).zone(name)?
+            }
+            Part::Tail(block) => Source::Tail(block.clone()).zone(name)?,
+        };
+        let (min, max, is_time) = match zone {
+            Zone::Empty => continue,
+            Zone::Ints { min, max, .. } => (min, max, false),
+            Zone::Times { min, max, .. } => (min, max, true),
+            _ => return Ok(None),
+        };
+        all = match all {
+            None => Some((min, max, is_time)),
+            Some((_, _, other)) if other != is_time => return Ok(None),
+            Some((least, greatest, _)) => Some((least.min(min), greatest.max(max), is_time)),
+        };
+    }
+    Ok(all)
+}
+
+fn bucket_starts(bucketer: &mut Bucketer, min: i64, max: i64) -> Option<Vec<i64>> {
+    let (mut starts, mut start) = (Vec::new(), bucketer.start(min));
+    while start <= max {
+        starts.push(start);
+        let next = bucketer.next(start);
+        if next <= start || starts.len() > BUCKETS {
+            return None;
+        }
+        start = next;
+    }
+    Some(starts)
+}
+
+impl Coder {
+    /// A coder of one task.
+    pub fn new(domain: &Domain) -> Self {
+        Self { domain: domain.clone(), interner: Interner::default() }
+    }
+
+    /// No code of now is as large; where it is not known beforehand it grows.
+    pub fn bound(&self) -> usize {
+        match &self.domain {
+            Domain::Span { codes, .. } => *codes,
+            Domain::Buckets { starts, .. } => starts.len() + 1,
+            Domain::Numbered { numbering, .. } => numbering.bound(),
+            Domain::Open => self.interner.count(),
+        }
+    }
+
+    /// The codes of an expression for the rows of a view. Equal values have equal codes, null among them.
+    ///
+    /// # Errors
+    /// As evaluating the expression.
+    pub fn codes(&mut self, expression: &Expr, view: &View, context: &Context) -> Result<Codes> {
+        match &self.domain {
+            Domain::Numbered { column, .. } => Ok(Codes::Each(view.numbers(column))),
+            Domain::Buckets { column, starts } => Ok(bucket_codes(&view.column(column), starts)),
+            Domain::Span { min, .. } => Ok(span_codes(&*vector::evaluate(expression, view, context)?, *min)),
+            Domain::Open => {
+                let column = vector::evaluate(expression, view, context)?;
+                Ok(Codes::Each(Arc::new(self.interner.ids(&column))))
+            }
+        }
+    }
+
+    /// The values of some codes, as a column.
+    pub fn column(&self, codes: &[u32]) -> Column {
+        let with_gaps = |value: &dyn Fn(u32) -> i64| {
+            let validity = Bitmap::from_fn(codes.len(), |row| codes[row] != 0);
+            let values: Vec<i64> =
+                codes.iter().map(|code| if *code == 0 { 0 } else { value(*code - 1) }).collect();
+            (Ints::from_masked(&values, &validity), validity)
+        };
+        match &self.domain {
+            Domain::Numbered { numbering, .. } => numbering.column(codes),
+            Domain::Span { min, is_time, .. } => {
+                let (ints, validity) = with_gaps(&|place| min + i64::from(place));
+                let data = if *is_time { Data::Time(ints) } else { Data::Int(ints) };
+                Column::new(codes.len(), Some(validity), data)
+            }
+            Domain::Buckets { starts, .. } => {
+                let (ints, validity) = with_gaps(&|place| starts.get(place as usize).copied().unwrap_or(0));
+                Column::new(codes.len(), Some(validity), Data::Time(ints))
+            }
+            Domain::Open => column_of(codes.iter().map(|code| self.interner.value(*code).clone())),
+        }
+    }
+
+    /// Takes over the values of another task; the result maps its codes to codes here, `None` where they are the same.
+    pub fn absorb(&mut self, other: Coder) -> Option<Vec<u32>> {
+        match self.domain {
+            Domain::Open => Some(self.interner.absorb(other.interner)),
+            _ => None,
+        }
+    }
+
+    /// Whether all tasks give the same codes.
+    pub fn is_fixed(&self) -> bool {
+        !matches!(self.domain, Domain::Open)
+    }
+
+    /// The code of null, where there is one.
+    pub fn null(&self) -> Option<u32> {
+        match self.domain {
+            Domain::Open => self.interner.find_null(),
+            _ => Some(0),
+        }
+    }
+}
+
+/// What a column is read for: itself, or the numbers of its values.
+#[derive(Debug, Default, Clone)]
+pub struct Needs {
+    /// Columns by name.
+    pub columns: Vec<Arc<str>>,
+    /// Columns of which the numbers alone are needed.
+    pub numbered: Vec<(Arc<str>, Arc<Numbering>)>,
+}
+
+impl Needs {
+    /// Adds what coding an expression reads.
+    pub fn add_coded(&mut self, expression: &Expr, domain: &Domain) {
+        match domain {
+            Domain::Numbered { column, numbering } => {
+                if !self.numbered.iter().any(|(known, _)| known == column) {
+                    self.numbered.push((Arc::clone(column), Arc::clone(numbering)));
+                }
+            }
+            _ => self.add(expression),
+        }
+    }
+
+    /// Adds what evaluating an expression reads.
+    pub fn add(&mut self, expression: &Expr) {
+        crate::query::plan::add_columns(expression, &mut self.columns);
+    }
+}
+
+fn span_codes(column: &Column, min: i64) -> Codes {
+    let (Data::Int(ints) | Data::Time(ints)) = &column.data else { return Codes::One(0) };
+    // the span holds every value, so the sum fits; rows without a value come out as some code and are put right
+    let base = ints.min().wrapping_sub(min).wrapping_add(1) as u32;
+    let mut codes: Vec<u32> = with_narrow!(ints.offsets(), offsets => offsets.iter().map(|o| base.wrapping_add(*o as u32)).collect());
+    clear_invalid(&mut codes, column.validity.as_ref());
+    Codes::Each(Arc::new(codes))
+}
+
+fn clear_invalid(codes: &mut [u32], validity: Option<&Bitmap>) {
+    if let Some(bits) = validity {
+        codes.iter_mut().enumerate().filter(|(row, _)| !bits.get(*row)).for_each(|(_, code)| *code = 0);
+    }
+}
+
+/// The bucket of every time: its place among the starts, plus one.
+fn bucket_codes(column: &Column, starts: &[i64]) -> Codes {
+    let Data::Time(times) = &column.data else { return Codes::One(0) };
+    let place_of = |us: i64| starts.partition_point(|start| *start <= us);
+    let (first, last) = (place_of(times.min()), place_of(times.max()));
+    if first == last && column.validity.is_none() {
+        return Codes::One(first as u32);
+    }
+    // bounds of the buckets from `first` on as offsets of the column
+    let ends: Vec<u64> =
+        starts[first..last].iter().map(|start| start.wrapping_sub(times.min()) as u64).collect();
+    let mut codes = with_narrow!(times.offsets(), offsets => place_among(offsets, &ends, first as u32));
+    clear_invalid(&mut codes, column.validity.as_ref());
+    Codes::Each(Arc::new(codes))
+}
+
+/// `first` for offsets below the first end, one more for each end that an offset has reached.
+fn place_among<T: Copy + Into<u64>>(offsets: &[T], ends: &[u64], first: u32) -> Vec<u32> {
+    // few ends: compare with each, without a branch
+    if ends.len() <= 4 {
+        let mut codes = vec![first; offsets.len()];
+        for end in ends {
+            codes
+                .iter_mut()
+                .zip(offsets)
+                .for_each(|(code, offset)| *code += u32::from((*offset).into() >= *end));
+        }
+        return codes;
+    }
+    let (mut from, mut to, mut code) = (1, 0, first);
+    let place = |offset: &T| {
+        let offset: u64 = (*offset).into();
+        // neighbours mostly share a bucket
+        if offset < from || offset >= to {
+            let passed = ends.partition_point(|end| *end <= offset);
+            from = if passed == 0 { 0 } else { ends[passed - 1] };
+            to = ends.get(passed).copied().unwrap_or(u64::MAX);
+            code = first + passed as u32;
+        }
+        code
+    };
+    offsets.iter().map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn each(codes: Codes, rows: usize) -> Vec<u32> {
+        match codes {
+            Codes::One(code) => vec![code; rows],
+            Codes::Each(codes) => codes.to_vec(),
+        }
+    }
+
+    #[test]
+    fn buckets_are_told_by_their_place_however_many_a_block_touches() {
+        let starts: Vec<i64> = (0..40).map(|n| n * 100 - 1_000).collect();
+        for times in [
+            vec![-1_000, -950],
+            vec![-1_000, -901, -900, 250, 199],
+            (-1_000..3_000).rev().step_by(7).collect(),
+        ] {
+            let wanted: Vec<u32> = times.iter().map(|us| ((us + 1_000) / 100 + 1) as u32).collect();
+            assert_eq!(each(bucket_codes(&Column::times(&times), &starts), times.len()), wanted);
+        }
+    }
+
+    #[test]
+    fn a_span_is_coded_by_its_values_and_null_by_zero() {
+        let validity = Bitmap::from_fn(3, |row| row != 1);
+        let ints = Ints::from_masked(&[7, 0, 10], &validity);
+        let column = Column::new(3, Some(validity), Data::Int(ints));
+        assert_eq!(each(span_codes(&column, 5), 3), [3, 0, 6]);
+        let coder = Coder::new(&Domain::Span { min: 5, codes: 7, is_time: false });
+        let back = coder.column(&[3, 0, 6]);
+        assert_eq!(
+            (0..3).map(|row| back.get(row)).collect::<Vec<_>>(),
+            (0..3).map(|row| column.get(row)).collect::<Vec<_>>()
+        );
+    }
+}

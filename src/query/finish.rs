@@ -1,0 +1,204 @@
+//! From groups to output rows: of all groups first only what HAVING and the first part of the order look at, the rest of
+//! those that are left. `execute` calls it when all parts are in.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::columnar::builder::column_of;
+use crate::columnar::column::Column;
+use crate::error::{Error, Result};
+use crate::fields::FieldType;
+use crate::limits;
+use crate::query::expression::{AggregateCall, AggregateFunction, Expr};
+use crate::query::functions::Context;
+use crate::query::language::Order;
+use crate::query::measures::{Found, Measures};
+use crate::query::plan::add_columns;
+use crate::query::series::Series;
+use crate::query::sort::{Direction, Sorter};
+use crate::query::vector;
+use crate::query::view::View;
+use crate::value::Value;
+
+/// The groups that were found, and those without events that were asked for.
+#[derive(Debug)]
+pub struct Grouped<'a> {
+    measures: &'a Measures<'a>,
+    found: Found,
+    aggregates: &'a [AggregateCall],
+    width: usize,
+    /// The rows of the groups: their slots,
+    slots: Vec<u32>,
+    /// then the keys of groups without events.
+    gaps: Vec<Vec<Value>>,
+    context: &'a Context,
+}
+
+/// What an output row is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape<'a> {
+    /// The columns, over keys and aggregates.
+    pub select: &'a [Expr],
+    /// Groups that count.
+    pub having: Option<&'a Expr>,
+    /// Compared first; groups that are equal by it stand in the order of their keys.
+    pub order: &'a [Order],
+}
+
+impl<'a> Grouped<'a> {
+    /// All groups that were found.
+    pub fn new(
+        measures: &'a Measures<'a>,
+        found: Found,
+        (keys, aggregates): (usize, &'a [AggregateCall]),
+        context: &'a Context,
+    ) -> Self {
+        let slots = found.groups.numbers();
+        Self { measures, found, aggregates, width: keys, slots, gaps: Vec::new(), context }
+    }
+
+    /// Keeps the groups of these keys alone, each once, and adds those that were not found.
+    pub fn keep_only(&mut self, wanted: &[Vec<Value>]) {
+        let known = self.by_key();
+        let mut seen = HashSet::new();
+        let (mut slots, mut gaps) = (Vec::new(), Vec::new());
+        for key in wanted.iter().filter(|key| seen.insert((*key).clone())) {
+            match known.get(key) {
+                Some(at) => slots.push(self.slots[*at]),
+                None if self.width == 0 => slots.extend(self.slots.first()),
+                None => gaps.push(key.clone()),
+            }
+        }
+        (self.slots, self.gaps) = (slots, gaps);
+    }
+
+    /// Adds the groups that a series without gaps has: every bucket with every combination of the other keys that was found.
+    ///
+    /// # Errors
+    /// More rows than an answer may have.
+    pub fn fill(&mut self, series: &Series) -> Result<()> {
+        let known = self.by_key();
+        let starts = known.keys().filter_map(|key| match key[series.key] {
+            Value::Time(start) => Some(start),
+            _ => None,
+        });
+        let starts = series.starts(starts)?;
+        let mut others: Vec<Vec<Value>> = known.keys().cloned().collect();
+        others.iter_mut().for_each(|key| key[series.key] = Value::Null);
+        if self.width == 1 {
+            others = vec![vec![Value::Null]];
+        }
+        let mut seen = HashSet::new();
+        others.retain(|key| seen.insert(key.clone()));
+        let rows = others.len().saturating_mul(starts.len());
+        if rows > limits::ANSWER_ROWS {
+            return Err(Error::TooLarge(format!(
+                "filling the gaps makes {rows} rows, more than {}; take a larger bucket, a shorter range or fewer groups",
+                limits::ANSWER_ROWS
+            )));
+        }
+        for mut key in others {
+            for start in &starts {
+                key[series.key] = Value::Time(*start);
+                if !known.contains_key(&key) {
+                    self.gaps.push(key.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The groups that were found, by their keys.
+    fn by_key(&self) -> HashMap<Vec<Value>, usize> {
+        let columns: Vec<Column> =
+            (0..self.width).map(|at| self.found.groups.key_column(at, &self.slots)).collect();
+        let key = |row: usize| columns.iter().map(|column| column.get(row)).collect();
+        (0..self.slots.len()).filter(|_| self.width > 0).map(|row| (key(row), row)).collect()
+    }
+
+    /// Output rows in order, at most so many, each with whether its group has no events.
+    ///
+    /// # Errors
+    /// As evaluating the expressions; a sum beyond 64 bits.
+    pub fn output(mut self, shape: Shape<'_>, most: usize) -> Result<Vec<(Vec<Value>, bool)>> {
+        let mut rows: Vec<u32> = (0..(self.slots.len() + self.gaps.len()) as u32).collect();
+        if let Some(having) = shape.having {
+            let view = self.view(&[having], &rows)?;
+            let kept = vector::filter(having, &view, self.context)?;
+            rows = kept.ones().map(|at| rows[at]).collect();
+        }
+        if let Some(first) = shape.order.first().filter(|_| most < rows.len() / 2) {
+            // most are ruled out by the first part of the order alone
+            let view = self.view(&[&first.expression], &rows)?;
+            let column = vector::evaluate(&first.expression, &view, self.context)?;
+            let kept = Sorter::new(vec![(column, Direction::of(first))]).candidates(most);
+            rows = kept.into_iter().map(|at| rows[at as usize]).collect();
+        }
+        let mut parts: Vec<&Expr> =
+            shape.select.iter().chain(shape.order.iter().map(|o| &o.expression)).collect();
+        let keys: Vec<Expr> = (0..self.width).map(|at| Expr::Column(at.to_string())).collect();
+        parts.extend(&keys);
+        let view = self.view(&parts, &rows)?;
+        let by = |expression: &Expr, direction| {
+            Ok((vector::evaluate(expression, &view, self.context)?, direction))
+        };
+        let order = shape.order.iter().map(|o| by(&o.expression, Direction::of(o)));
+        let order = order.chain(keys.iter().map(|key| by(key, Direction::ASCENDING)));
+        let first = Sorter::new(order.collect::<Result<_>>()?).first(most, rows.len());
+        let view = view.take(&first);
+        let cells = shape.select.iter().map(|e| vector::evaluate(e, &view, self.context));
+        let cells = cells.collect::<Result<Vec<_>>>()?;
+        let is_gap = |at: u32| rows[at as usize] as usize >= self.slots.len();
+        let row = |(place, at): (usize, &u32)| {
+            (cells.iter().map(|column| column.get(place)).collect(), is_gap(*at))
+        };
+        Ok(first.iter().enumerate().map(row).collect())
+    }
+
+    /// The columns of keys and aggregates that expressions name, for some rows.
+    fn view(&mut self, expressions: &[&Expr], rows: &[u32]) -> Result<View> {
+        let mut names = Vec::new();
+        expressions.iter().for_each(|expression| add_columns(expression, &mut names));
+        let mut columns = Vec::with_capacity(names.len());
+        for name in names {
+            let column = self.column(name.parse().unwrap_or(usize::MAX), rows)?;
+            columns.push((name, Arc::new(column)));
+        }
+        Ok(View::of(rows.len(), columns))
+    }
+
+    /// One key or aggregate of some rows.
+    fn column(&mut self, at: usize, rows: &[u32]) -> Result<Column> {
+        let found = self.slots.len();
+        let slots: Vec<u32> =
+            rows.iter().filter(|row| (**row as usize) < found).map(|row| self.slots[*row as usize]).collect();
+        let aggregate = at.checked_sub(self.width);
+        let column = match aggregate {
+            None => self.found.groups.key_column(at, &slots),
+            Some(aggregate) => self.measures.finish(&mut self.found, aggregate, &slots)?,
+        };
+        if slots.len() == rows.len() {
+            return Ok(column);
+        }
+        let of_all =
+            aggregate.map(|at| self.measures.finish(&mut self.found, at, &self.slots)).transpose()?;
+        let is_float = of_all.is_some_and(|all| all.kinds().has(FieldType::Float));
+        let mut values = (0..column.rows).map(|row| column.get(row));
+        let value = |row: &u32| match ((*row as usize).checked_sub(found), aggregate) {
+            (None, _) => values.next().unwrap_or(Value::Null),
+            (Some(gap), None) => self.gaps[gap][at].clone(),
+            (Some(_), Some(aggregate)) => of_nothing(self.aggregates[aggregate].function, is_float),
+        };
+        Ok(column_of(rows.iter().map(value).collect::<Vec<_>>()))
+    }
+}
+
+/// An aggregate over no events at all. In a series a sum is 0, as a count is: nothing was earned on a day without orders.
+fn of_nothing(function: AggregateFunction, is_float: bool) -> Value {
+    match function {
+        AggregateFunction::Count | AggregateFunction::Uniq | AggregateFunction::ApproxUniq => Value::Int(0),
+        AggregateFunction::Sum if is_float => Value::Float(0.0),
+        AggregateFunction::Sum => Value::Int(0),
+        _ => Value::Null,
+    }
+}

@@ -1,0 +1,206 @@
+//! What is computed of groups, each thing once: sum and mean of a field are one state, the count of rows is that of the
+//! groups, three quantiles of a field are three places in one list. `execute` feeds them part by part.
+
+use crate::columnar::column::Column;
+use crate::error::{Error, Result};
+use crate::limits;
+use crate::query::aggregate::{Family, Input, State};
+use crate::query::codes::{Domain, Needs};
+use crate::query::expression::{AggregateCall, Expr};
+use crate::query::functions::Context;
+use crate::query::group::{Groups, Moved};
+use crate::query::plan::is_same;
+use crate::query::vector;
+use crate::query::view::View;
+use crate::store::part::Part;
+use crate::store::snapshot::Dataset;
+use crate::time::Calendar;
+
+/// Keys and aggregates over some parts, ready to be computed.
+#[derive(Debug)]
+pub struct Measures<'a> {
+    keys: &'a [Expr],
+    key_domains: Vec<Domain>,
+    aggregates: &'a [AggregateCall],
+    /// By aggregate, the measure that it is made of.
+    made_of: Vec<usize>,
+    measures: Vec<Measure<'a>>,
+    /// Conditions of aggregates.
+    filters: Vec<&'a Expr>,
+}
+
+#[derive(Debug)]
+struct Measure<'a> {
+    family: Family,
+    argument: Option<&'a Expr>,
+    filter: Option<usize>,
+    domain: Domain,
+}
+
+/// Groups with the states of all measures.
+#[derive(Debug)]
+pub struct Found {
+    /// The groups.
+    pub groups: Groups,
+    states: Vec<State>,
+}
+
+impl<'a> Measures<'a> {
+    /// Prepares keys and aggregates of a plan.
+    ///
+    /// # Errors
+    /// A zone that cannot be read.
+    pub fn new(
+        keys: &'a [Expr],
+        aggregates: &'a [AggregateCall],
+        dataset: &Dataset,
+        parts: &[Part],
+        calendar: &Calendar,
+    ) -> Result<Self> {
+        let domain = |expression: &Expr| Domain::of(expression, dataset, parts, calendar);
+        let key_domains = keys.iter().map(domain).collect::<Result<_>>()?;
+        let mut all = Self {
+            keys,
+            key_domains,
+            aggregates,
+            made_of: Vec::new(),
+            measures: Vec::new(),
+            filters: Vec::new(),
+        };
+        for call in aggregates {
+            let filter = call.filter.as_ref().map(|filter| all.filter(filter));
+            let (family, argument) = (Family::of(call.function), call.argument.as_ref());
+            let is_known = |known: &Measure<'_>| {
+                known.family == family && known.filter == filter && is_same(&known.argument, &argument)
+            };
+            let place = match all.measures.iter().position(is_known) {
+                Some(place) => place,
+                None => {
+                    let domain = match (family, argument) {
+                        (Family::Distinct, Some(argument)) => domain(argument)?,
+                        (Family::Numbers, Some(argument)) => Domain::of_numbers(argument, dataset, parts)?,
+                        _ => Domain::Open,
+                    };
+                    all.measures.push(Measure { family, argument, filter, domain });
+                    all.measures.len() - 1
+                }
+            };
+            all.made_of.push(place);
+        }
+        Ok(all)
+    }
+
+    fn filter(&mut self, filter: &'a Expr) -> usize {
+        self.filters.iter().position(|known| is_same(*known, filter)).unwrap_or_else(|| {
+            self.filters.push(filter);
+            self.filters.len() - 1
+        })
+    }
+
+    /// What is read of a part.
+    pub fn needs(&self) -> Needs {
+        let mut needs = Needs::default();
+        self.keys.iter().zip(&self.key_domains).for_each(|(key, domain)| needs.add_coded(key, domain));
+        for measure in &self.measures {
+            match (measure.family, measure.argument) {
+                (Family::Distinct, Some(argument)) => needs.add_coded(argument, &measure.domain),
+                (_, Some(argument)) => needs.add(argument),
+                (_, None) => {}
+            }
+            measure.family.places().iter().for_each(|name| needs.add(&Expr::Column((*name).into())));
+        }
+        self.filters.iter().for_each(|filter| needs.add(filter));
+        needs
+    }
+
+    /// Whether a numbering that it counts on was given up meanwhile; it is then to be prepared anew.
+    pub fn is_outdated(&self) -> bool {
+        let domains = self.key_domains.iter().chain(self.measures.iter().map(|measure| &measure.domain));
+        domains.filter_map(Domain::numbering).any(|numbering| numbering.is_full())
+    }
+
+    /// The groups of no rows.
+    pub fn start(&self) -> Found {
+        let groups = Groups::new(&self.key_domains);
+        let mut states: Vec<State> = self.measures.iter().map(Measure::state).collect();
+        states.iter_mut().for_each(|state| state.grow(groups.slots_count()));
+        Found { groups, states }
+    }
+
+    /// Takes in the rows of a view.
+    ///
+    /// # Errors
+    /// As evaluating keys, arguments and conditions; too many groups.
+    pub fn add(&self, found: &mut Found, view: &View, context: &Context) -> Result<()> {
+        let (slots, moved) = found.groups.slots(self.keys, view, context)?;
+        check_count(&found.groups)?;
+        self.make_room(found, moved);
+        let filtered = self.filters.iter().map(|filter| {
+            let rows = vector::filter(filter, view, context)?.rows();
+            Ok((view.take(&rows), slots.take(&rows)))
+        });
+        // of the rows that count only: a fault in the others is none
+        let filtered = filtered.collect::<Result<Vec<_>>>()?;
+        for (state, measure) in found.states.iter_mut().zip(&self.measures) {
+            let (view, slots) = match measure.filter {
+                None => (view, &slots),
+                Some(filter) => (&filtered[filter].0, &filtered[filter].1),
+            };
+            state.update(slots, Input { view, argument: measure.argument, context })?;
+        }
+        Ok(())
+    }
+
+    /// Puts what another task found to what one found.
+    ///
+    /// # Errors
+    /// Too many groups.
+    pub fn absorb(&self, found: &mut Found, other: Found) -> Result<()> {
+        let (map, moved) = found.groups.absorb(other.groups);
+        check_count(&found.groups)?;
+        self.make_room(found, moved);
+        for (state, more) in found.states.iter_mut().zip(other.states) {
+            state.absorb(more, map.as_deref());
+        }
+        Ok(())
+    }
+
+    /// Follows slots that moved, and makes room for new ones.
+    fn make_room(&self, found: &mut Found, moved: Option<Moved>) {
+        let slots = found.groups.slots_count();
+        for (state, measure) in found.states.iter_mut().zip(&self.measures) {
+            if let Some(moved) = &moved {
+                let mut anew = measure.state();
+                anew.grow(slots);
+                anew.absorb(std::mem::replace(state, measure.state()), Some(moved));
+                *state = anew;
+            }
+            state.grow(slots);
+        }
+    }
+
+    /// The results of an aggregate for some slots.
+    ///
+    /// # Errors
+    /// A sum beyond 64 bits.
+    pub fn finish(&self, found: &mut Found, aggregate: usize, slots: &[u32]) -> Result<Column> {
+        let function = self.aggregates[aggregate].function;
+        found.states[self.made_of[aggregate]].finish(function, slots, found.groups.rows())
+    }
+}
+
+impl Measure<'_> {
+    fn state(&self) -> State {
+        State::new(self.family, self.filter.is_some(), &self.domain)
+    }
+}
+
+fn check_count(groups: &Groups) -> Result<()> {
+    if groups.slots_count() <= limits::GROUPS {
+        return Ok(());
+    }
+    Err(Error::TooLarge(format!(
+        "the query makes more than {} groups; narrow it with where, or group by fewer fields",
+        limits::GROUPS
+    )))
+}
