@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::query::aggregate::{Family, Input, State};
 use crate::query::codes::{Domain, Needs};
+use crate::query::explode::{explode, exploded};
 use crate::query::expression::{AggregateCall, Expr};
 use crate::query::functions::Context;
 use crate::query::group::{Groups, Moved};
@@ -132,6 +133,8 @@ impl<'a> Measures<'a> {
     /// # Errors
     /// As evaluating keys, arguments and conditions; too many groups.
     pub fn add(&self, found: &mut Found, view: &View, context: &Context) -> Result<()> {
+        let exploded = exploded(self.keys).map(|list| explode(view, list, context)).transpose()?;
+        let view = exploded.as_ref().unwrap_or(view);
         let (slots, moved) = found.groups.slots(self.keys, view, context)?;
         check_count(&found.groups)?;
         self.make_room(found, moved);

@@ -11,6 +11,7 @@ pub mod earliest;
 pub mod entries;
 pub mod erase;
 pub mod execute;
+pub mod explode;
 pub mod export;
 pub mod expression;
 pub mod filter;

@@ -7,7 +7,7 @@ use sqlparser::tokenizer::Location;
 
 use crate::error::{Error, Result};
 use crate::query::expression::{AggregateCall, AggregateFunction, Expr};
-use crate::query::functions::{Function, bucket_of, part_name, unknown};
+use crate::query::functions::{EXPLODE_STANDS_ALONE, Function, bucket_of, part_name, unknown};
 use crate::value::Value;
 
 use super::expression::{Place, Reader};
@@ -86,6 +86,9 @@ impl Reader<'_> {
             let known = Function::names().chain(AGGREGATES.iter().map(|(name, _)| *name));
             return Err(self.error(at, &unknown("function", name, known).to_string()));
         };
+        if function.is_explode() && !matches!(place, Place::Anywhere | Place::Key) {
+            return Err(self.error(at, EXPLODE_STANDS_ALONE));
+        }
         if call.filter.is_some() {
             return Err(self.error(at, &format!("FILTER belongs to aggregates; {name}() is none")));
         }

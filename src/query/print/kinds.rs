@@ -28,6 +28,10 @@ pub fn kinds_of(expression: &Expr, column: &dyn Fn(&str) -> Kinds) -> Kinds {
                 if first.has(FieldType::Bool) { first.with(Kinds::of(FieldType::Int)) } else { first }
             }
             Returns::Common => union(arguments.iter().map(of)),
+            Returns::Entry => {
+                let first = arguments.first().map_or(Kinds::default(), of);
+                if first.has(FieldType::Strings) { first.with(Kinds::of(FieldType::String)) } else { first }
+            }
         },
         Expr::Aggregate(call) => {
             let argument = call.argument.as_ref().map_or(Kinds::default(), of);

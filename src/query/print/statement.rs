@@ -55,16 +55,13 @@ pub(super) fn body(query: &Query, writer: &dyn Writer) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// ORDER BY to OFFSET. Groups come by their keys where nothing else is said; of DISTINCT output what is put out counts.
+/// ORDER BY to OFFSET. Groups that are equal so far come by their keys; of DISTINCT output what is put out counts.
 pub(super) fn ending(query: &Query, writer: &dyn Writer) -> Result<Vec<String>> {
     let place = |e: &Expr| query.select.iter().position(|item| is_same(&item.expression, e));
-    let ascending = |key: &Expr| Order { expression: key.clone(), descending: false, nulls_first: false };
-    let order: Vec<Order> = match query.order.is_empty() {
-        true => {
-            query.by.iter().filter(|key| !query.distinct || place(key).is_some()).map(ascending).collect()
-        }
-        false => query.order.clone(),
-    };
+    let is_new = |key: &&Expr| !query.order.iter().any(|order| is_same(&order.expression, key));
+    let keys = query.by.iter().filter(is_new).filter(|key| !query.distinct || place(key).is_some());
+    let by_key = keys.map(|key| Order { expression: key.clone(), descending: false, nulls_first: false });
+    let order: Vec<Order> = query.order.iter().cloned().chain(by_key).collect();
     let part = |order: &Order| {
         let key = writer.order_key(&order.expression, place(&order.expression))?;
         let direction = if order.descending { " DESC" } else { "" };

@@ -20,7 +20,7 @@ use super::{FLAGS, Shared, not_added};
 type Operator = (&'static str, i32, fn(&[Value], &Context) -> Result<Value>);
 
 /// What is no function of the language, but an operator, a cast, or a step between a value and a condition of SQLite's.
-const OPERATORS: [Operator; 8] = [
+const OPERATORS: [Operator; 10] = [
     ("op_negate", 1, |values, _| scalar::negate(first(values))),
     ("op_not", 1, |values, _| Ok(scalar::not(first(values)))),
     ("op_in", -1, is_in),
@@ -30,6 +30,8 @@ const OPERATORS: [Operator; 8] = [
         Ok(scalar::truth(first(values)).map_or(Value::Null, |truth| Value::Int(i64::from(truth))))
     }),
     ("from_truth", 1, |values, _| Ok(scalar::truth(first(values)).map_or(Value::Null, Value::Bool))),
+    ("entry_numbers", 1, |values, _| Ok(entry_numbers(first(values)))),
+    ("list_entry", 2, |values, _| Ok(list_entry(values))),
     ("sort_key", 1, |values, _| Ok(sort_key(first(values).clone()))),
 ];
 
@@ -129,6 +131,28 @@ fn is_in(values: &[Value], _: &Context) -> Result<Value> {
     scalar::in_list(wanted, list.iter().map(|value| Ok(value.clone())))
 }
 
+/// The numbers of a list's entries as a JSON array, which SQLite makes rows of. What is no list is one entry.
+fn entry_numbers(list: &Value) -> Value {
+    let count = match list {
+        Value::Null => 0,
+        Value::List(items) => items.len(),
+        _ => 1,
+    };
+    let numbers: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+    Value::text(format!("[{}]", numbers.join(",")))
+}
+
+fn list_entry(values: &[Value]) -> Value {
+    match values {
+        [Value::List(items), Value::Int(at)] => {
+            let item = usize::try_from(*at).ok().and_then(|at| items.get(at));
+            item.map_or(Value::Null, |item| Value::Text(Arc::clone(item)))
+        }
+        [other, _] => other.clone(),
+        _ => Value::Null,
+    }
+}
+
 fn like(values: &[Value], insensitive: bool, context: &Context) -> Result<Value> {
     let [text, pattern, rest @ ..] = values else { return Ok(Value::Null) };
     let escape = rest.first().and_then(|escape| escape.as_str()?.chars().next());
@@ -179,6 +203,10 @@ mod tests {
             ("strftime('%Y', cast_time('2026-03-29'))", "Text(\"2026\")"),
             ("cast_int(2.5)", "Int(3)"),
             ("from_truth(truth(op_eq(1, 1)) AND NULL)", "Null"),
+            ("entry_numbers(cast_strings('[\"a\",\"b\"]'))", "Text(\"[0,1]\")"),
+            ("entry_numbers(NULL) || entry_numbers(7)", "Text(\"[][0]\")"),
+            ("list_entry(cast_strings('[\"a\",\"b\"]'), 1)", "Text(\"b\")"),
+            ("list_entry(7, 0)", "Int(7)"),
             ("typeof(truth('x'))", "Text(\"null\")"),
             ("typeof(sort_key(op_eq(1, 1)))", "Text(\"integer\")"),
         ] {

@@ -20,6 +20,8 @@ use super::kinds::{every, kinds_of};
 
 pub(super) use query::query;
 
+/// What the numbers of a list's entries are called beside the table whose rows they are of.
+const ENTRY: &str = "\"entry\"";
 /// Arguments of one call at most; SQLite's own limit is 1,000, or what a connection was told.
 const ARGUMENTS: usize = 100;
 /// Digits of a decimal that SQLite is sure to read as the nearest float.
@@ -180,6 +182,10 @@ impl Printer<'_> {
             }
             Expr::Case { branches, otherwise } => self.case(branches, otherwise.as_deref()),
             Expr::Cast(operand, to) => self.call(e, cast_name(*to), &[operand]),
+            Expr::Call(function, arguments) if function.is_explode() => {
+                let list = arguments.iter().map(|list| Ok(self.print(list)?.sql)).collect::<Result<String>>()?;
+                Ok(Printed::value(format!("list_entry({list}, {ENTRY}.value)"), self.kinds(e)))
+            }
             Expr::Call(function, arguments) => {
                 self.call(e, function.name(), &arguments.iter().collect::<Vec<_>>())
             }

@@ -2,6 +2,7 @@
 //! type. Called by `print::query`.
 
 use crate::error::Result;
+use crate::query::explode::exploded;
 use crate::query::expression::Expr;
 use crate::query::language::{Item, Query};
 use crate::query::plan::field_kinds;
@@ -9,7 +10,7 @@ use crate::query::print::kinds::of_field;
 use crate::query::print::statement::{self, Writer, body, ending};
 use crate::store::snapshot::Dataset;
 
-use super::{Printed, condition, expression, mixes, quoted};
+use super::{ENTRY, Printed, condition, expression, mixes, quoted};
 
 /// The text of a resolved query.
 ///
@@ -40,9 +41,9 @@ impl SqliteWriter<'_> {
     fn column(&self, name: &str) -> Result<Printed> {
         let column = quoted(name)?;
         let is_other = |expression: &Expr| !matches!(expression, Expr::Column(field) if field == name);
-        // an output column of the same name would be meant
+        // an output column of the same name would be meant, or one of those that entries have
         let is_hidden = self.query.select.iter().any(|item| item.name == name && is_other(&item.expression));
-        let table = if is_hidden { format!("{}.", quoted(&self.dataset.name)?) } else { String::new() };
+        let table = if is_hidden || exploded(&self.query.by).is_some() { format!("{}.", quoted(&self.dataset.name)?) } else { String::new() };
         Ok(Printed::value(format!("{table}{column}"), of_field(field_kinds(name, self.dataset))))
     }
 
@@ -95,8 +96,12 @@ impl Writer for SqliteWriter<'_> {
         quoted(name)
     }
 
-    fn source(&self, _: &Query) -> Result<String> {
-        quoted(&self.dataset.name)
+    fn source(&self, query: &Query) -> Result<String> {
+        let table = quoted(&self.dataset.name)?;
+        match exploded(&query.by) {
+            None => Ok(table),
+            Some(list) => Ok(format!("{table}, json_each(entry_numbers({})) AS {ENTRY}", self.printed(list)?.sql)),
+        }
     }
 
     fn limit(&self, limit: Option<usize>, offset: usize) -> Option<String> {
