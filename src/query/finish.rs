@@ -223,7 +223,7 @@ pub fn too_many_rows(rows: usize) -> Error {
 /// An aggregate over no events at all. In a series a sum is 0, as a count is: nothing was earned on a day without orders.
 fn of_nothing(function: AggregateFunction, is_float: bool) -> Value {
     match function {
-        AggregateFunction::Count | AggregateFunction::Uniq => Value::Int(0),
+        AggregateFunction::Count | AggregateFunction::Uniq | AggregateFunction::ApproxUniq => Value::Int(0),
         AggregateFunction::Sum if is_float => Value::Float(0.0),
         AggregateFunction::Sum => Value::Int(0),
         _ => Value::Null,

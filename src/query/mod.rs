@@ -7,9 +7,11 @@ pub mod cast;
 pub mod codes;
 pub mod compare;
 pub mod cursor;
+pub mod earliest;
 pub mod entries;
 pub mod erase;
 pub mod execute;
+pub mod explode;
 pub mod export;
 pub mod expression;
 pub mod filter;
@@ -27,14 +29,16 @@ pub mod parse;
 pub mod partition;
 pub mod place;
 pub mod plan;
-mod print;
+pub mod print;
 pub mod prune;
 pub mod rule;
 pub mod scalar;
 pub mod seek;
 pub mod sequences;
 pub mod series;
+pub mod sketch;
 pub mod sort;
+pub mod sqlite;
 pub mod vector;
 pub mod view;
 
@@ -77,7 +81,7 @@ pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
         segments: output.segments,
         cache: "miss",
         engine: "vector",
-        approximate: false,
+        approximate: plan.is_approximate(),
     };
     let (range, tz) = (query.range, plan.calendar.tz);
     Ok(Answer { columns, rows: output.rows, next: None, stats, tz, series, range, previous })

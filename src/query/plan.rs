@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::columnar::TIME;
 use crate::error::{Error, Result, nearest_or_first};
-use crate::fields::{FieldType, is_system};
+use crate::fields::{FieldType, Kinds, is_system};
 use crate::query::expression::{AggregateCall, AggregateFunction, BinaryOp, Expr};
-use crate::query::functions::Returns;
-use crate::query::language::{Order, Query, Range};
+use crate::query::functions::{EXPLODE_STANDS_ALONE, Returns};
+use crate::query::language::{Item, Order, Query, Range};
 use crate::query::matcher::shorten;
 use crate::query::series::Series;
 use crate::store::snapshot::Dataset;
@@ -38,6 +38,16 @@ pub struct Plan {
     pub series: Vec<Series>,
     /// Whether buckets without events are groups too.
     pub fill: bool,
+}
+
+impl Plan {
+    /// Whether an aggregate is in it whose answer may differ from the exact one.
+    pub fn is_approximate(&self) -> bool {
+        match &self.shape {
+            Shape::Rows { .. } => false,
+            Shape::Groups { aggregates, .. } => aggregates.iter().any(|call| call.function.is_approximate()),
+        }
+    }
 }
 
 /// What the output rows are made of.
@@ -72,44 +82,81 @@ pub enum Shape {
 /// meant.
 pub fn plan(query: &Query, dataset: &Dataset) -> Result<Plan> {
     let names = Names { dataset, calendar: &query.calendar };
-    let (select, output): (Vec<Expr>, Vec<String>) = if query.all_fields {
-        names.all().map(|name| (Expr::Column(name.to_string()), name.to_string())).unzip()
-    } else {
-        query.select.iter().map(|item| (item.expression.clone(), item.name.clone())).unzip()
-    };
-    let select: Vec<Expr> = select.into_iter().map(|e| names.resolve(e)).collect::<Result<_>>()?;
+    let Query { select, by: keys, filter, having, order, distinct, limit, offset, calendar, fill, .. } =
+        resolve(query, dataset)?;
+    let (select, output): (Vec<Expr>, Vec<String>) =
+        select.into_iter().map(|item| (item.expression, item.name)).unzip();
     let types = select.iter().map(|e| names.type_of(e)).collect();
-    let keys: Vec<Expr> = query.by.iter().map(|e| names.resolve(e.clone())).collect::<Result<_>>()?;
-    let order: Vec<Order> = query
-        .order
-        .iter()
-        .map(|o| Ok(Order { expression: names.resolve(o.expression.clone())?, ..o.clone() }))
-        .collect::<Result<_>>()?;
-    let having = query.having.clone().map(|e| names.condition(e, "having")).transpose()?;
     let is_grouped = !keys.is_empty()
         || having.is_some()
         || select.iter().chain(order.iter().map(|o| &o.expression)).any(Expr::has_aggregate);
     let series = Series::among(&keys, query, dataset);
-    if query.fill && series.len() != 1 {
+    if fill && series.len() != 1 {
         return Err(Error::invalid(format!(
             "/fill: one time bucket in \"by\" is needed, such as \"day(_time)\"; there are {}",
             series.len()
         )));
     }
     let shape = if is_grouped { group(keys, select, having, order)? } else { Shape::Rows { select, order } };
+    check_exploded(&shape)?;
+    Ok(Plan { names: output, types, filter, shape, distinct, limit, offset, calendar, series, fill })
+}
+
+/// The same query in the dataset's own names, its times read and its types checked: `*` written out, the range as a
+/// part of the filter.
+///
+/// # Errors
+/// As [`plan`], but for what is told of groups.
+pub fn resolve(query: &Query, dataset: &Dataset) -> Result<Query> {
+    let names = Names { dataset, calendar: &query.calendar };
+    let resolved = |item: &Item| {
+        Ok(Item { expression: names.resolve(item.expression.clone())?, name: item.name.clone() })
+    };
+    let select: Vec<Item> = match query.all_fields {
+        true => {
+            let item =
+                |name: Arc<str>| Item { expression: Expr::Column(name.to_string()), name: name.to_string() };
+            names.all().map(item).collect()
+        }
+        false => query.select.iter().map(resolved).collect::<Result<_>>()?,
+    };
+    let order = |o: &Order| Ok(Order { expression: names.resolve(o.expression.clone())?, ..o.clone() });
+    let order = query.order.iter().map(order).collect::<Result<Vec<_>>>()?;
+    if query.distinct {
+        check_distinct(&select, &order)?;
+    }
     let filter = query.filter.clone().map(|e| names.condition(e, "where")).transpose()?;
-    Ok(Plan {
-        names: output,
-        types,
+    Ok(Query {
+        select,
+        all_fields: false,
+        by: query.by.iter().map(|e| names.resolve(e.clone())).collect::<Result<_>>()?,
         filter: with_range(filter, &query.range),
-        shape,
-        distinct: query.distinct,
-        limit: query.limit,
-        offset: query.offset,
-        calendar: query.calendar.clone(),
-        series,
-        fill: query.fill,
+        range: Range::default(),
+        having: query.having.clone().map(|e| names.condition(e, "having")).transpose()?,
+        order,
+        ..query.clone()
     })
+}
+
+/// Rows that are alike but for what they are ordered by would be one row in several places.
+fn check_distinct(select: &[Item], order: &[Order]) -> Result<()> {
+    let is_put_out = |order: &&Order| select.iter().any(|item| is_same(&item.expression, &order.expression));
+    match order.iter().find(|order| !is_put_out(order)) {
+        None => Ok(()),
+        Some(Order { expression, .. }) => Err(Error::invalid(format!(
+            "DISTINCT rows can only be ordered by what is selected, and {expression} is not; add it to the SELECT"
+        ))),
+    }
+}
+
+/// The kinds of value that a field of the dataset can have.
+pub fn field_kinds(name: &str, dataset: &Dataset) -> Kinds {
+    match name {
+        TIME => Kinds::of(FieldType::Time),
+        "_seq" => Kinds::of(FieldType::Int),
+        "_id" => Kinds::of(FieldType::String),
+        _ => dataset.fields.kinds(name).unwrap_or_default(),
+    }
 }
 
 /// The condition of a page, resolved and checked.
@@ -181,6 +228,32 @@ fn to_slots(expression: Expr, keys: &[Expr], aggregates: &mut Vec<AggregateCall>
             "\"{name}\" has many values in a group; add it to the group by, or put it into an aggregate such as min(\"{name}\")"
         ))),
         other => other.map_children(&mut |child| to_slots(child, keys, aggregates)),
+    }
+}
+
+/// `explode` makes rows, so it is a key as it stands, and the only one of its kind. Where the output names the key its
+/// place stands already.
+fn check_exploded(shape: &Shape) -> Result<()> {
+    let explodes = |e: &Expr| {
+        let mut count = 0;
+        e.walk(&mut |part| count += usize::from(matches!(part, Expr::Call(f, _) if f.is_explode())));
+        count
+    };
+    let (keys, others): (&[Expr], Vec<&Expr>) = match shape {
+        Shape::Rows { select, order } => {
+            (&[], select.iter().chain(order.iter().map(|o| &o.expression)).collect())
+        }
+        Shape::Groups { keys, select, having, order, .. } => {
+            (keys, select.iter().chain(having).chain(order.iter().map(|o| &o.expression)).collect())
+        }
+    };
+    let is_key = |key: &&Expr| matches!(key, Expr::Call(f, _) if f.is_explode());
+    let as_keys = keys.iter().filter(is_key).count();
+    let all: usize = keys.iter().chain(others).map(explodes).sum();
+    match as_keys {
+        _ if all > as_keys => Err(Error::invalid(EXPLODE_STANDS_ALONE)),
+        2.. => Err(Error::invalid("one explode(..) at a time: a row would count for every pair of entries")),
+        _ => Ok(()),
     }
 }
 
@@ -285,7 +358,10 @@ impl Names<'_> {
     fn check_aggregate(&self, call: &AggregateCall) -> Result<()> {
         let numbers = matches!(
             call.function,
-            AggregateFunction::Sum | AggregateFunction::Avg | AggregateFunction::Quantile(_)
+            AggregateFunction::Sum
+                | AggregateFunction::Avg
+                | AggregateFunction::Quantile(_)
+                | AggregateFunction::ApproxQuantile(_)
         );
         let Some(argument) = call.argument.as_ref().filter(|_| numbers) else { return Ok(()) };
         match self.type_of(argument) {
@@ -336,18 +412,26 @@ impl Names<'_> {
                 Returns::Always(kind) => Some(kind),
                 Returns::First => arguments.first().and_then(|e| self.type_of(e)),
                 Returns::Common => None,
+                Returns::Entry => arguments.first().and_then(|e| self.type_of(e)).map(|kind| match kind {
+                    FieldType::Strings => FieldType::String,
+                    other => other,
+                }),
             },
             Expr::Aggregate(call) => match call.function {
-                AggregateFunction::Count | AggregateFunction::Uniq => Some(FieldType::Int),
-                AggregateFunction::Avg => Some(FieldType::Float),
+                AggregateFunction::Count | AggregateFunction::Uniq | AggregateFunction::ApproxUniq => {
+                    Some(FieldType::Int)
+                }
+                AggregateFunction::Avg | AggregateFunction::ApproxQuantile(_) => Some(FieldType::Float),
                 AggregateFunction::Sum | AggregateFunction::Quantile(_) => call
                     .argument
                     .as_ref()
                     .and_then(|e| self.type_of(e))
                     .filter(|kind| matches!(kind, FieldType::Int | FieldType::Float)),
-                AggregateFunction::Min | AggregateFunction::Max => {
-                    call.argument.as_ref().and_then(|e| self.type_of(e))
-                }
+                AggregateFunction::Min
+                | AggregateFunction::Max
+                | AggregateFunction::First
+                | AggregateFunction::Last
+                | AggregateFunction::Any => call.argument.as_ref().and_then(|e| self.type_of(e)),
             },
             Expr::Negate(_) | Expr::Case { .. } => None,
         }
