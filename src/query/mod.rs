@@ -37,6 +37,7 @@ pub mod seek;
 pub mod sequences;
 pub mod series;
 pub mod sketch;
+pub mod slots;
 pub mod sort;
 pub mod sqlite;
 pub mod vector;

@@ -8,7 +8,7 @@ use crate::query::aggregate::NO_SLOT;
 use crate::query::codes::{Coder, Codes, Domain};
 use crate::query::expression::Expr;
 use crate::query::functions::Context;
-use crate::query::group::Slots;
+use crate::query::slots::Slots;
 use crate::query::view::View;
 
 /// Bytes of the bitmaps of one task.

@@ -23,9 +23,9 @@ use crate::query::codes::Domain;
 use crate::query::earliest::Earliest;
 use crate::query::expression::{AggregateFunction, Expr};
 use crate::query::functions::Context;
-use crate::query::group::Slots;
 use crate::query::sketch::distinct::DistinctSketches;
 use crate::query::sketch::quantile::QuantileSketch;
+use crate::query::slots::Slots;
 use crate::query::vector;
 use crate::query::view::View;
 

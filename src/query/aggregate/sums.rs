@@ -7,7 +7,7 @@ use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::{Ints, Narrow, with_narrow};
 use crate::error::{Error, Result};
 use crate::query::aggregate::counts::{Counts, add_all};
-use crate::query::group::{BANKS, FEW_SLOTS, Slots};
+use crate::query::slots::{BANKS, FEW_SLOTS, Slots};
 use crate::value::Value;
 
 /// The sum of a slot, and beside it, so that both are in one place, how many rows were counted with it.
