@@ -52,7 +52,13 @@ fn rows(block: u64) -> Rows {
 }
 
 /// Feeds all rows to one state a thread.
-fn states(blocks: &[Rows], family: Family, column: &str, slots: usize, slots_of: impl Fn(&Rows) -> Slots + Sync) {
+fn states(
+    blocks: &[Rows],
+    family: Family,
+    column: &str,
+    slots: usize,
+    slots_of: impl Fn(&Rows) -> Slots + Sync,
+) {
     let argument = Expr::Column(column.into());
     let domain = Domain::Span { min: 0, codes: USERS as usize + 2, is_time: false };
     let half = blocks.len().div_ceil(2);
@@ -128,7 +134,9 @@ fn main() {
     });
     timed("three filters on codes, sum of what is left", count, 3.8, || filtered(&blocks));
     timed("distinct ids a day", count, 4.2, || {
-        states(&blocks, Family::Distinct, "user", blocks.len() / 7 + 1, |rows| Slots::One(rows.day, BLOCK_ROWS));
+        states(&blocks, Family::Distinct, "user", blocks.len() / 7 + 1, |rows| {
+            Slots::One(rows.day, BLOCK_ROWS)
+        });
     });
     timed("quantiles by 60 codes", count, 4.0, || states(&blocks, Family::Numbers, "amount", 60, few));
 }

@@ -155,7 +155,12 @@ impl Scan<'_> {
         };
         let (calendar, context) = (&self.plan.calendar, self.context());
         let measures = Measures::new(keys, aggregates, self.dataset, &self.parts, calendar)?;
-        let shape = finish::Shape { select, having: having.as_ref(), order };
+        // rows that are equal may be left out later
+        let rows_max = match self.plan.distinct {
+            true => usize::MAX,
+            false => limits::ANSWER_ROWS.saturating_add(self.plan.offset),
+        };
+        let shape = finish::Shape { select, having: having.as_ref(), order, rows_max };
         let grouped = |found| Grouped::new(&measures, found, (keys.len(), aggregates), &context);
         let found = match measures.part_by().filter(|_| wanted.is_none() && !self.plan.fill) {
             Some(bits) => {

@@ -43,6 +43,8 @@ pub struct Shape<'a> {
     pub having: Option<&'a Expr>,
     /// Compared first; groups that are equal by it stand in the order of their keys.
     pub order: &'a [Order],
+    /// Output rows at most; beyond it is an error.
+    pub rows_max: usize,
 }
 
 impl<'a> Grouped<'a> {
@@ -150,7 +152,7 @@ impl<'a> Grouped<'a> {
     /// As evaluating the expressions; a sum beyond 64 bits.
     pub fn output(mut self, shape: Shape<'_>, most: usize) -> Result<Vec<(Vec<Value>, bool)>> {
         let rows = self.survivors(shape, most)?;
-        if rows.len().min(most) > limits::ANSWER_ROWS {
+        if rows.len().min(most) > shape.rows_max {
             return Err(too_many_rows(rows.len()));
         }
         let mut parts: Vec<&Expr> =
