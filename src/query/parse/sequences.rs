@@ -83,15 +83,7 @@ fn funnel(body: &Object<'_>) -> Result<Funnel> {
         let (steps, most) = (texts.len(), limits::FUNNEL_STEPS);
         return Err(Error::invalid(format!("/steps: {steps} steps; {most} is the limit")));
     }
-    let step = |(i, text): (usize, &&str)| {
-        let item = super::item(text).and_then(|item| match item.expression.has_aggregate() {
-            true => Err(Error::invalid(format!(
-                "\"{text}\" is an aggregate, and a step is a condition on one event"
-            ))),
-            false => Ok(item),
-        });
-        item.map_err(|error| at(&format!("/steps/{i}"), &error))
-    };
+    let step = |(i, text): (usize, &&str)| item(text).map_err(|error| at(&format!("/steps/{i}"), &error));
     Ok(Funnel {
         steps: texts.iter().enumerate().map(step).collect::<Result<_>>()?,
         within_us: duration(body, "within")?,
@@ -164,10 +156,7 @@ pub(super) fn sessions(body: &Object<'_>) -> Result<Option<Sessions>> {
     let body = Object { map, pointer: "/sessions".into() };
     body.check_keys(&["by", "gap", "page", "where"])?;
     let advice = "say whose events make a session, as in \"by\": \"user_id\"";
-    let by = needed(&body, "by", advice).and_then(|text| {
-        let item = super::item(text).and_then(|item| of_one_event(item.expression.clone()).map(|_| item));
-        item.map_err(|error| at("/sessions/by", &error))
-    })?;
+    let by = item(needed(&body, "by", advice)?).map_err(|error| at("/sessions/by", &error))?;
     let gap_us = duration(&body, "gap")?.unwrap_or(GAP_US);
     Ok(Some(Sessions { by, gap_us, page: expression(&body, "page")?, filter: condition(&body, "where")? }))
 }
@@ -233,17 +222,28 @@ fn needed<'a>(body: &Object<'a>, key: &str, advice: &str) -> Result<&'a str> {
     body.text(key)?.ok_or_else(|| missing(body, key, advice))
 }
 
-fn of_one_event(expression: Expr) -> Result<Expr> {
-    match expression.has_aggregate() {
-        true => {
-            Err(Error::invalid(format!("{expression} is an aggregate, and one value an event is needed")))
-        }
-        false => Ok(expression),
-    }
+fn item(text: &str) -> Result<Item> {
+    let item = super::item(text)?;
+    check_of_one_event(&item.expression)?;
+    Ok(item)
+}
+
+fn check_of_one_event(expression: &Expr) -> Result<()> {
+    let mut explodes = false;
+    expression.walk(&mut |part| explodes |= matches!(part, Expr::Call(f, _) if f.is_explode()));
+    let what = match (expression.has_aggregate(), explodes) {
+        (true, _) => "an aggregate",
+        (_, true) => "a key of groups",
+        _ => return Ok(()),
+    };
+    Err(Error::invalid(format!("{expression} is {what}, and one value an event is needed")))
 }
 
 fn expression(body: &Object<'_>, key: &str) -> Result<Option<Expr>> {
-    let read = |text| super::expression(text).and_then(of_one_event);
+    let read = |text| {
+        let expression = super::expression(text)?;
+        check_of_one_event(&expression).map(|()| expression)
+    };
     body.text(key)?.map(read).transpose().map_err(|error| at(&format!("{}/{key}", body.pointer), &error))
 }
 

@@ -17,9 +17,9 @@ use crate::store::snapshot::Dataset;
 /// # Errors
 /// Those of planning it, and `Invalid` for what the dialect has no words for.
 pub fn query(query: &Query, dataset: &Dataset, dialect: Dialect) -> Result<String> {
+    statement::check(query)?;
     // what cannot be answered here is not written for others
     plan::plan(query, dataset)?;
-    statement::check(query)?;
     let resolved = plan::resolve(query, dataset)?;
     match dialect {
         Dialect::Sqlite => sqlite::query(&resolved, dataset),

@@ -89,9 +89,13 @@ pub(super) fn limit(limit: Option<usize>, offset: usize) -> Option<String> {
 /// Refuses what is more than one SELECT.
 ///
 /// # Errors
-/// `Invalid` for gaps to fill and periods to compare.
+/// `Invalid` for gaps to fill, periods to compare, sessions.
 pub(super) fn check(query: &Query) -> Result<()> {
-    let more = [(query.fill, "\"fill\""), (query.compare, "\"compare\"")];
+    let more = [
+        (query.fill, "\"fill\""),
+        (query.compare, "\"compare\""),
+        (query.sessions.is_some(), "what is asked of sessions"),
+    ];
     match more.iter().find(|(is_asked, _)| *is_asked) {
         None => Ok(()),
         Some((_, what)) => Err(Error::invalid(format!(

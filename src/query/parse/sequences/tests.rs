@@ -76,6 +76,8 @@ fn a_funnel_that_is_none_is_refused_by_its_part() {
         (with(&base, "strict", j!("yes")), &["/strict: true or false is expected"]),
         (with(&base, "by", j!(["u"])), &["/by: a text is expected, an array was sent"]),
         (with(&base, "by", j!("count(*)")), &["/by", "aggregate"]),
+        (with(&base, "by", j!("explode(tags)")), &["/by", "one value an event"]),
+        (with(&base, "steps", j!(["explode(tags) = 'a'"])), &["/steps/0", "one value an event"]),
         (with(&base, "by", j!("u, v")), &["/by: cannot read the expression"]),
         (with(&base, "where", j!("count(*) > 1")), &["/where", "aggregate"]),
         (with(&base, "range", j!({"last": "tody"})), &["/range/last", "did you mean \"today\""]),
@@ -174,6 +176,8 @@ fn sessions_that_are_none_are_refused() {
         (j!({"by": "u", "gap": "0m"}), &["/sessions/gap: \"0m\" is no duration"]),
         (j!({"by": "u", "gap": 30}), &["/sessions/gap: a text is expected"]),
         (j!({"by": "count(*)"}), &["/sessions/by", "aggregate"]),
+        (j!({"by": "explode(tags)"}), &["/sessions/by", "one value an event"]),
+        (j!({"by": "u", "page": "explode(tags)"}), &["/sessions/page", "one value an event"]),
         (j!({"by": "u", "page": "max(p)"}), &["/sessions/page", "aggregate"]),
         (j!({"by": "u", "where": "a ="}), &["/sessions/where"]),
     ] {
@@ -191,6 +195,7 @@ fn sessions_that_are_none_are_refused() {
         ("sessions(e, u, '0m')", "'0m' is no gap"),
         ("sessions(e, *)", "sessions(dataset, by"),
         ("sessions(e, count(*))", "aggregate"),
+        ("sessions(e, explode(tags))", "explode"),
         ("visits(e, u)", "table functions other than sessions"),
         ("sessions(e, u) JOIN f ON a = b", "joins"),
     ] {
