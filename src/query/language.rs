@@ -1,6 +1,7 @@
 //! The Query: what SQL, JSON and URLs parse into, and the only thing that planning knows of them.
 //! Names are as written; `plan` resolves them against a dataset.
 
+use crate::query::budget::Limits;
 use crate::query::expression::Expr;
 use crate::time::{Calendar, Step};
 
@@ -39,6 +40,8 @@ pub struct Query {
     pub offset: usize,
     /// Whether stored answers may be used.
     pub cache: bool,
+    /// What it may take.
+    pub limits: Limits,
 }
 
 /// One output column.

@@ -3,6 +3,7 @@
 
 pub mod aggregate;
 pub mod answer;
+pub mod budget;
 pub mod cast;
 pub mod codes;
 pub mod compare;

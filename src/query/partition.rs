@@ -5,6 +5,7 @@
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::query::budget::Held;
 use crate::query::functions::Context;
 use crate::query::measures::{Found, Measures};
 use crate::query::view::View;
@@ -14,10 +15,14 @@ const PARTITIONS: usize = 256;
 /// Keys of a piece that holds nothing else.
 const PIECE_KEYS: usize = 4_096;
 
+/// Bytes of a group, its key and its place in the table, from which on a partition is worth compacting.
+const GROUP_BYTES: usize = 128;
+
 /// The rows of one task, by partition.
 #[derive(Debug)]
 pub struct Split {
     pieces: Vec<Vec<Piece>>,
+    bytes: usize,
 }
 
 /// Some rows of a partition: their keys, and what is computed of them.
@@ -31,7 +36,12 @@ struct Piece {
 impl Split {
     /// No rows yet.
     pub fn new() -> Self {
-        Self { pieces: (0..PARTITIONS).map(|_| Vec::new()).collect() }
+        Self { pieces: (0..PARTITIONS).map(|_| Vec::new()).collect(), bytes: 0 }
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Adds the rows of a view.
@@ -46,6 +56,7 @@ impl Split {
                         let mut keys = Vec::with_capacity(PIECE_KEYS);
                         keys.push(*key);
                         pieces.push(Piece { keys, view: None });
+                        self.bytes += size_of::<Piece>() + PIECE_KEYS * size_of::<u64>();
                     }
                 }
             }
@@ -56,8 +67,10 @@ impl Split {
             rows[partition_of(*key)].push(row as u32);
         }
         for (pieces, rows) in self.pieces.iter_mut().zip(rows).filter(|(_, rows)| !rows.is_empty()) {
-            let keys = rows.iter().map(|row| keys[*row as usize]).collect();
-            pieces.push(Piece { keys, view: Some(view.take(&rows)) });
+            let keys: Vec<u64> = rows.iter().map(|row| keys[*row as usize]).collect();
+            let view = view.take(&rows);
+            self.bytes += size_of::<Piece>() + keys.len() * size_of::<u64>() + view.bytes();
+            pieces.push(Piece { keys, view: Some(view) });
         }
     }
 }
@@ -80,25 +93,43 @@ fn partition_of(key: u64) -> usize {
 pub fn groups(
     measures: &Measures<'_>,
     bits: &[u32],
-    splits: &[Split],
+    splits: &[(Split, Held)],
     context: impl Fn() -> Context + Sync,
     prune: impl Fn(Found) -> Result<Found> + Sync,
-) -> Result<Found> {
+) -> Result<(Found, Held)> {
     let parts = (0..PARTITIONS).into_par_iter().map(|partition| {
-        let pieces = || splits.iter().flat_map(move |split| &split.pieces[partition]);
+        let pieces = || splits.iter().flat_map(move |(split, _)| &split.pieces[partition]);
         let rows: usize = pieces().map(|piece| piece.keys.len()).sum();
         let mut found = measures.start_packed(bits, rows / 2);
         let context = context();
+        let mut held = context.budget.hold();
         for piece in pieces() {
             let bare = View::of(piece.keys.len(), Vec::new());
             measures.add_packed(&mut found, &piece.keys, piece.view.as_ref().unwrap_or(&bare), &context)?;
+            held.set(found.bytes())?;
         }
-        prune(measures.settle(found))
+        context.budget.check()?;
+        let found = compact(measures, bits, prune(measures.settle(found))?)?;
+        held.set(found.bytes())?;
+        Ok((found, held))
     });
     let mut parts = parts.collect::<Result<Vec<_>>>()?.into_iter();
-    let mut all = parts.next().unwrap_or_else(|| measures.start_packed(bits, 0));
-    for more in parts {
+    let (mut all, mut held) =
+        parts.next().unwrap_or_else(|| (measures.start_packed(bits, 0), context().budget.hold()));
+    for (more, _more_held) in parts {
         measures.absorb(&mut all, more)?;
+        held.set(all.bytes())?;
     }
-    Ok(all)
+    Ok((all, held))
+}
+
+/// The same groups without the room that none of them needs: of all partitions it would be many times what is left.
+fn compact(measures: &Measures<'_>, bits: &[u32], found: Found) -> Result<Found> {
+    let groups = found.groups.numbers().len();
+    if groups * GROUP_BYTES >= found.groups.bytes() {
+        return Ok(found);
+    }
+    let mut small = measures.start_packed(bits, groups);
+    measures.absorb(&mut small, found)?;
+    Ok(small)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::columnar::TIME;
 use crate::error::{Error, Result, nearest_or_first};
 use crate::fields::{FieldType, is_system};
+use crate::query::budget::Budget;
 use crate::query::expression::{AggregateCall, AggregateFunction, BinaryOp, Expr};
 use crate::query::functions::Returns;
 use crate::query::language::{Order, Query};
@@ -38,6 +39,8 @@ pub struct Plan {
     pub series: Vec<Series>,
     /// Whether buckets without events are groups too.
     pub fill: bool,
+    /// What the question may take, from now on.
+    pub budget: Arc<Budget>,
 }
 
 /// What the output rows are made of.
@@ -109,6 +112,7 @@ pub fn plan(query: &Query, dataset: &Dataset) -> Result<Plan> {
         calendar: query.calendar.clone(),
         series,
         fill: query.fill,
+        budget: Budget::new(&query.limits),
     })
 }
 
