@@ -213,6 +213,13 @@ impl Held {
         self.bytes += std::mem::take(&mut other.bytes);
     }
 
+    /// Hands over so many of its bytes, or all.
+    pub fn part(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self { budget: Arc::clone(&self.budget), bytes }
+    }
+
     /// Holds so many bytes more.
     ///
     /// # Errors

@@ -91,7 +91,7 @@ pub fn execute(plan: &Plan, dataset: &Dataset, wanted: Option<&[Vec<Value>]>) ->
 }
 
 /// Rows of the parts, and the segments they are of.
-fn looked_at(parts: &[Part]) -> (u64, u64) {
+pub(super) fn looked_at(parts: &[Part]) -> (u64, u64) {
     let rows = parts.iter().map(|part| part.rows() as u64).sum();
     // the tail counts as one; parts of a segment follow each other
     let segment = |part: &Part| match part {
@@ -105,7 +105,7 @@ fn looked_at(parts: &[Part]) -> (u64, u64) {
 const MANY_SLOTS: usize = 1 << 16;
 
 /// Contiguous runs of parts with about the same number of rows, always the same for the same parts.
-fn runs(parts: &[Part], wanted: usize) -> Vec<&[Part]> {
+pub(super) fn runs(parts: &[Part], wanted: usize) -> Vec<&[Part]> {
     let rows: usize = parts.iter().map(Part::rows).sum();
     let share = rows.div_ceil(wanted.max(1)).max(1);
     let mut out = Vec::new();
@@ -168,7 +168,12 @@ impl Scan<'_> {
         };
         let (calendar, context) = (&self.plan.calendar, self.context());
         let measures = Measures::new(keys, aggregates, self.dataset, &self.parts, calendar)?;
-        let shape = finish::Shape { select, having: having.as_ref(), order };
+        // rows that are equal may be left out later
+        let rows_max = match self.plan.distinct {
+            true => usize::MAX,
+            false => limits::ANSWER_ROWS.saturating_add(self.plan.offset),
+        };
+        let shape = finish::Shape { select, having: having.as_ref(), order, rows_max };
         let grouped = |found| Grouped::new(&measures, found, (keys.len(), aggregates), &context);
         let found = match measures.part_by().filter(|_| wanted.is_none() && !self.plan.fill) {
             Some(bits) => {
@@ -212,7 +217,7 @@ impl Scan<'_> {
             }
             Ok((split, held))
         })?;
-        partition::groups(measures, bits, &splits, || self.context(), prune)
+        partition::groups(measures, bits, splits, || self.context(), prune)
     }
 
     fn found(&self, measures: &Measures<'_>) -> Result<(Found, Held)> {

@@ -76,6 +76,33 @@ pub enum AggregateFunction {
     Max,
     /// The ⌈q·n⌉-th smallest number.
     Quantile(f64),
+    /// Distinct values, about: `sketch::distinct`.
+    ApproxUniq,
+    /// The ⌈q·n⌉-th smallest number, about: `sketch::quantile`.
+    ApproxQuantile(f64),
+    /// The value of the earliest row by (`_time`, `_seq`) that has one.
+    First,
+    /// The value of the latest such row.
+    Last,
+    /// One of the values, the same for the same rows: the smallest.
+    Any,
+}
+
+impl AggregateFunction {
+    /// Whether its answer may differ from the exact one.
+    pub fn is_approximate(self) -> bool {
+        matches!(self, Self::ApproxUniq | Self::ApproxQuantile(_))
+    }
+
+    /// Whether a value that comes often counts as one that comes once: DISTINCT changes nothing.
+    pub fn is_blind_to_repeats(self) -> bool {
+        matches!(self, Self::Uniq | Self::ApproxUniq | Self::Min | Self::Max | Self::Any)
+    }
+
+    /// Whether it asks when its rows were.
+    pub fn is_placed(self) -> bool {
+        matches!(self, Self::First | Self::Last)
+    }
 }
 
 /// Binary operators; comparisons and logic are three-valued.

@@ -46,6 +46,8 @@ pub struct Shape<'a> {
     pub having: Option<&'a Expr>,
     /// Compared first; groups that are equal by it stand in the order of their keys.
     pub order: &'a [Order],
+    /// Output rows at most; beyond it is an error.
+    pub rows_max: usize,
 }
 
 impl<'a> Grouped<'a> {
@@ -170,7 +172,7 @@ impl<'a> Grouped<'a> {
     /// As evaluating the expressions; a sum beyond 64 bits.
     pub fn output(mut self, shape: Shape<'_>, most: usize) -> Result<(Vec<(Vec<Value>, bool)>, Held)> {
         let rows = self.survivors(shape, most)?;
-        if rows.len().min(most) > limits::ANSWER_ROWS {
+        if rows.len().min(most) > shape.rows_max {
             return Err(too_many_rows(rows.len()));
         }
         let mut parts: Vec<&Expr> =
@@ -264,7 +266,7 @@ pub fn too_many_rows(rows: usize) -> Error {
 /// An aggregate over no events at all. In a series a sum is 0, as a count is: nothing was earned on a day without orders.
 fn of_nothing(function: AggregateFunction, is_float: bool) -> Value {
     match function {
-        AggregateFunction::Count | AggregateFunction::Uniq => Value::Int(0),
+        AggregateFunction::Count | AggregateFunction::Uniq | AggregateFunction::ApproxUniq => Value::Int(0),
         AggregateFunction::Sum if is_float => Value::Float(0.0),
         AggregateFunction::Sum => Value::Int(0),
         _ => Value::Null,

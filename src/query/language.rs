@@ -1,15 +1,51 @@
 //! The Query: what SQL, JSON and URLs parse into, and the only thing that planning knows of them.
 //! Names are as written; `plan` resolves them against a dataset.
 
+use std::str::FromStr;
+
+use crate::error::{Error, nearest};
 use crate::query::budget::Limits;
 use crate::query::expression::Expr;
+use crate::query::sequences::sessions::Sessions;
 use crate::time::{Calendar, Step};
+
+/// The dialects that a question prints itself in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// SQLite, with the language registered in it.
+    Sqlite,
+    /// DuckDB.
+    Duckdb,
+    /// ClickHouse.
+    Clickhouse,
+}
+
+impl Dialect {
+    /// Every dialect with its name.
+    pub const ALL: [(Self, &'static str); 3] =
+        [(Self::Sqlite, "sqlite"), (Self::Duckdb, "duckdb"), (Self::Clickhouse, "clickhouse")];
+}
+
+impl FromStr for Dialect {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let found = Self::ALL.iter().find(|(_, known)| known.eq_ignore_ascii_case(name));
+        found.map(|(dialect, _)| *dialect).ok_or_else(|| {
+            let names = Self::ALL.map(|(_, known)| known);
+            let hint = nearest(name, names.into_iter());
+            Error::invalid(format!("\"{name}\" is no form of SQL; forms are {}{hint}", names.join(", ")))
+        })
+    }
+}
 
 /// A question about one dataset.
 #[derive(Debug, Clone)]
 pub struct Query {
     /// The dataset.
     pub from: String,
+    /// Ask its sessions instead of its events.
+    pub sessions: Option<Sessions>,
     /// The output columns in order. In a JSON query `by` stands first, then `select`.
     pub select: Vec<Item>,
     /// `SELECT *`: all fields of the dataset take the place of `select`.

@@ -6,10 +6,12 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::query::aggregate::{Family, Input, State};
 use crate::query::codes::{Coder, Domain, Needs};
+use crate::query::explode::{explode, exploded};
 use crate::query::expression::{AggregateCall, Expr};
 use crate::query::functions::Context;
-use crate::query::group::{Groups, Moved, Slots, bits_of, packed};
+use crate::query::group::{Groups, Moved, bits_of, packed};
 use crate::query::plan::is_same;
+use crate::query::slots::Slots;
 use crate::query::vector;
 use crate::query::view::View;
 use crate::store::part::Part;
@@ -133,6 +135,7 @@ impl<'a> Measures<'a> {
                 (_, Some(argument)) => needs.add(argument),
                 (_, None) => {}
             }
+            measure.family.places().iter().for_each(|name| needs.add(&Expr::Column((*name).into())));
         }
         self.filters.iter().for_each(|filter| needs.add(filter));
     }
@@ -198,6 +201,8 @@ impl<'a> Measures<'a> {
     /// # Errors
     /// As evaluating keys, arguments and conditions; too many groups.
     pub fn add(&self, found: &mut Found, view: &View, context: &Context) -> Result<()> {
+        let exploded = exploded(self.keys).map(|list| explode(view, list, context)).transpose()?;
+        let view = exploded.as_ref().unwrap_or(view);
         let (slots, moved) = found.groups.slots(self.keys, view, context)?;
         self.update(found, &slots, moved, view, context)
     }

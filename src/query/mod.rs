@@ -8,9 +8,11 @@ pub mod cast;
 pub mod codes;
 pub mod compare;
 pub mod cursor;
+pub mod earliest;
 pub mod entries;
 pub mod erase;
 pub mod execute;
+pub mod explode;
 pub mod export;
 pub mod expression;
 pub mod filter;
@@ -28,13 +30,17 @@ pub mod parse;
 pub mod partition;
 pub mod place;
 pub mod plan;
-mod print;
+pub mod print;
 pub mod prune;
 pub mod rule;
 pub mod scalar;
 pub mod seek;
+pub mod sequences;
 pub mod series;
+pub mod sketch;
+pub mod slots;
 pub mod sort;
+pub mod sqlite;
 pub mod vector;
 pub mod view;
 
@@ -43,20 +49,27 @@ use std::time::Instant;
 use crate::error::Result;
 use crate::fields::Kinds;
 use crate::query::answer::{Answer, AnswerColumn, Stats};
+use crate::query::budget::Budget;
 use crate::query::execute::Output;
 use crate::query::language::{Query, Range};
 use crate::query::plan::{Plan, type_of_value};
+use crate::query::sequences::sessions;
 use crate::store::snapshot::Snapshot;
 use crate::value::Value;
 
 /// Answers a question on one snapshot.
 ///
 /// # Errors
-/// `NotFound` for a dataset, `Invalid` for names and types, `TooLarge` for answers beyond the limits.
+/// `NotFound` for a dataset, `Invalid` for names and types, `TooLarge` for answers beyond the limits, `OverBudget` for what
+/// takes more than it may.
 pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
     let begin = Instant::now();
-    let dataset = snapshot.dataset(&query.from)?;
-    let mut plan = plan::plan(query, dataset)?;
+    let budget = Budget::new(&query.limits);
+    let source = snapshot.dataset(&query.from)?;
+    let sessions = query.sessions.as_ref().map(|sessions| sessions::build(sessions, query, source, &budget));
+    let sessions = sessions.transpose()?;
+    let dataset = sessions.as_ref().map_or(&**source, |sessions| &sessions.dataset);
+    let mut plan = Plan { budget, ..plan::plan(query, dataset)? };
     let mut output = execute::execute(&plan, dataset, None)?;
     let series = series(query, &plan, &output);
     let previous = match query.compare {
@@ -64,13 +77,16 @@ pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
         false => None,
     };
     let columns = columns(&plan, &output.rows);
+    if let Some(sessions) = &sessions {
+        (output.rows_scanned, output.segments) = (sessions.rows_scanned, sessions.segments);
+    }
     let stats = Stats {
         elapsed_ms: begin.elapsed().as_secs_f64() * 1e3,
         rows_scanned: output.rows_scanned,
         segments: output.segments,
         cache: "miss",
         engine: "vector",
-        approximate: false,
+        approximate: plan.is_approximate(),
     };
     let (range, tz) = (query.range, plan.calendar.tz);
     Ok(Answer { columns, rows: output.rows, next: None, stats, tz, series, range, previous })

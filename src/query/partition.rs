@@ -11,12 +11,9 @@ use crate::query::measures::{Found, Measures};
 use crate::query::view::View;
 
 /// Partitions; with ten million groups each has some megabytes.
-const PARTITIONS: usize = 256;
+const PARTITIONS: usize = if cfg!(test) { 4 } else { 256 };
 /// Keys of a piece that holds nothing else.
-const PIECE_KEYS: usize = 4_096;
-
-/// Bytes of a group, its key and its place in the table, from which on a partition is worth compacting.
-const GROUP_BYTES: usize = 128;
+const PIECE_KEYS: usize = if cfg!(test) { 8 } else { 4_096 };
 
 /// The rows of one task, by partition.
 #[derive(Debug)]
@@ -31,6 +28,14 @@ struct Piece {
     keys: Vec<u64>,
     /// `None` where rows are counted alone.
     view: Option<View>,
+}
+
+impl Piece {
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.keys.capacity() * size_of::<u64>()
+            + self.view.as_ref().map_or(0, View::bytes)
+    }
 }
 
 impl Split {
@@ -55,8 +60,9 @@ impl Split {
                     None => {
                         let mut keys = Vec::with_capacity(PIECE_KEYS);
                         keys.push(*key);
-                        pieces.push(Piece { keys, view: None });
-                        self.bytes += size_of::<Piece>() + PIECE_KEYS * size_of::<u64>();
+                        let piece = Piece { keys, view: None };
+                        self.bytes += piece.bytes();
+                        pieces.push(piece);
                     }
                 }
             }
@@ -68,9 +74,9 @@ impl Split {
         }
         for (pieces, rows) in self.pieces.iter_mut().zip(rows).filter(|(_, rows)| !rows.is_empty()) {
             let keys: Vec<u64> = rows.iter().map(|row| keys[*row as usize]).collect();
-            let view = view.take(&rows);
-            self.bytes += size_of::<Piece>() + keys.len() * size_of::<u64>() + view.bytes();
-            pieces.push(Piece { keys, view: Some(view) });
+            let piece = Piece { keys, view: Some(view.take(&rows)) };
+            self.bytes += piece.bytes();
+            pieces.push(piece);
         }
     }
 }
@@ -86,32 +92,47 @@ fn partition_of(key: u64) -> usize {
     (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (u64::BITS - PARTITIONS.ilog2())) as usize
 }
 
-/// Computes the groups of all partitions. `prune` drops the groups of a partition that cannot be in the answer.
+/// Computes the groups of all partitions. `prune` drops the groups of a partition that cannot be in the answer; of the
+/// others alone anything is kept, and rows go as soon as they are counted.
 ///
 /// # Errors
 /// As [`Measures::add`] and `prune`.
 pub fn groups(
     measures: &Measures<'_>,
     bits: &[u32],
-    splits: &[(Split, Held)],
+    splits: Vec<(Split, Held)>,
     context: impl Fn() -> Context + Sync,
     prune: impl Fn(Found) -> Result<Found> + Sync,
 ) -> Result<(Found, Held)> {
-    let parts = (0..PARTITIONS).into_par_iter().map(|partition| {
-        let pieces = || splits.iter().flat_map(move |(split, _)| &split.pieces[partition]);
-        let rows: usize = pieces().map(|piece| piece.keys.len()).sum();
+    let mut pieces_held = context().budget.hold();
+    let mut partitions: Vec<Vec<Piece>> = (0..PARTITIONS).map(|_| Vec::new()).collect();
+    for (split, held) in splits {
+        pieces_held.absorb(held);
+        partitions.iter_mut().zip(split.pieces).for_each(|(all, pieces)| all.extend(pieces));
+    }
+    // each gives the memory of its pieces back when it is done
+    let partitions: Vec<(Vec<Piece>, Held)> = partitions
+        .into_iter()
+        .map(|pieces| {
+            let held = pieces_held.part(pieces.iter().map(Piece::bytes).sum());
+            (pieces, held)
+        })
+        .collect();
+    let parts = partitions.into_par_iter().map(|(pieces, _pieces_held)| {
+        let rows: usize = pieces.iter().map(|piece| piece.keys.len()).sum();
         let mut found = measures.start_packed(bits, rows / 2);
         let context = context();
         let mut held = context.budget.hold();
-        for piece in pieces() {
+        context.budget.check()?;
+        for piece in pieces {
             let bare = View::of(piece.keys.len(), Vec::new());
             measures.add_packed(&mut found, &piece.keys, piece.view.as_ref().unwrap_or(&bare), &context)?;
             held.set(found.bytes())?;
         }
-        context.budget.check()?;
-        let found = compact(measures, bits, prune(measures.settle(found))?)?;
-        held.set(found.bytes())?;
-        Ok((found, held))
+        let mut left = measures.start_packed(bits, 0);
+        measures.absorb(&mut left, prune(measures.settle(found))?)?;
+        held.set(left.bytes())?;
+        Ok((left, held))
     });
     let mut parts = parts.collect::<Result<Vec<_>>>()?.into_iter();
     let (mut all, mut held) =
@@ -121,15 +142,4 @@ pub fn groups(
         held.set(all.bytes())?;
     }
     Ok((all, held))
-}
-
-/// The same groups without the room that none of them needs: of all partitions it would be many times what is left.
-fn compact(measures: &Measures<'_>, bits: &[u32], found: Found) -> Result<Found> {
-    let groups = found.groups.numbers().len();
-    if groups * GROUP_BYTES >= found.groups.bytes() {
-        return Ok(found);
-    }
-    let mut small = measures.start_packed(bits, groups);
-    measures.absorb(&mut small, found)?;
-    Ok(small)
 }

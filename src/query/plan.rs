@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::columnar::TIME;
 use crate::error::{Error, Result, nearest_or_first};
-use crate::fields::{FieldType, is_system};
+use crate::fields::{FieldType, Kinds, is_system};
 use crate::query::budget::Budget;
 use crate::query::expression::{AggregateCall, AggregateFunction, BinaryOp, Expr};
-use crate::query::functions::Returns;
-use crate::query::language::{Order, Query};
+use crate::query::functions::{EXPLODE_STANDS_ALONE, Returns};
+use crate::query::language::{Item, Order, Query, Range};
 use crate::query::matcher::shorten;
 use crate::query::series::Series;
 use crate::store::snapshot::Dataset;
@@ -41,6 +41,16 @@ pub struct Plan {
     pub fill: bool,
     /// What the question may take, from now on.
     pub budget: Arc<Budget>,
+}
+
+impl Plan {
+    /// Whether an aggregate is in it whose answer may differ from the exact one.
+    pub fn is_approximate(&self) -> bool {
+        match &self.shape {
+            Shape::Rows { .. } => false,
+            Shape::Groups { aggregates, .. } => aggregates.iter().any(|call| call.function.is_approximate()),
+        }
+    }
 }
 
 /// What the output rows are made of.
@@ -75,45 +85,87 @@ pub enum Shape {
 /// meant.
 pub fn plan(query: &Query, dataset: &Dataset) -> Result<Plan> {
     let names = Names { dataset, calendar: &query.calendar };
-    let (select, output): (Vec<Expr>, Vec<String>) = if query.all_fields {
-        names.all().map(|name| (Expr::Column(name.to_string()), name.to_string())).unzip()
-    } else {
-        query.select.iter().map(|item| (item.expression.clone(), item.name.clone())).unzip()
-    };
-    let select: Vec<Expr> = select.into_iter().map(|e| names.resolve(e)).collect::<Result<_>>()?;
+    let Query { select, by: keys, filter, having, order, distinct, limit, offset, calendar, fill, .. } =
+        resolve(query, dataset)?;
+    let (select, output): (Vec<Expr>, Vec<String>) =
+        select.into_iter().map(|item| (item.expression, item.name)).unzip();
     let types = select.iter().map(|e| names.type_of(e)).collect();
-    let keys: Vec<Expr> = query.by.iter().map(|e| names.resolve(e.clone())).collect::<Result<_>>()?;
-    let order: Vec<Order> = query
-        .order
-        .iter()
-        .map(|o| Ok(Order { expression: names.resolve(o.expression.clone())?, ..o.clone() }))
-        .collect::<Result<_>>()?;
-    let having = query.having.clone().map(|e| names.condition(e, "having")).transpose()?;
     let is_grouped = !keys.is_empty()
         || having.is_some()
         || select.iter().chain(order.iter().map(|o| &o.expression)).any(Expr::has_aggregate);
     let series = Series::among(&keys, query, dataset);
-    if query.fill && series.len() != 1 {
+    if fill && series.len() != 1 {
         return Err(Error::invalid(format!(
             "/fill: one time bucket in \"by\" is needed, such as \"day(_time)\"; there are {}",
             series.len()
         )));
     }
+    // equal rows once are the groups of what is put out: nothing is kept of a row that is like another
+    let (keys, is_grouped, distinct) = match distinct && !is_grouped {
+        true => (select.clone(), true, false),
+        false => (keys, is_grouped, distinct),
+    };
     let shape = if is_grouped { group(keys, select, having, order)? } else { Shape::Rows { select, order } };
+    check_exploded(&shape)?;
+    let budget = Budget::new(&query.limits);
+    Ok(Plan { names: output, types, filter, shape, distinct, limit, offset, calendar, series, fill, budget })
+}
+
+/// The same query in the dataset's own names, its times read and its types checked: `*` written out, the range as a
+/// part of the filter.
+///
+/// # Errors
+/// As [`plan`], but for what is told of groups.
+pub fn resolve(query: &Query, dataset: &Dataset) -> Result<Query> {
+    let names = Names { dataset, calendar: &query.calendar };
+    let resolved = |item: &Item| {
+        Ok(Item { expression: names.resolve(item.expression.clone())?, name: item.name.clone() })
+    };
+    let select: Vec<Item> = match query.all_fields {
+        true => {
+            let item =
+                |name: Arc<str>| Item { expression: Expr::Column(name.to_string()), name: name.to_string() };
+            names.all().map(item).collect()
+        }
+        false => query.select.iter().map(resolved).collect::<Result<_>>()?,
+    };
+    let order = |o: &Order| Ok(Order { expression: names.resolve(o.expression.clone())?, ..o.clone() });
+    let order = query.order.iter().map(order).collect::<Result<Vec<_>>>()?;
+    if query.distinct {
+        check_distinct(&select, &order)?;
+    }
     let filter = query.filter.clone().map(|e| names.condition(e, "where")).transpose()?;
-    Ok(Plan {
-        names: output,
-        types,
-        filter: with_range(filter, query),
-        shape,
-        distinct: query.distinct,
-        limit: query.limit,
-        offset: query.offset,
-        calendar: query.calendar.clone(),
-        series,
-        fill: query.fill,
-        budget: Budget::new(&query.limits),
+    Ok(Query {
+        select,
+        all_fields: false,
+        by: query.by.iter().map(|e| names.resolve(e.clone())).collect::<Result<_>>()?,
+        filter: with_range(filter, &query.range),
+        range: Range::default(),
+        having: query.having.clone().map(|e| names.condition(e, "having")).transpose()?,
+        order,
+        ..query.clone()
     })
+}
+
+/// Rows that are alike but for what they are ordered by would be one row in several places.
+fn check_distinct(select: &[Item], order: &[Order]) -> Result<()> {
+    let is_put_out = |order: &&Order| select.iter().any(|item| is_same(&item.expression, &order.expression));
+    match order.iter().find(|order| !is_put_out(order)) {
+        None => Ok(()),
+        Some(Order { expression, .. }) => Err(Error::invalid(format!(
+            "DISTINCT rows can only be ordered by what is selected, and {expression} is not; add it to the SELECT"
+        ))),
+    }
+}
+
+/// The kinds of value that a field of the dataset can have.
+pub fn field_kinds(name: &str, dataset: &Dataset) -> Kinds {
+    match name {
+        TIME => Kinds::of(FieldType::Time),
+        "_seq" => Kinds::of(FieldType::Int),
+        "_id" => Kinds::of(FieldType::String),
+        _ => dataset.fields.kinds(name).unwrap_or_default(),
+    }
 }
 
 /// The condition of a page, resolved and checked.
@@ -146,12 +198,13 @@ pub fn add_columns(expression: &Expr, names: &mut Vec<Arc<str>>) {
     });
 }
 
-fn with_range(filter: Option<Expr>, query: &Query) -> Option<Expr> {
+/// A condition together with the range, in which it is asked.
+pub(super) fn with_range(filter: Option<Expr>, range: &Range) -> Option<Expr> {
     let bound = |op, us: Option<i64>| {
         let literal = |us| Box::new(Expr::Literal(Value::Time(us)));
         us.map(|us| Expr::Binary(op, Box::new(Expr::Column(TIME.into())), literal(us)))
     };
-    let parts = [bound(BinaryOp::GtEq, query.range.from), bound(BinaryOp::Lt, query.range.to), filter];
+    let parts = [bound(BinaryOp::GtEq, range.from), bound(BinaryOp::Lt, range.to), filter];
     parts.into_iter().flatten().reduce(|a, b| Expr::Binary(BinaryOp::And, Box::new(a), Box::new(b)))
 }
 
@@ -187,16 +240,43 @@ fn to_slots(expression: Expr, keys: &[Expr], aggregates: &mut Vec<AggregateCall>
     }
 }
 
+/// `explode` makes rows, so it is a key as it stands, and the only one of its kind. Where the output names the key its
+/// place stands already.
+fn check_exploded(shape: &Shape) -> Result<()> {
+    let explodes = |e: &Expr| {
+        let mut count = 0;
+        e.walk(&mut |part| count += usize::from(matches!(part, Expr::Call(f, _) if f.is_explode())));
+        count
+    };
+    let (keys, others): (&[Expr], Vec<&Expr>) = match shape {
+        Shape::Rows { select, order } => {
+            (&[], select.iter().chain(order.iter().map(|o| &o.expression)).collect())
+        }
+        Shape::Groups { keys, select, having, order, .. } => {
+            (keys, select.iter().chain(having).chain(order.iter().map(|o| &o.expression)).collect())
+        }
+    };
+    let is_key = |key: &&Expr| matches!(key, Expr::Call(f, _) if f.is_explode());
+    let as_keys = keys.iter().filter(is_key).count();
+    let all: usize = keys.iter().chain(others).map(explodes).sum();
+    match as_keys {
+        _ if all > as_keys => Err(Error::invalid(EXPLODE_STANDS_ALONE)),
+        2.. => Err(Error::invalid("one explode(..) at a time: a row would count for every pair of entries")),
+        _ => Ok(()),
+    }
+}
+
 /// Whether two expressions are written the same, types of constants included: 1, 1.0 and TRUE are equal as values,
 /// but not as parts of a text.
 pub fn is_same<T: PartialEq + std::fmt::Debug + ?Sized>(a: &T, b: &T) -> bool {
     a == b && format!("{a:?}") == format!("{b:?}")
 }
 
-struct Names<'a> {
-    dataset: &'a Dataset,
+/// What names in a question mean: the fields of a dataset, and a calendar.
+pub(super) struct Names<'a> {
+    pub(super) dataset: &'a Dataset,
     /// Whose clock local times are on.
-    calendar: &'a Calendar,
+    pub(super) calendar: &'a Calendar,
 }
 
 impl Names<'_> {
@@ -231,7 +311,7 @@ impl Names<'_> {
     }
 
     /// Canonical names; texts that are compared with a time become times.
-    fn resolve(&self, expression: Expr) -> Result<Expr> {
+    pub(super) fn resolve(&self, expression: Expr) -> Result<Expr> {
         expression.rewrite(&mut |part| match part {
             Expr::Column(name) => self.canonical(&name).map(|name| Expr::Column(name.to_string())),
             // these take text for what it is
@@ -287,7 +367,10 @@ impl Names<'_> {
     fn check_aggregate(&self, call: &AggregateCall) -> Result<()> {
         let numbers = matches!(
             call.function,
-            AggregateFunction::Sum | AggregateFunction::Avg | AggregateFunction::Quantile(_)
+            AggregateFunction::Sum
+                | AggregateFunction::Avg
+                | AggregateFunction::Quantile(_)
+                | AggregateFunction::ApproxQuantile(_)
         );
         let Some(argument) = call.argument.as_ref().filter(|_| numbers) else { return Ok(()) };
         match self.type_of(argument) {
@@ -300,7 +383,8 @@ impl Names<'_> {
         }
     }
 
-    fn condition(&self, expression: Expr, place: &str) -> Result<Expr> {
+    /// A resolved expression that may be a condition; `place` begins the error where it cannot.
+    pub(super) fn condition(&self, expression: Expr, place: &str) -> Result<Expr> {
         let resolved = self.resolve(expression)?;
         match self.type_of(&resolved) {
             Some(kind) if kind != FieldType::Bool => Err(Error::invalid(format!(
@@ -311,7 +395,7 @@ impl Names<'_> {
     }
 
     /// The type of an expression, where it has one whatever the rows hold.
-    fn type_of(&self, expression: &Expr) -> Option<FieldType> {
+    pub(super) fn type_of(&self, expression: &Expr) -> Option<FieldType> {
         match expression {
             Expr::Literal(value) => type_of_value(value),
             Expr::Column(name) => match name.as_str() {
@@ -337,18 +421,26 @@ impl Names<'_> {
                 Returns::Always(kind) => Some(kind),
                 Returns::First => arguments.first().and_then(|e| self.type_of(e)),
                 Returns::Common => None,
+                Returns::Entry => arguments.first().and_then(|e| self.type_of(e)).map(|kind| match kind {
+                    FieldType::Strings => FieldType::String,
+                    other => other,
+                }),
             },
             Expr::Aggregate(call) => match call.function {
-                AggregateFunction::Count | AggregateFunction::Uniq => Some(FieldType::Int),
-                AggregateFunction::Avg => Some(FieldType::Float),
+                AggregateFunction::Count | AggregateFunction::Uniq | AggregateFunction::ApproxUniq => {
+                    Some(FieldType::Int)
+                }
+                AggregateFunction::Avg | AggregateFunction::ApproxQuantile(_) => Some(FieldType::Float),
                 AggregateFunction::Sum | AggregateFunction::Quantile(_) => call
                     .argument
                     .as_ref()
                     .and_then(|e| self.type_of(e))
                     .filter(|kind| matches!(kind, FieldType::Int | FieldType::Float)),
-                AggregateFunction::Min | AggregateFunction::Max => {
-                    call.argument.as_ref().and_then(|e| self.type_of(e))
-                }
+                AggregateFunction::Min
+                | AggregateFunction::Max
+                | AggregateFunction::First
+                | AggregateFunction::Last
+                | AggregateFunction::Any => call.argument.as_ref().and_then(|e| self.type_of(e)),
             },
             Expr::Negate(_) | Expr::Case { .. } => None,
         }

@@ -34,7 +34,7 @@ pub fn evaluate(expression: &Expr, row: &dyn Fn(&str) -> Value, context: &Contex
         }
         Expr::Binary(op, a, b) => binary(*op, &value(a)?, &value(b)?),
         Expr::IsNull(operand) => Ok(Value::Bool(value(operand)?.is_null())),
-        Expr::In(operand, list) => in_list(&value(operand)?, list, &value),
+        Expr::In(operand, list) => in_list(&value(operand)?, list.iter().map(value)),
         Expr::Like { operand, pattern, escape, insensitive } => {
             let kind = PatternKind::Like { escape: *escape, insensitive: *insensitive };
             match_pattern(&value(operand)?, &value(pattern)?, kind, context)
@@ -141,10 +141,11 @@ fn logic(op: BinaryOp, a: Option<bool>, b: Option<bool>) -> Option<bool> {
     }
 }
 
-fn in_list(wanted: &Value, list: &[Expr], value: &dyn Fn(&Expr) -> Result<Value>) -> Result<Value> {
+/// `wanted IN (..)`; what stands behind a match is not asked for.
+pub fn in_list(wanted: &Value, list: impl Iterator<Item = Result<Value>>) -> Result<Value> {
     let mut unknown = false;
     for item in list {
-        match compare(wanted, &value(item)?) {
+        match compare(wanted, &item?) {
             Some(Ordering::Equal) => return Ok(Value::Bool(true)),
             Some(_) => {}
             None => unknown = true,
@@ -153,7 +154,8 @@ fn in_list(wanted: &Value, list: &[Expr], value: &dyn Fn(&Expr) -> Result<Value>
     Ok(if unknown { Value::Null } else { Value::Bool(false) })
 }
 
-fn match_pattern(text: &Value, pattern: &Value, kind: PatternKind, context: &Context) -> Result<Value> {
+/// LIKE, ILIKE and REGEXP, with the pattern of the context's where it was used before.
+pub fn match_pattern(text: &Value, pattern: &Value, kind: PatternKind, context: &Context) -> Result<Value> {
     if text.is_null() || pattern.is_null() {
         return Ok(Value::Null);
     }

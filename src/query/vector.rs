@@ -11,6 +11,7 @@ use crate::columnar::column::{Column, Data};
 use crate::columnar::kernels::rows_where;
 use crate::columnar::narrow::{Ints, Narrow};
 use crate::error::Result;
+use crate::query::explode::ENTRIES;
 use crate::query::expression::{BinaryOp, Expr};
 use crate::query::functions::Context;
 use crate::query::scalar;
@@ -25,6 +26,9 @@ use crate::value::{Value, compare_int_float};
 pub fn evaluate(expression: &Expr, view: &View, context: &Context) -> Result<Arc<Column>> {
     if let Expr::Column(name) = expression {
         return Ok(view.column(name));
+    }
+    if matches!(expression, Expr::Call(function, _) if function.is_explode()) {
+        return Ok(view.column(ENTRIES));
     }
     if let Some(column) = by_dictionary(expression, view, context)? {
         return Ok(Arc::new(column));

@@ -75,6 +75,12 @@ impl View {
         Self { rows, columns, coded }
     }
 
+    /// The same with another column.
+    pub fn with(mut self, name: &str, column: Arc<Column>) -> Self {
+        self.columns.push((name.into(), column));
+        self
+    }
+
     /// Some of these rows, in that order.
     pub fn take(&self, rows: &[u32]) -> Self {
         let columns =

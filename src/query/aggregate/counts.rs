@@ -2,7 +2,7 @@
 //! for all aggregates; so what is kept is how many of them do not count, and nothing where all do.
 
 use crate::columnar::bitmap::Bitmap;
-use crate::query::group::Slots;
+use crate::query::slots::Slots;
 
 /// Counts by slot.
 #[derive(Debug, Default)]

@@ -8,13 +8,13 @@ use crate::query::aggregate::NO_SLOT;
 use crate::query::codes::{Coder, Codes, Domain};
 use crate::query::expression::Expr;
 use crate::query::functions::Context;
-use crate::query::group::Slots;
+use crate::query::slots::Slots;
 use crate::query::view::View;
 
 /// Bytes of the bitmaps of all tasks of a question: one task has its share of them.
-const BITMAP_BYTES: usize = 64 << 20;
+const BITMAP_BYTES: usize = if cfg!(test) { 256 } else { 64 << 20 };
 /// Pairs in a list from which on it is cleared of what it has twice.
-const PAIRS: usize = 1 << 22;
+const PAIRS: usize = if cfg!(test) { 32 } else { 1 << 22 };
 
 /// The distinct values of each slot.
 #[derive(Debug)]

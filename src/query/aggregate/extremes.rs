@@ -11,7 +11,7 @@ use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::with_narrow;
 use crate::columnar::text::Dictionary;
 use crate::query::aggregate::NO_SLOT;
-use crate::query::group::Slots;
+use crate::query::slots::Slots;
 use crate::value::Value;
 
 /// The smallest or largest value of each slot.

@@ -9,6 +9,7 @@ pub mod sums;
 
 use std::cmp::Ordering;
 
+use crate::columnar::TIME;
 use crate::columnar::builder::column_of;
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::Ints;
@@ -19,9 +20,12 @@ use crate::query::aggregate::extremes::Extremes;
 use crate::query::aggregate::numbers::Numbers;
 use crate::query::aggregate::sums::Sums;
 use crate::query::codes::Domain;
+use crate::query::earliest::Earliest;
 use crate::query::expression::{AggregateFunction, Expr};
 use crate::query::functions::Context;
-use crate::query::group::Slots;
+use crate::query::sketch::distinct::DistinctSketches;
+use crate::query::sketch::quantile::QuantileSketch;
+use crate::query::slots::Slots;
 use crate::query::vector;
 use crate::query::view::View;
 
@@ -43,6 +47,14 @@ pub enum Family {
     Distinct,
     /// Exact quantiles.
     Numbers,
+    /// approx_uniq
+    DistinctSketch,
+    /// Approximate quantiles.
+    QuantileSketch,
+    /// first
+    First,
+    /// last
+    Last,
 }
 
 impl Family {
@@ -51,10 +63,22 @@ impl Family {
         match function {
             AggregateFunction::Count => Self::Count,
             AggregateFunction::Sum | AggregateFunction::Avg => Self::Sum,
-            AggregateFunction::Min => Self::Least,
+            AggregateFunction::Min | AggregateFunction::Any => Self::Least,
             AggregateFunction::Max => Self::Greatest,
             AggregateFunction::Uniq => Self::Distinct,
             AggregateFunction::Quantile(_) => Self::Numbers,
+            AggregateFunction::ApproxUniq => Self::DistinctSketch,
+            AggregateFunction::ApproxQuantile(_) => Self::QuantileSketch,
+            AggregateFunction::First => Self::First,
+            AggregateFunction::Last => Self::Last,
+        }
+    }
+
+    /// What it reads of a row beside its argument.
+    pub fn places(self) -> &'static [&'static str] {
+        match self {
+            Self::First | Self::Last => &[TIME, "_seq"],
+            _ => &[],
         }
     }
 }
@@ -72,6 +96,12 @@ pub enum State {
     Distinct(Distinct),
     /// Exact quantiles.
     Numbers(Numbers),
+    /// approx_uniq
+    DistinctSketch(DistinctSketches),
+    /// Approximate quantiles.
+    QuantileSketch(QuantileSketch),
+    /// first and last.
+    Earliest(Earliest),
 }
 
 /// Some rows, and what an aggregate is over.
@@ -96,6 +126,10 @@ impl State {
             Family::Greatest => Self::Extreme(Extremes::new(Ordering::Greater)),
             Family::Distinct => Self::Distinct(Distinct::new(domain, sharers)),
             Family::Numbers => Self::Numbers(Numbers::new(domain.least(), sharers)),
+            Family::DistinctSketch => Self::DistinctSketch(DistinctSketches::default()),
+            Family::QuantileSketch => Self::QuantileSketch(QuantileSketch::default()),
+            Family::First => Self::Earliest(Earliest::new(false)),
+            Family::Last => Self::Earliest(Earliest::new(true)),
         }
     }
 
@@ -107,6 +141,9 @@ impl State {
             Self::Extreme(extremes) => extremes.bytes(),
             Self::Distinct(distinct) => distinct.bytes(),
             Self::Numbers(numbers) => numbers.bytes(),
+            Self::DistinctSketch(sketches) => sketches.bytes(),
+            Self::QuantileSketch(sketch) => sketch.bytes(),
+            Self::Earliest(earliest) => earliest.bytes(),
         }
     }
 
@@ -118,6 +155,9 @@ impl State {
             Self::Extreme(extremes) => extremes.grow(slots),
             Self::Distinct(distinct) => distinct.grow(slots),
             Self::Numbers(numbers) => numbers.grow(slots),
+            Self::DistinctSketch(sketches) => sketches.grow(slots),
+            Self::QuantileSketch(_) => {}
+            Self::Earliest(earliest) => earliest.grow(slots),
         }
     }
 
@@ -141,6 +181,11 @@ impl State {
             Self::Sum(sums) => sums.update(slots, &column),
             Self::Extreme(extremes) => extremes.update(slots, &column),
             Self::Numbers(numbers) => numbers.update(slots, &column),
+            Self::DistinctSketch(sketches) => sketches.update(slots, &column),
+            Self::QuantileSketch(sketch) => sketch.update(slots, &column),
+            Self::Earliest(earliest) => {
+                earliest.update(slots, &column, &input.view.column(TIME), &input.view.column("_seq"));
+            }
             Self::Distinct(_) => {}
         }
         Ok(())
@@ -168,6 +213,9 @@ impl State {
             (Self::Extreme(extremes), Self::Extreme(more)) => extremes.absorb(more, map),
             (Self::Distinct(distinct), Self::Distinct(more)) => distinct.absorb(more, map),
             (Self::Numbers(numbers), Self::Numbers(more)) => numbers.absorb(more, map),
+            (Self::DistinctSketch(sketches), Self::DistinctSketch(more)) => sketches.absorb(more, map),
+            (Self::QuantileSketch(sketch), Self::QuantileSketch(more)) => sketch.absorb(more, map),
+            (Self::Earliest(earliest), Self::Earliest(more)) => earliest.absorb(more, map),
             // both are of one family
             _ => debug_assert!(false, "states of different aggregates"),
         }
@@ -196,6 +244,14 @@ impl State {
                 let q = if let AggregateFunction::Quantile(q) = function { q } else { 0.5 };
                 column_of(slots.iter().map(|slot| numbers.quantile(*slot as usize, q)).collect::<Vec<_>>())
             }
+            Self::DistinctSketch(sketches) => {
+                integers(&slots.iter().map(|slot| sketches.count(*slot as usize)).collect::<Vec<_>>())
+            }
+            Self::QuantileSketch(sketch) => {
+                let q = if let AggregateFunction::ApproxQuantile(q) = function { q } else { 0.5 };
+                column_of(slots.iter().map(|slot| sketch.quantile(*slot, q)).collect::<Vec<_>>())
+            }
+            Self::Earliest(earliest) => column_of(slots.iter().map(|slot| earliest.value(*slot as usize))),
         })
     }
 }

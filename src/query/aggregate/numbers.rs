@@ -4,15 +4,15 @@
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::{Ints, with_narrow};
 use crate::query::aggregate::counts::add_all;
-use crate::query::group::Slots;
+use crate::query::slots::Slots;
 use crate::value::Value;
 
 /// Counters of all tasks of a question: one task has its share of them for all its slots.
-const COUNTERS: usize = 8 << 20;
+const COUNTERS: usize = if cfg!(test) { 1_024 } else { 8 << 20 };
 /// Counters of a slot: most durations, sizes and prices lie so near to the least.
-const WIDTH_MAX: usize = 1 << 16;
+const WIDTH_MAX: usize = if cfg!(test) { 64 } else { 1 << 16 };
 /// With fewer, counting does not pay.
-const WIDTH_MIN: usize = 1 << 8;
+const WIDTH_MIN: usize = if cfg!(test) { 16 } else { 1 << 8 };
 
 /// The numbers of each slot.
 #[derive(Debug)]
@@ -54,6 +54,29 @@ impl<T: Copy> Kept<T> {
             self.ends = ends;
         }
         &mut self.list[self.ends[slot]..self.ends[slot + 1]]
+    }
+}
+
+/// Where the whole numbers of a block go.
+struct Counting<'a> {
+    counters: &'a mut [u64],
+    width: usize,
+    from_base: u64,
+    least: i64,
+    list: &'a mut Vec<(u32, i64)>,
+}
+
+impl Counting<'_> {
+    #[inline(always)]
+    fn add(&mut self, slot: u32, offset: u64) {
+        let place = self.from_base.wrapping_add(offset);
+        if place < self.width as u64
+            && let Some(counter) = self.counters.get_mut(slot as usize * self.width + place as usize)
+        {
+            *counter += 1;
+        } else {
+            self.list.push((slot, self.least.wrapping_add(offset as i64)));
+        }
     }
 }
 
@@ -117,26 +140,30 @@ impl Numbers {
         let all = self.width * self.slots;
         let counted = if all <= self.counters_max { all } else { 0 };
         self.counters.resize(self.counters.len().max(counted), 0);
-        let (width, counters, list) = (self.width, self.counters.as_mut_slice(), &mut self.integers.list);
-        // numbers below the base come out far above
-        let from_base = ints.min().wrapping_sub(base) as u64;
-        let mut add = |slot: u32, offset: u64| {
-            let place = from_base.wrapping_add(offset);
-            if place < width as u64
-                && let Some(counter) = counters.get_mut(slot as usize * width + place as usize)
-            {
-                *counter += 1;
-            } else {
-                list.push((slot, ints.min().wrapping_add(offset as i64)));
-            }
+        let mut counting = Counting {
+            counters: &mut self.counters,
+            width: self.width,
+            // numbers below the base come out far above
+            from_base: ints.min().wrapping_sub(base) as u64,
+            least: ints.min(),
+            list: &mut self.integers.list,
         };
         with_narrow!(ints.offsets(), offsets => match (slots, &part.validity) {
             (Slots::Listed(places, list), None) => {
-                places.iter().zip(offsets).for_each(|(place, o)| add(list[*place as usize], *o as u64));
+                for (place, offset) in places.iter().zip(offsets) {
+                    counting.add(list[*place as usize], *offset as u64);
+                }
             }
-            (Slots::Each(each), None) => each.iter().zip(offsets).for_each(|(slot, o)| add(*slot, *o as u64)),
-            (slots, None) => offsets.iter().enumerate().for_each(|(row, o)| add(slots.of(row) as u32, *o as u64)),
-            (slots, Some(bits)) => bits.ones().for_each(|row| add(slots.of(row) as u32, offsets[row] as u64)),
+            (Slots::Each(each), None) => {
+                for (slot, offset) in each.iter().zip(offsets) {
+                    counting.add(*slot, *offset as u64);
+                }
+            }
+            (slots, valid) => {
+                for row in (0..part.rows).filter(|row| valid.as_ref().is_none_or(|bits| bits.get(*row))) {
+                    counting.add(slots.of(row) as u32, offsets[row] as u64);
+                }
+            }
         });
     }
 

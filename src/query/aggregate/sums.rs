@@ -7,7 +7,7 @@ use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::{Ints, Narrow, with_narrow};
 use crate::error::{Error, Result};
 use crate::query::aggregate::counts::{Counts, add_all};
-use crate::query::group::{BANKS, FEW_SLOTS, Slots};
+use crate::query::slots::{BANKS, FEW_SLOTS, Slots};
 use crate::value::Value;
 
 /// The sum of a slot, and beside it, so that both are in one place, how many rows were counted with it.
@@ -262,14 +262,7 @@ impl Sums {
     /// A sum of integers beyond 64 bits.
     pub fn totals(&self, slots: &[u32], rows: &[u64]) -> Result<Column> {
         let count = |slot: &u32| self.counts.of(*slot as usize, rows[*slot as usize]);
-        let integer = |slot: usize| {
-            let sum = self.whole_sum(slot);
-            i64::try_from(sum).map_err(|_| {
-                Error::invalid(format!(
-                    "integer overflow: a sum comes to {sum}, beyond 64 bits; sum a float instead, as with sum(cast(x as float))"
-                ))
-            })
-        };
+        let integer = |slot: usize| integer_sum(self.whole_sum(slot));
         let is_float = |slot: &u32| self.is_float.get(*slot as usize).copied().unwrap_or(false);
         if !slots.iter().any(is_float) {
             let sums = slots.iter().map(|slot| integer(*slot as usize)).collect::<Result<Vec<i64>>>()?;
@@ -340,6 +333,18 @@ impl std::ops::AddAssign for Cell {
         self.sum += other.sum;
         self.rows += other.rows;
     }
+}
+
+/// A sum of integers, where it fits.
+///
+/// # Errors
+/// One beyond 64 bits.
+pub fn integer_sum(sum: i128) -> Result<i64> {
+    i64::try_from(sum).map_err(|_| {
+        Error::invalid(format!(
+            "integer overflow: a sum comes to {sum}, beyond 64 bits; sum a float instead, as with sum(cast(x as float))"
+        ))
+    })
 }
 
 fn sum_offsets(offsets: &Narrow, valid: Option<&Bitmap>) -> u128 {

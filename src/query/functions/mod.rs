@@ -20,6 +20,11 @@ pub(crate) use times::{bucket_of, part_name};
 /// Bytes of a text that an expression makes at most: `replace` within `replace` grows without bound otherwise.
 pub const TEXT_RESULT_BYTES: usize = 16 << 20;
 
+/// The function that is none of one row: it makes several of it.
+const EXPLODE: &str = "explode";
+/// Where it belongs.
+pub(crate) const EXPLODE_STANDS_ALONE: &str = "explode(list) makes rows and is a group key, alone: SELECT explode(tags), count(*) .. GROUP BY 1, or \"by\": [\"explode(tags)\"]";
+
 /// One function of the table.
 pub struct ScalarFunction {
     /// The name that is printed.
@@ -48,6 +53,8 @@ pub enum Returns {
     First,
     /// The common type of all arguments.
     Common,
+    /// That of the entries of the first argument, which is a list, or of itself.
+    Entry,
 }
 
 /// What null arguments mean.
@@ -95,7 +102,7 @@ const TIME: Returns = Returns::Always(FieldType::Time);
 const FLOAT: Returns = Returns::Always(FieldType::Float);
 
 /// Every scalar function. A row here is all that a new one takes, beside its code.
-pub static FUNCTIONS: [ScalarFunction; 34] = [
+pub static FUNCTIONS: [ScalarFunction; 35] = [
     bucket("minute", Bucket::Minute, "start of the minute"),
     bucket("hour", Bucket::Hour, "start of the hour"),
     bucket("day", Bucket::Day, "start of the day in the query's time zone"),
@@ -128,7 +135,16 @@ pub static FUNCTIONS: [ScalarFunction; 34] = [
         BOOL,
         "whether a list has an entry, or a text holds another",
         text::contains,
-    ),
+    )
+    .alias(&["list_contains", "array_contains"]),
+    function(
+        EXPLODE,
+        (1, 1),
+        Returns::Entry,
+        "a group key: a row counts once for every entry of a list",
+        text::explode,
+    )
+    .alias(&["unnest"]),
     function(
         "regexp_replace",
         (3, 4),
@@ -189,6 +205,11 @@ impl Function {
     /// The time bucket it is, if it is one.
     pub fn bucket(self) -> Option<Bucket> {
         self.0.bucket
+    }
+
+    /// Whether it is `explode`, which stands for rows of its own.
+    pub fn is_explode(self) -> bool {
+        self.0.name == EXPLODE
     }
 
     /// What it returns.

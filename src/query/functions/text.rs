@@ -3,12 +3,12 @@
 
 use std::borrow::Cow;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::query::matcher::Matcher;
 use crate::value::Value;
 
 use super::number::integer;
-use super::{Context, PatternKind, check_text_length};
+use super::{Context, EXPLODE_STANDS_ALONE, PatternKind, check_text_length};
 
 pub(super) fn lower(arguments: &[Value], _: &Context) -> Result<Value> {
     Ok(of_text(arguments, |text| Value::text(text.to_lowercase())))
@@ -131,6 +131,11 @@ pub(super) fn contains(arguments: &[Value], _: &Context) -> Result<Value> {
         }
         _ => of_two(arguments, |text, other| text.contains(other)),
     })
+}
+
+/// Rows are multiplied before groups are made (`query::explode`); over one row there is nothing to say.
+pub(super) fn explode(_: &[Value], _: &Context) -> Result<Value> {
+    Err(Error::invalid(EXPLODE_STANDS_ALONE))
 }
 
 fn of_two(arguments: &[Value], holds: impl FnOnce(&str, &str) -> bool) -> Value {

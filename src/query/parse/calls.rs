@@ -7,13 +7,13 @@ use sqlparser::tokenizer::Location;
 
 use crate::error::{Error, Result};
 use crate::query::expression::{AggregateCall, AggregateFunction, Expr};
-use crate::query::functions::{Function, bucket_of, part_name, unknown};
+use crate::query::functions::{EXPLODE_STANDS_ALONE, Function, bucket_of, part_name, unknown};
 use crate::value::Value;
 
 use super::expression::{Place, Reader};
 
-/// The aggregates by name. `quantile` has its second argument, `p95` and the like are quantiles by name.
-const AGGREGATES: [(&str, AggregateFunction); 9] = [
+/// The aggregates by name. Quantiles have their q as second argument, `p95` and the like are quantiles by name.
+const AGGREGATES: [(&str, AggregateFunction); 16] = [
     ("count", AggregateFunction::Count),
     ("uniq", AggregateFunction::Uniq),
     ("sum", AggregateFunction::Sum),
@@ -22,18 +22,14 @@ const AGGREGATES: [(&str, AggregateFunction); 9] = [
     ("min", AggregateFunction::Min),
     ("max", AggregateFunction::Max),
     ("median", AggregateFunction::Quantile(0.5)),
-    (QUANTILE, AggregateFunction::Quantile(f64::NAN)),
-];
-
-const QUANTILE: &str = "quantile";
-
-/// Aggregates of the contract that nothing computes yet, with what does instead.
-const NOT_YET: [(&str, &str); 5] = [
-    ("approx_quantile", "use quantile(x, q), which is exact"),
-    ("approx_uniq", "use uniq(x), which is exact"),
-    ("first", "use min(x), or order rows by _time with a limit"),
-    ("last", "use max(x), or order rows by _time descending with a limit"),
-    ("any", "use min(x)"),
+    ("quantile", AggregateFunction::Quantile(f64::NAN)),
+    ("approx_uniq", AggregateFunction::ApproxUniq),
+    ("approx_count_distinct", AggregateFunction::ApproxUniq),
+    ("approx_quantile", AggregateFunction::ApproxQuantile(f64::NAN)),
+    ("first", AggregateFunction::First),
+    ("last", AggregateFunction::Last),
+    ("any", AggregateFunction::Any),
+    ("any_value", AggregateFunction::Any),
 ];
 
 /// What other dialects call the present. A question here says itself which times it means, so that an answer can be
@@ -70,9 +66,6 @@ impl Reader<'_> {
         if call.null_treatment.is_some() || !matches!(call.parameters, FunctionArguments::None) {
             return Err(self.error(at, "this form of a call is not answered; write name(arguments)"));
         }
-        if let Some((name, hint)) = NOT_YET.iter().find(|(known, _)| *known == name) {
-            return Err(self.error(at, &format!("{name}() is not answered yet; {hint}")));
-        }
         match aggregate_function(&name) {
             Some(function) => self.aggregate(&name, function, call, place, at),
             None => self.scalar_call(&name, call, place, at),
@@ -93,6 +86,9 @@ impl Reader<'_> {
             let known = Function::names().chain(AGGREGATES.iter().map(|(name, _)| *name));
             return Err(self.error(at, &unknown("function", name, known).to_string()));
         };
+        if function.is_explode() && !matches!(place, Place::Anywhere | Place::Key) {
+            return Err(self.error(at, EXPLODE_STANDS_ALONE));
+        }
         if call.filter.is_some() {
             return Err(self.error(at, &format!("FILTER belongs to aggregates; {name}() is none")));
         }
@@ -131,13 +127,13 @@ impl Reader<'_> {
         }
         let (distinct, arguments) = self.arguments(call, Place::Aggregate, at)?;
         let function = match (function, distinct) {
-            (AggregateFunction::Count, true) => AggregateFunction::Uniq,
+            (AggregateFunction::Count, true) if !arguments.is_empty() => AggregateFunction::Uniq,
             (other, false) => other,
-            // a value counts once or often: these do not see it
-            (other @ (AggregateFunction::Uniq | AggregateFunction::Min | AggregateFunction::Max), true) => {
-                other
+            (other, true) if other.is_blind_to_repeats() => other,
+            _ => {
+                let hint = "group by the value as well, and aggregate those groups yourself";
+                return Err(self.error(at, &format!("{name}(DISTINCT ..) is not answered; {hint}")));
             }
-            _ => return Err(self.error(at, &format!("{name}(DISTINCT ..) is not answered"))),
         };
         let (function, argument) = self.aggregate_argument(name, function, arguments, at)?;
         let filter = call.filter.as_deref().map(|tree| self.read(tree, Place::Aggregate)).transpose()?;
@@ -151,35 +147,40 @@ impl Reader<'_> {
         arguments: Vec<Argument>,
         at: Option<Location>,
     ) -> Result<(AggregateFunction, Option<Expr>)> {
+        let takes_q = matches!(function, AggregateFunction::Quantile(q) | AggregateFunction::ApproxQuantile(q) if q.is_nan());
         let mut arguments = arguments.into_iter();
-        let given = (arguments.next(), arguments.next(), arguments.next());
-        match (function, given) {
-            (AggregateFunction::Count, (None | Some(Argument::Star), None, None)) => Ok((function, None)),
-            (
-                AggregateFunction::Quantile(_),
-                (Some(Argument::Expression(x)), Some(Argument::Expression(q)), None),
-            ) if name == QUANTILE => match q {
-                Expr::Literal(Value::Float(q)) if (0.0..=1.0).contains(&q) => {
-                    Ok((AggregateFunction::Quantile(q), Some(x)))
-                }
-                Expr::Literal(Value::Int(q @ 0..=1)) => Ok((AggregateFunction::Quantile(q as f64), Some(x))),
-                _ => {
-                    Err(self
-                        .error(at, "quantile(x, q) takes a number from 0 to 1 as q, as in quantile(x, 0.95)"))
-                }
-            },
-            (_, (Some(Argument::Expression(x)), None, None)) if name != QUANTILE => Ok((function, Some(x))),
+        match (arguments.next(), arguments.next(), arguments.next()) {
+            (None | Some(Argument::Star), None, None) if function == AggregateFunction::Count => {
+                Ok((function, None))
+            }
+            (Some(Argument::Expression(x)), Some(Argument::Expression(q)), None) if takes_q => {
+                let q = match q {
+                    Expr::Literal(Value::Float(q)) if (0.0..=1.0).contains(&q) => q,
+                    Expr::Literal(Value::Int(q @ 0..=1)) => q as f64,
+                    _ => {
+                        let wanted =
+                            format!("{name}(x, q) takes a number from 0 to 1 as q, as in {name}(x, 0.95)");
+                        return Err(self.error(at, &wanted));
+                    }
+                };
+                let function = match function {
+                    AggregateFunction::ApproxQuantile(_) => AggregateFunction::ApproxQuantile(q),
+                    _ => AggregateFunction::Quantile(q),
+                };
+                Ok((function, Some(x)))
+            }
+            (Some(Argument::Expression(x)), None, None) if !takes_q => Ok((function, Some(x))),
             _ => {
-                let wanted = match (name, function) {
-                    (QUANTILE, _) => "two arguments, as in quantile(x, 0.95)",
-                    (_, AggregateFunction::Count) => "one argument or none",
-                    (_, AggregateFunction::Min) => {
-                        "one argument; the smallest of several values is least(a, b)"
+                let wanted = match function {
+                    _ if takes_q => format!("two arguments, as in {name}(x, 0.95)"),
+                    AggregateFunction::Count => "one argument or none".into(),
+                    AggregateFunction::Min => {
+                        "one argument; the smallest of several values is least(a, b)".into()
                     }
-                    (_, AggregateFunction::Max) => {
-                        "one argument; the largest of several values is greatest(a, b)"
+                    AggregateFunction::Max => {
+                        "one argument; the largest of several values is greatest(a, b)".into()
                     }
-                    _ => "one argument",
+                    _ => "one argument".to_owned(),
                 };
                 Err(self.error(at, &format!("{name}() takes {wanted}")))
             }

@@ -100,7 +100,23 @@ impl<'a> Text<'a> {
             return Err(Error::invalid(format!("{what} is empty")));
         }
         text.check_chains()?;
+        text.free_any();
         Ok(text)
+    }
+
+    /// `any(x)` is an aggregate also where the grammar has `= ANY (SELECT ..)`.
+    fn free_any(&mut self) {
+        let begins_query = |token: &Token| matches!(token, Token::Word(word) if matches!(word.keyword, Keyword::SELECT | Keyword::WITH));
+        let calls: Vec<usize> = (2..self.tokens.len())
+            .filter(|at| self.tokens[at - 1].token == Token::LParen && !begins_query(&self.tokens[*at].token))
+            .collect();
+        for at in calls {
+            if let Token::Word(word) = &mut self.tokens[at - 2].token
+                && word.keyword == Keyword::ANY
+            {
+                word.keyword = Keyword::NoKeyword;
+            }
+        }
     }
 
     /// A parser over the tokens.
