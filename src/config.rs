@@ -5,9 +5,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::{Error, Result, nearest};
 use crate::limits;
+use crate::time::parse_duration;
 
 /// The settings in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,12 @@ pub struct Settings {
     pub memory_mb: usize,
     /// Events of a tail that becomes a segment.
     pub seal_rows: usize,
+    /// How long a question may take.
+    pub query_deadline: Duration,
+    /// MiB of memory that a question may hold.
+    pub query_memory_mb: usize,
+    /// Rows that a question may look at; `None`: any number.
+    pub query_rows: Option<u64>,
     /// What a commit waits for: `full` or `normal`.
     pub durability: &'static str,
     /// The form of the log: `text` or `json`.
@@ -44,7 +52,7 @@ pub struct Setting {
 }
 
 /// Every setting.
-pub const SETTINGS: [Setting; 9] = [
+pub const SETTINGS: [Setting; 12] = [
     Setting {
         key: "db",
         default: "windrow.db",
@@ -86,6 +94,24 @@ pub const SETTINGS: [Setting; 9] = [
         default: "250000",
         doc: "events that are kept in memory until they become a segment; four times as many are a full one",
         set: |settings, text| whole(text, 1_000, 10_000_000).map(|count| settings.seal_rows = count as usize),
+    },
+    Setting {
+        key: "query_deadline",
+        default: "30s",
+        doc: "how long a question may take: 500ms, 30s, 5m",
+        set: |settings, text| deadline(text).map(|time| settings.query_deadline = time),
+    },
+    Setting {
+        key: "query_memory_mb",
+        default: "256",
+        doc: "MiB of memory that a question may hold; all that run at once, four times as many",
+        set: |settings, text| whole(text, 1, 1 << 20).map(|count| settings.query_memory_mb = count as usize),
+    },
+    Setting {
+        key: "query_rows",
+        default: "unlimited",
+        doc: "rows that a question may look at, or unlimited",
+        set: |settings, text| rows(text).map(|count| settings.query_rows = count),
     },
     Setting {
         key: "durability",
@@ -131,6 +157,9 @@ impl Default for Settings {
             workers: limits::HTTP_WORKERS,
             memory_mb: limits::BUFFER_POOL_BYTES >> 20,
             seal_rows: limits::SEAL_ROWS,
+            query_deadline: limits::QUERY_TIME,
+            query_memory_mb: limits::QUERY_BYTES >> 20,
+            query_rows: None,
             durability: "full",
             log: "text",
             log_level: "info",
@@ -260,6 +289,24 @@ fn whole(text: &str, least: u32, most: u32) -> Result<u32, String> {
     number.ok_or_else(|| format!("\"{text}\" is no whole number from {least} to {most}"))
 }
 
+fn deadline(text: &str) -> Result<Duration, String> {
+    let ms = text.strip_suffix("ms").and_then(|digits| whole(digits, 1, u32::MAX).ok());
+    let time = match ms {
+        Some(ms) => Some(Duration::from_millis(ms.into())),
+        None => parse_duration(text).and_then(|us| u64::try_from(us).ok()).map(Duration::from_micros),
+    };
+    time.filter(|time| !time.is_zero())
+        .ok_or_else(|| format!("\"{text}\" is no span of time; write one such as 500ms, 30s, 5m"))
+}
+
+fn rows(text: &str) -> Result<Option<u64>, String> {
+    if text == "unlimited" {
+        return Ok(None);
+    }
+    let number = text.parse::<u64>().ok().filter(|number| *number > 0);
+    number.map(Some).ok_or_else(|| format!("\"{text}\" is no number of rows; write one, or unlimited"))
+}
+
 fn one_of(text: &str, known: &[&'static str]) -> Result<&'static str, String> {
     known.iter().find(|name| **name == text).copied().ok_or_else(|| {
         format!("\"{text}\" is none of {}{}", known.join(", "), nearest(text, known.iter().copied()))
@@ -316,6 +363,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_question_may_take_is_a_time_a_size_and_a_number() {
+        let flags = ["query_deadline", "query_memory_mb", "query_rows"];
+        let of = |values: [&str; 3]| {
+            let given: Vec<_> = flags.into_iter().zip(values.map(str::to_owned)).collect();
+            let (settings, _) = with(&given, &[], None).unwrap();
+            (settings.query_deadline.as_millis(), settings.query_memory_mb, settings.query_rows)
+        };
+        assert_eq!(of(["250ms", "16", "1000000"]), (250, 16, Some(1_000_000)));
+        assert_eq!(of(["2m", "1", "unlimited"]), (120_000, 1, None));
+    }
+
+    #[test]
     fn an_unknown_key_names_the_nearest() {
         let refused = refusal(with(&[], &[], Some("listne = '127.0.0.1:1'")));
         assert!(refused.contains("listne") && refused.contains("did you mean \"listen\""), "{refused}");
@@ -332,6 +391,9 @@ mod tests {
         }
         assert!(refusal(flags("readers", "0")).contains("1 to 256"));
         assert!(refusal(flags("db", "")).contains("--db"));
+        for (key, value) in [("query_deadline", "0s"), ("query_deadline", "soon"), ("query_rows", "-1")] {
+            assert!(refusal(flags(key, value)).contains("write one"), "{key} {value}");
+        }
         assert!(refusal(with(&[], &[("WINDROW_LOG_LEVEL", "inof")], None)).contains("WINDROW_LOG_LEVEL"));
         assert!(refusal(with(&[], &[], Some("durability = 'fulll'"))).contains("\"full\""));
     }

@@ -15,6 +15,19 @@ pub struct ItemError {
     pub message: String,
 }
 
+/// A limit of what one question may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// How long it may take.
+    Deadline,
+    /// Bytes that it may hold.
+    Memory,
+    /// Rows that it may look at.
+    Rows,
+    /// Whether someone still waits for it.
+    Cancelled,
+}
+
 /// Everything that can go wrong, by what the caller can do about it.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
@@ -36,6 +49,14 @@ pub enum Error {
     /// A body, line or result is larger than its limit.
     #[error("{0}")]
     TooLarge(String),
+    /// A question takes more than it may.
+    #[error("{detail}")]
+    OverBudget {
+        /// The limit that ended it.
+        bound: Bound,
+        /// The limit in numbers, and how to stay within it.
+        detail: String,
+    },
     /// A content encoding that is not known.
     #[error("{0}")]
     UnsupportedEncoding(String),

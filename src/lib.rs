@@ -30,6 +30,7 @@ pub use error::{Error, Result};
 pub use ingest::accept::Accepted;
 pub use ingest::import::ImportOptions;
 pub use query::answer::Answer;
+pub use query::budget::Limits;
 pub use query::format::Format;
 pub use query::page::{Page, PageRequest};
 pub use store::StoreOptions;

@@ -1,5 +1,7 @@
 //! Every limit in one place: what is refused beyond it says so, and by how much.
 
+use std::time::Duration;
+
 /// Bytes of a request body, as sent. Larger input goes through `windrow import`.
 pub const BODY_BYTES: usize = 64 << 20;
 /// Bytes of a compressed body when inflated: four bodies, so that a small bomb cannot fill the memory.
@@ -27,6 +29,12 @@ pub const PAGE_ROWS_DEFAULT: usize = 100;
 pub const ANSWER_ROWS: usize = 1_000_000;
 /// Groups that one query may build.
 pub const GROUPS: usize = 20_000_000;
+/// Time that one question may take.
+pub const QUERY_TIME: Duration = Duration::from_secs(30);
+/// Bytes that one question may hold.
+pub const QUERY_BYTES: usize = 256 << 20;
+/// All questions that run at once may hold so many times what one may.
+pub const QUERIES_TOGETHER: usize = 4;
 /// Steps of a funnel: an event tells which of them it is by a bit each.
 pub const FUNNEL_STEPS: usize = 64;
 /// Periods of a retention: half their square is the number of rows of its answer.
@@ -39,8 +47,6 @@ pub const PATHS_DEFAULT: usize = 100;
 pub const PATHS: usize = 2_000_000;
 /// Sessions that one query may be asked of.
 pub const SESSIONS: usize = 10_000_000;
-/// Bytes in memory of what a sequence analysis keeps of the events that it goes through.
-pub const SEQUENCE_BYTES: usize = 1 << 30;
 /// Requests waiting for the writer; one more is answered 503.
 pub const WRITER_QUEUE: usize = 1_024;
 /// Bytes of rows waiting for the writer; beyond it a request is answered 503.
@@ -83,6 +89,8 @@ pub const DISCARDED_BYTES: usize = 1 << 30;
 pub const HTTP_WORKERS: usize = 64;
 /// Seconds that requests in flight have to end when the server stops.
 pub const STOP_S: u64 = 10;
+/// Seconds that questions have to end after that, when they are told to.
+pub const CANCELLED_S: u64 = 2;
 /// Connections that the system keeps waiting until they are accepted.
 pub const LISTEN_BACKLOG: i32 = 1_024;
 /// Bytes of a JSON file that `windrow import` holds in memory to find its records; NDJSON has no such limit.

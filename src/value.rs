@@ -40,6 +40,17 @@ impl Value {
         if number.is_finite() { Self::Float(number) } else { Self::Null }
     }
 
+    /// Bytes in memory, of what is behind a pointer too.
+    pub fn bytes(&self) -> usize {
+        const COUNTS: usize = 16;
+        let behind = match self {
+            Self::Text(text) | Self::Json(text) => COUNTS + text.len(),
+            Self::List(items) => COUNTS + items.iter().map(|item| 2 * COUNTS + item.len()).sum::<usize>(),
+            _ => 0,
+        };
+        size_of::<Self>() + behind
+    }
+
     /// Whether this is null.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)

@@ -71,7 +71,7 @@ pub fn demo(settings: &Settings, announce: impl FnOnce(&Filled, &str) -> Result<
     lock::check_free(&settings.database)?;
     check_maker(settings)?;
     let options = StoreOptions { made_by: Some(MAKER), ..store_options(settings) };
-    let engine = Engine::open_with(&settings.database, options)?;
+    let engine = Engine::open_with(&settings.database, options)?.with_limits(settings.into());
     let filled = fill(&engine.store, ROWS, time::now())?;
     let live = Live::start(Arc::clone(&engine.store))?;
     let ended = entrance.serve(&engine, settings.workers, |address| announce(&filled, address));

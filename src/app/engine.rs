@@ -10,6 +10,8 @@ use crate::ingest::accept::{Accepted, accept, decode_json};
 use crate::ingest::destination::Patient;
 use crate::ingest::import::{self, ImportOptions, Report};
 use crate::query::answer::Answer;
+use crate::query::budget::Limits;
+use crate::query::language::Query;
 use crate::query::page::{self, Page, PageRequest};
 use crate::query::sequences::{self, Kind};
 use crate::query::{self, parse};
@@ -44,6 +46,7 @@ use crate::time;
 #[derive(Debug, Clone)]
 pub struct Engine {
     pub(super) store: Arc<Store>,
+    pub(super) limits: Limits,
 }
 
 impl Engine {
@@ -60,7 +63,34 @@ impl Engine {
     /// # Errors
     /// As [`Engine::open`].
     pub fn open_with(path: impl AsRef<Path>, options: StoreOptions) -> Result<Self> {
-        Ok(Self { store: Arc::new(Store::open(path.as_ref(), options)?) })
+        let store = Arc::new(Store::open(path.as_ref(), options)?);
+        Ok(Self { store, limits: Limits::default() })
+    }
+
+    /// The same database, whose questions may take so much. Those of clones with the same [`Limits`] share the memory for
+    /// all of them and the flag that ends them; a clone with limits of its own has questions that are ended apart.
+    ///
+    /// ```
+    /// use std::sync::atomic::Ordering;
+    /// use windrow::{Engine, Limits};
+    ///
+    /// # fn main() -> windrow::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let engine = Engine::open(folder.path().join("visits.db"))?;
+    /// # engine.ingest("visits", r#"{"ms": 12}"#)?;
+    /// let limits = Limits { memory_bytes: 16 << 20, ..Limits::default() };
+    /// let small = engine.clone().with_limits(limits.clone());
+    /// small.sql("SELECT count(*) FROM visits", &[])?;
+    /// // from any thread: what runs ends with its next block of rows
+    /// limits.cancelled.store(true, Ordering::Relaxed);
+    /// assert!(small.sql("SELECT count(*) FROM visits", &[]).is_err());
+    /// engine.sql("SELECT count(*) FROM visits", &[])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Adds events: a JSON object, an array of them, or NDJSON. When this returns they are committed and visible to
@@ -105,7 +135,7 @@ impl Engine {
     /// # Errors
     /// What cannot be parsed, unknown names, limits.
     pub fn query(&self, json: impl AsRef<[u8]>) -> Result<Answer> {
-        query::run(&self.store.snapshot(), &parse::json(json.as_ref(), time::now())?)
+        self.ask(parse::json(json.as_ref(), time::now())?)
     }
 
     /// Answers one SELECT; `parameters` stand for its `?`, `?1` or `$1`.
@@ -113,7 +143,11 @@ impl Engine {
     /// # Errors
     /// As [`Engine::query`].
     pub fn sql(&self, text: &str, parameters: &[serde_json::Value]) -> Result<Answer> {
-        query::run(&self.store.snapshot(), &parse::sql(text, parameters)?)
+        self.ask(parse::sql(text, parameters)?)
+    }
+
+    fn ask(&self, query: Query) -> Result<Answer> {
+        query::run(&self.store.snapshot(), &Query { limits: self.limits.clone(), ..query })
     }
 
     /// Answers a funnel, the JSON of `POST /v1/funnel`.
@@ -141,15 +175,17 @@ impl Engine {
     }
 
     fn sequence(&self, kind: Kind, json: &[u8]) -> Result<Answer> {
-        sequences::run(&self.store.snapshot(), &parse::sequence(kind, json, time::now())?)
+        let question = parse::sequence(kind, json, time::now())?.within(self.limits.clone());
+        sequences::run(&self.store.snapshot(), &question)
     }
 
-    /// Reads one page of rows.
+    /// Reads one page of rows, within the limits of the engine.
     ///
     /// # Errors
     /// Unknown names, a limit out of bounds, a cursor that is altered or of another query.
     pub fn rows(&self, request: &PageRequest) -> Result<Page> {
-        page::page(&self.store.snapshot(), self.store.secret(), request)
+        let request = PageRequest { limits: self.limits.clone(), ..request.clone() };
+        page::page(&self.store.snapshot(), self.store.secret(), &request)
     }
 
     /// Erases the events that a condition is true for; the result is their number.

@@ -25,7 +25,7 @@ use crate::store::lock;
 /// An address that is not of this machine alone, one that is in use, and the store's.
 pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
     let entrance = Entrance::open(settings)?;
-    let engine = Engine::open_with(&settings.database, store_options(settings))?;
+    let engine = Engine::open_with(&settings.database, store_options(settings))?.with_limits(settings.into());
     let ended = entrance.serve(&engine, settings.workers, |address| {
         announce(address, no_auth);
         Ok(())
@@ -74,7 +74,8 @@ impl Entrance {
     ) -> Result<()> {
         raise_handle_limit();
         let address = self.address();
-        let service = Arc::new(Service::new(Arc::clone(&engine.store), self.listener.address()));
+        let service =
+            Arc::new(Service::new(Arc::clone(&engine.store), self.listener.address(), engine.limits.clone()));
         let handler = Arc::clone(&service);
         let server = Server::start(self.listener, workers, move |request| routes::answer(&handler, request))?;
         let announced = engine.store.note_address(&address).and_then(|()| announce(&address));
@@ -86,8 +87,10 @@ impl Entrance {
         });
         tracing::info!("stopping");
         service.set_stopping();
-        if !server.stop(Duration::from_secs(limits::STOP_S)) {
-            tracing::warn!("requests were still running after {} s and get no answer", limits::STOP_S);
+        let (grace, rest) = (limits::STOP_S, limits::CANCELLED_S);
+        let cancel = || service.cancel_questions();
+        if !server.stop(Duration::from_secs(grace), cancel, Duration::from_secs(rest)) {
+            tracing::warn!("requests were still running after {} s and get no answer", grace + rest);
         }
         ended
     }

@@ -44,7 +44,8 @@ pub(super) const PATHS_HELP: &str = "Example:\n  windrow paths '{\"from\": \"vis
 pub fn run(session: &Session, arguments: &SequenceArguments, kind: Kind) -> Result<()> {
     let text = text_of(&arguments.text)?;
     hints::check_is_json(&text)?;
-    let question = parse::sequence(kind, text.as_bytes(), time::now())?;
+    let limits = (&session.settings).into();
+    let question = parse::sequence(kind, text.as_bytes(), time::now())?.within(limits);
     let snapshot = snapshot_with(&session.settings.database, &question.events.from)?;
     let keys: &[usize] = match question.analysis {
         Analysis::Funnel(_) | Analysis::Paths(_) => &[0],

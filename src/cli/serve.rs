@@ -41,6 +41,15 @@ pub struct ServerFlags {
     /// Events that are kept in memory until they become a segment [env: WINDROW_SEAL_ROWS]
     #[arg(long, value_name = "COUNT")]
     seal_rows: Option<String>,
+    /// How long a question may take: 500ms, 30s, 5m [env: WINDROW_QUERY_DEADLINE] [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    query_deadline: Option<String>,
+    /// MiB of memory that a question may hold [env: WINDROW_QUERY_MEMORY_MB] [default: 256]
+    #[arg(long, value_name = "MIB")]
+    query_memory_mb: Option<String>,
+    /// Rows that a question may look at, or unlimited [env: WINDROW_QUERY_ROWS] [default: unlimited]
+    #[arg(long, value_name = "COUNT")]
+    query_rows: Option<String>,
 }
 
 impl ServeArguments {
@@ -60,6 +69,9 @@ impl ServerFlags {
             ("readers", &self.readers),
             ("memory_mb", &self.memory_mb),
             ("seal_rows", &self.seal_rows),
+            ("query_deadline", &self.query_deadline),
+            ("query_memory_mb", &self.query_memory_mb),
+            ("query_rows", &self.query_rows),
         ];
         flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
     }

@@ -66,7 +66,7 @@ pub fn run(session: &Session, arguments: &SqlArguments) -> Result<()> {
         week_start: arguments.week_start.unwrap_or(Weekday::Monday),
     };
     let query = Query { calendar, ..parse::sql(&text, &[])? };
-    answer(session, &query, &arguments.output)
+    answer(session, query, &arguments.output)
 }
 
 /// Answers a JSON query.
@@ -76,7 +76,7 @@ pub fn run(session: &Session, arguments: &SqlArguments) -> Result<()> {
 pub fn run_query(session: &Session, arguments: &QueryArguments) -> Result<()> {
     let text = text_of(&arguments.text)?;
     hints::check_is_json(&text)?;
-    answer(session, &parse::json(text.as_bytes(), time::now())?, &arguments.output)
+    answer(session, parse::json(text.as_bytes(), time::now())?, &arguments.output)
 }
 
 fn zone(name: &str) -> Result<TimeZone> {
@@ -87,7 +87,8 @@ fn weekday(name: &str) -> Result<Weekday> {
     Calendar::named(None, Some(name)).map(|calendar| calendar.week_start)
 }
 
-fn answer(session: &Session, query: &Query, output: &OutputArguments) -> Result<()> {
+fn answer(session: &Session, query: Query, output: &OutputArguments) -> Result<()> {
+    let query = &Query { limits: (&session.settings).into(), ..query };
     let snapshot = snapshot_with(&session.settings.database, &query.from)?;
     output.print(session, query, query::run(&snapshot, query)?)
 }

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::query::budget::Limits;
 use crate::store::Store;
 
 /// What the handlers work with.
@@ -23,13 +24,15 @@ pub struct Service {
     pub store: Arc<Store>,
     /// Where it is served.
     pub address: SocketAddr,
+    /// What each question may take.
+    pub limits: Limits,
     ready: AtomicBool,
 }
 
 impl Service {
     /// A service over an open file, ready from the start.
-    pub fn new(store: Arc<Store>, address: SocketAddr) -> Self {
-        Self { store, address, ready: AtomicBool::new(true) }
+    pub fn new(store: Arc<Store>, address: SocketAddr, limits: Limits) -> Self {
+        Self { store, address, limits, ready: AtomicBool::new(true) }
     }
 
     /// Whether it takes requests; no longer once it stops.
@@ -40,5 +43,10 @@ impl Service {
     /// From now on `/readyz` says that it stops.
     pub fn set_stopping(&self) {
         self.ready.store(false, Ordering::Relaxed);
+    }
+
+    /// Ends the questions that still run: each is told so with its next block.
+    pub fn cancel_questions(&self) {
+        self.limits.cancelled.store(true, Ordering::Relaxed);
     }
 }

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::error::{Error, ItemError};
+use crate::error::{Bound, Error, ItemError};
 use crate::http::message::Response;
 
 /// The media type of a problem.
@@ -12,6 +12,9 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 
 /// What a client is told of an error inside.
 const INSIDE: &str = "something failed inside the server; its log has the reason. Repeat the request, and report it if it fails again";
+
+/// Seconds after which a question that was given up may be asked again: by then a server that stopped is back.
+const CANCELLED_RETRY_S: u32 = 5;
 
 /// One sort of problem: status, the last part of its type, title.
 type Sort = (u16, &'static str, &'static str);
@@ -23,6 +26,10 @@ pub const METHOD: Sort = (405, "method", "The path does not have this method");
 const CONFLICT: Sort = (409, "conflict", "The state does not allow it");
 const TOO_LARGE: Sort = (413, "too-large", "The request is too large");
 const ENCODING: Sort = (415, "encoding", "The content encoding is not known");
+const DEADLINE: Sort = (422, "deadline", "The question takes too long");
+const MEMORY: Sort = (422, "memory", "The question takes too much memory");
+const ROWS: Sort = (422, "rows", "The question looks at too many rows");
+const CANCELLED: Sort = (503, "cancelled", "The question was given up");
 const INTERNAL: Sort = (500, "internal", "The server failed");
 /// A way to send a body that the server does not have.
 pub const NOT_IMPLEMENTED: Sort = (501, "not-implemented", "The server does not do this");
@@ -71,6 +78,10 @@ impl Problem {
             Error::NotFound(_) => NOT_FOUND,
             Error::Conflict(_) => CONFLICT,
             Error::TooLarge(_) => TOO_LARGE,
+            Error::OverBudget { bound: Bound::Deadline, .. } => DEADLINE,
+            Error::OverBudget { bound: Bound::Memory, .. } => MEMORY,
+            Error::OverBudget { bound: Bound::Rows, .. } => ROWS,
+            Error::OverBudget { bound: Bound::Cancelled, .. } => CANCELLED,
             Error::UnsupportedEncoding(_) => ENCODING,
             Error::Busy { .. } => BUSY,
             Error::StorageUnavailable(_) => STORAGE,
@@ -83,6 +94,9 @@ impl Problem {
         match error {
             Error::Invalid { items, .. } => problem.errors = items.iter().map(Item::of).collect(),
             Error::Busy { retry_after_s, .. } => problem.retry_after_s = Some(*retry_after_s),
+            Error::OverBudget { bound: Bound::Cancelled, .. } => {
+                problem.retry_after_s = Some(CANCELLED_RETRY_S)
+            }
             _ => {}
         }
         problem
@@ -141,6 +155,10 @@ mod tests {
             (Error::NotFound(text()), 404, true),
             (Error::Conflict(text()), 409, true),
             (Error::TooLarge(text()), 413, true),
+            (Error::OverBudget { bound: Bound::Deadline, detail: text() }, 422, true),
+            (Error::OverBudget { bound: Bound::Memory, detail: text() }, 422, true),
+            (Error::OverBudget { bound: Bound::Rows, detail: text() }, 422, true),
+            (Error::OverBudget { bound: Bound::Cancelled, detail: text() }, 503, true),
             (Error::UnsupportedEncoding(text()), 415, true),
             (Error::Busy { detail: text(), retry_after_s: 7 }, 503, true),
             (Error::StorageUnavailable(text()), 507, true),
@@ -170,7 +188,12 @@ mod tests {
                 "the command line tells it all"
             );
             let retry = reply.header("retry-after");
-            assert_eq!(retry, if status == 503 { Some("7") } else { None });
+            let wanted = match error {
+                Error::Busy { .. } => Some("7"),
+                Error::OverBudget { bound: Bound::Cancelled, .. } => Some("5"),
+                _ => None,
+            };
+            assert_eq!(retry, wanted);
         }
     }
 

@@ -125,18 +125,24 @@ impl Server {
         &self.failures
     }
 
-    /// Takes no more connections, answers the requests that are there, and ends; true where all was answered within
-    /// the deadline.
-    pub fn stop(self, deadline: Duration) -> bool {
+    /// Takes no more connections, answers the requests that are there, and ends. Those that are not answered after `grace`
+    /// are told by `cancel` to end, for which they have `rest`; true where all was answered.
+    pub fn stop(self, grace: Duration, cancel: impl FnOnce(), rest: Duration) -> bool {
         self.stopping.store(true, Ordering::SeqCst);
         // ends the accept loop where the system wakes it; elsewhere dropping `sockets` does
         let _ = self.listener.shutdown(Shutdown::Both);
         for _ in &self.workers {
             self.sockets.unblock();
         }
-        let ended = self.working.recv_deadline(Instant::now() + deadline);
-        if matches!(ended, Err(crossbeam_channel::RecvTimeoutError::Timeout)) {
-            return false;
+        let still_works = |time: Duration| {
+            let ended = self.working.recv_deadline(Instant::now() + time);
+            matches!(ended, Err(crossbeam_channel::RecvTimeoutError::Timeout))
+        };
+        if still_works(grace) {
+            cancel();
+            if still_works(rest) {
+                return false;
+            }
         }
         self.workers.into_iter().all(|worker| worker.join().is_ok())
     }

@@ -71,6 +71,15 @@ pub enum Codes {
 }
 
 impl Codes {
+    /// Bytes in memory; a list is shared by many.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::One(_) => 0,
+            Self::Each(codes) => codes.len() * size_of::<u32>(),
+            Self::Listed(places, _) => places.len() * size_of::<u16>(),
+        }
+    }
+
     /// The codes of some rows.
     pub fn take(&self, rows: &[u32]) -> Self {
         match self {
@@ -287,6 +296,11 @@ impl Coder {
     /// A coder of one task.
     pub fn new(domain: &Domain) -> Self {
         Self { domain: domain.clone(), interner: Interner::default() }
+    }
+
+    /// Bytes in memory; what is known beforehand belongs to the dataset.
+    pub fn bytes(&self) -> usize {
+        self.interner.bytes()
     }
 
     /// No code of now is as large; where it is not known beforehand it grows.

@@ -2,6 +2,7 @@
 //! Called by `run`, which then has both in one answer.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::query::execute::{self, Output};
@@ -34,7 +35,9 @@ pub fn add_previous(query: &Query, plan: &mut Plan, dataset: &Dataset, output: &
 
     let wanted: Vec<Vec<Value>> = output.rows.iter().filter_map(|row| previous_key(row)).collect();
     let earlier = earlier(query, before);
-    let found = execute::execute(&plan::plan(&earlier, dataset)?, dataset, Some(&wanted))?;
+    // one question, one budget
+    let earlier = Plan { budget: Arc::clone(&plan.budget), ..plan::plan(&earlier, dataset)? };
+    let found = execute::execute(&earlier, dataset, Some(&wanted))?;
     let found_rows = found.rows.iter().map(|row| (&row[..keys], row));
     let by_key: HashMap<&[Value], &Vec<Value>> = found_rows.collect();
     for row in &mut output.rows {

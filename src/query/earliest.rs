@@ -12,6 +12,8 @@ pub struct Earliest {
     /// Whether the latest is wanted instead.
     latest: bool,
     slots: Vec<Option<(Place, Value)>>,
+    /// Bytes of the values beside the list itself.
+    behind: usize,
 }
 
 /// `_time` in µs and `_seq` of a row.
@@ -20,7 +22,12 @@ pub type Place = (i64, i64);
 impl Earliest {
     /// The empty state of `first(x)`, or of `last(x)`.
     pub fn new(latest: bool) -> Self {
-        Self { latest, slots: Vec::new() }
+        Self { latest, slots: Vec::new(), behind: 0 }
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Option<(Place, Value)>>() + self.behind
     }
 
     /// Makes room for slots.
@@ -49,7 +56,10 @@ impl Earliest {
             Some((held, _)) => place < *held,
         };
         if wins {
-            *best = Some((place, value()));
+            let value = value();
+            self.behind += value.bytes();
+            self.behind -= best.as_ref().map_or(0, |(_, value)| value.bytes());
+            *best = Some((place, value));
         }
     }
 

@@ -10,11 +10,15 @@ use crate::columnar::kernels::rows_where;
 use crate::columnar::narrow::with_narrow;
 use crate::columnar::text::{Dictionary, Texts};
 use crate::error::Result;
+use crate::query::budget::Held;
 use crate::query::expression::Expr;
 use crate::query::functions::Context;
 use crate::query::rule::Rule;
 use crate::query::scalar;
 use crate::value::Value;
+
+/// One of so many entries looks at the clock.
+const CLOCK_ENTRIES: usize = 256;
 
 const UNKNOWN: u8 = 0;
 const NULL: u8 = 1;
@@ -39,6 +43,8 @@ pub struct Entries {
     rows: usize,
     /// For a simple condition, the texts that it is true for; it is null for null.
     rule: Option<Rule>,
+    /// The memory of the results.
+    held: Held,
 }
 
 impl Entries {
@@ -59,6 +65,7 @@ impl Entries {
             tried_all: false,
             rows: 0,
             rule,
+            held: context.budget.hold(),
         })
     }
 
@@ -119,6 +126,9 @@ impl Entries {
         if self.states[code] != UNKNOWN {
             return Ok(());
         }
+        if code.is_multiple_of(CLOCK_ENTRIES) {
+            context.budget.check()?;
+        }
         let cell = match code {
             null if null == self.dictionary.len() => Value::Null,
             code if self.is_json => Value::Json(self.dictionary.get(code).into()),
@@ -132,6 +142,8 @@ impl Entries {
                 if self.values.is_empty() {
                     self.values = vec![Value::Null; self.states.len()];
                 }
+                // once here, once in the column of all
+                self.held.add(other.bytes() * 2)?;
                 self.values[code] = other;
                 OTHER
             }

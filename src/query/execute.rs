@@ -10,13 +10,14 @@ use rayon::prelude::*;
 use crate::columnar::column::Column;
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::query::budget::{Held, bytes_of};
 use crate::query::codes::Needs;
 use crate::query::expression::Expr;
 use crate::query::filter::Filter;
 use crate::query::finish::{self, Grouped};
 use crate::query::functions::Context;
 use crate::query::language::Order;
-use crate::query::measures::{Found, Measures};
+use crate::query::measures::{Found, Measures, TASKS};
 use crate::query::partition::{self, Split};
 use crate::query::plan::{Plan, Shape};
 use crate::query::sort::{Direction, Sorter, compare_keys, keep_first};
@@ -37,6 +38,8 @@ pub struct Output {
     pub segments: u64,
     /// The rows that stand for groups without events.
     pub gaps: Vec<usize>,
+    /// The memory of the rows.
+    pub held: Option<Held>,
 }
 
 /// An output row with what it is ordered by.
@@ -45,24 +48,35 @@ struct Keyed {
     cells: Vec<Value>,
 }
 
+impl Keyed {
+    fn bytes(&self) -> usize {
+        bytes_of(&self.order) + bytes_of(&self.cells)
+    }
+}
+
+/// Rows that a task or all of them keep, with their memory.
+type Kept = (Vec<Keyed>, Held);
+
 /// Runs a plan. Of its groups only those of `wanted` keys are rows, where that is given, and these are even if they have
 /// no events.
 ///
 /// # Errors
-/// Overflow, and answers beyond the limits.
+/// Overflow, answers beyond the limits, and what the budget does not allow.
 pub fn execute(plan: &Plan, dataset: &Dataset, wanted: Option<&[Vec<Value>]>) -> Result<Output> {
     let filter = Filter::new(plan.filter.as_ref());
     let parts = filter.parts(dataset)?;
     let (rows_scanned, segments) = looked_at(&parts);
+    plan.budget.check_rows(rows_scanned)?;
     let scan = Scan { plan, dataset, filter, parts };
     let most = plan.offset.saturating_add(plan.limit.unwrap_or(usize::MAX));
     // DISTINCT drops rows later, so a limit cannot be applied before it
     let before_distinct = if plan.distinct { usize::MAX } else { most };
-    let mut rows = match &plan.shape {
+    let (mut rows, mut held) = match &plan.shape {
         Shape::Rows { select, order } => scan.ordered_rows(select, order, before_distinct)?,
         Shape::Groups { .. } => scan.grouped(wanted, before_distinct)?,
     };
     if plan.distinct {
+        held.set(held.bytes() * 2)?;
         let mut seen = HashSet::new();
         rows.retain(|(cells, _)| seen.insert(cells.clone()));
     }
@@ -73,7 +87,7 @@ pub fn execute(plan: &Plan, dataset: &Dataset, wanted: Option<&[Vec<Value>]>) ->
     }
     let gaps = rows.iter().enumerate().filter(|(_, (_, is_gap))| *is_gap).map(|(at, _)| at).collect();
     let rows = rows.into_iter().map(|(cells, _)| cells).collect();
-    Ok(Output { rows, rows_scanned, segments, gaps })
+    Ok(Output { rows, rows_scanned, segments, gaps, held: Some(held) })
 }
 
 /// Rows of the parts, and the segments they are of.
@@ -118,23 +132,22 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn context(&self) -> Context {
-        Context::new(self.plan.calendar.clone())
+        Context::within(self.plan.calendar.clone(), Arc::clone(&self.plan.budget))
     }
 
-    /// Runs `work` on every run of parts, of which a thread gets so many; results in order.
+    /// Runs `work` on so many runs of parts; results in order.
     fn each_run<T: Send>(
         &self,
         tasks: usize,
         work: impl Fn(&[Part], &Context) -> Result<T> + Sync,
     ) -> Result<Vec<T>> {
-        runs(&self.parts, rayon::current_num_threads() * tasks)
-            .into_par_iter()
-            .map(|run| work(run, &self.context()))
-            .collect()
+        runs(&self.parts, tasks).into_par_iter().map(|run| work(run, &self.context())).collect()
     }
 
-    /// The first rows of a part that count, as a view of what is needed; `None` where there is none.
+    /// The first rows of a part that count, as a view of what is needed; `None` where there is none. Every way through the
+    /// parts comes by here, so this is where the question may end.
     fn select(&self, part: &Part, needs: &Needs, most: usize, context: &Context) -> Result<Option<View>> {
+        context.budget.check()?;
         let bits = self.filter.rows(self.dataset, part, context)?;
         match bits.count_ones().min(most) {
             0 => Ok(None),
@@ -149,9 +162,9 @@ impl Scan<'_> {
     }
 
     /// Output rows of the groups, at most so many, each with whether its group has no events.
-    fn grouped(&self, wanted: Option<&[Vec<Value>]>, most: usize) -> Result<Vec<(Vec<Value>, bool)>> {
+    fn grouped(&self, wanted: Option<&[Vec<Value>]>, most: usize) -> Result<(Vec<(Vec<Value>, bool)>, Held)> {
         let Shape::Groups { keys, aggregates, select, having, order } = &self.plan.shape else {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), self.plan.budget.hold()));
         };
         let (calendar, context) = (&self.plan.calendar, self.context());
         let measures = Measures::new(keys, aggregates, self.dataset, &self.parts, calendar)?;
@@ -168,19 +181,21 @@ impl Scan<'_> {
             }
             None => self.found(&measures),
         };
-        let found = match found {
+        let (found, held) = match found {
             // a column turned out to have too many values to number: others ways are there for it
             Err(_) if measures.is_outdated() => return self.grouped(wanted, most),
             found => found?,
         };
         let mut grouped = grouped(found);
         if let Some(wanted) = wanted {
-            grouped.keep_only(wanted);
+            grouped.keep_only(wanted)?;
         }
         if let Some(series) = self.plan.series.first().filter(|_| self.plan.fill) {
             grouped.fill(series)?;
         }
-        grouped.output(shape, most)
+        let output = grouped.output(shape, most);
+        drop(held);
+        output
     }
 
     fn found_in_partitions(
@@ -188,76 +203,98 @@ impl Scan<'_> {
         measures: &Measures<'_>,
         bits: &[u32],
         prune: &(dyn Fn(Found) -> Result<Found> + Sync),
-    ) -> Result<Found> {
+    ) -> Result<(Found, Held)> {
         let needs = measures.needs();
-        let splits = self.each_run(2, |run, context| {
+        let splits = self.each_run(rayon::current_num_threads() * TASKS, |run, context| {
             let (mut split, mut coders) = (Split::new(), measures.coders());
+            let mut held = context.budget.hold();
             for part in run {
                 if let Some(view) = self.select(part, &needs, usize::MAX, context)? {
                     let keys = measures.packed_keys(&mut coders, bits, &view, context)?;
                     split.add(&keys, &measures.after_keys(view));
+                    held.set(split.bytes())?;
                 }
             }
-            Ok(split)
+            Ok((split, held))
         })?;
         partition::groups(measures, bits, splits, || self.context(), prune)
     }
 
-    fn found(&self, measures: &Measures<'_>) -> Result<Found> {
+    fn found(&self, measures: &Measures<'_>) -> Result<(Found, Held)> {
         let needs = measures.needs();
-        // states of many slots are filled by as few tasks as there are threads
-        let tasks = if measures.start().groups.slots_count() > MANY_SLOTS { 1 } else { 2 };
-        let found = self.each_run(tasks, |run, context| {
-            let mut found = measures.start();
+        let (slots, bytes) = (measures.start().groups.slots_count(), measures.start().bytes());
+        // states of many slots are filled by as few tasks as there are threads, and as there is memory for
+        let tasks = rayon::current_num_threads() * if slots > MANY_SLOTS { 1 } else { TASKS };
+        let room = self.plan.budget.memory_bytes() / 2 / bytes.max(1);
+        let found = self.each_run(tasks.min(room.max(1)), |run, context| {
+            let (mut found, mut held) = (measures.start(), context.budget.hold());
+            held.set(bytes)?;
             for part in run {
                 if let Some(view) = self.select(part, &needs, usize::MAX, context)? {
                     measures.add(&mut found, &view, context)?;
+                    held.set(found.bytes())?;
                 }
             }
-            Ok(measures.settle(found))
+            Ok((measures.settle(found), held))
         })?;
         let mut found = found.into_iter();
-        let mut all = found.next().unwrap_or_else(|| measures.start());
-        for more in found {
+        let (mut all, mut held) = found.next().unwrap_or_else(|| (measures.start(), self.plan.budget.hold()));
+        for (more, _more_held) in found {
+            self.plan.budget.check()?;
             measures.absorb(&mut all, more)?;
+            held.set(all.bytes())?;
         }
-        Ok(all)
+        Ok((all, held))
     }
 
     /// Output rows of the rows of data, in order, at most so many; none of them is a gap.
-    fn ordered_rows(&self, select: &[Expr], order: &[Order], most: usize) -> Result<Vec<(Vec<Value>, bool)>> {
+    fn ordered_rows(
+        &self,
+        select: &[Expr],
+        order: &[Order],
+        most: usize,
+    ) -> Result<(Vec<(Vec<Value>, bool)>, Held)> {
         let directions: Vec<Direction> = order.iter().map(Direction::of).collect();
-        let mut rows = self.rows(select, order, most)?;
+        let (mut rows, held) = self.rows(select, order, most)?;
         if !directions.is_empty() {
             keep_first(&mut rows, most, |a, b| compare_keys(&a.order, &b.order, &directions));
         }
-        Ok(rows.into_iter().map(|row| (row.cells, false)).collect())
+        Ok((rows.into_iter().map(|row| (row.cells, false)).collect(), held))
     }
 
-    fn rows(&self, select: &[Expr], order: &[Order], most: usize) -> Result<Vec<Keyed>> {
+    fn rows(&self, select: &[Expr], order: &[Order], most: usize) -> Result<Kept> {
         let mut needs = Needs::default();
         select.iter().chain(order.iter().map(|o| &o.expression)).for_each(|e| needs.add(e));
         if order.is_empty() && most < usize::MAX {
             return self.first_rows(select, &needs, most);
         }
         let directions: Vec<Direction> = order.iter().map(Direction::of).collect();
-        let found = self.each_run(2, |run, context| {
-            let mut rows: Vec<Keyed> = Vec::new();
+        let found = self.each_run(rayon::current_num_threads() * TASKS, |run, context| {
+            let (mut rows, mut held): Kept = (Vec::new(), context.budget.hold());
             for part in run {
                 let Some(view) = self.select(part, &needs, usize::MAX, context)? else { continue };
-                rows.extend(output_rows(select, order, &view, most, context)?);
+                let more = output_rows(select, order, &view, most, context)?;
+                held.add(more.iter().map(Keyed::bytes).sum())?;
+                rows.extend(more);
                 if !order.is_empty() && rows.len() > most.saturating_mul(2) {
                     keep_first(&mut rows, most, |a, b| compare_keys(&a.order, &b.order, &directions));
+                    held.set(rows.iter().map(Keyed::bytes).sum())?;
                 }
                 self.check_count(rows.len().min(most))?;
             }
-            Ok(rows)
+            Ok((rows, held))
         })?;
-        Ok(found.into_iter().flatten().collect())
+        let (mut rows, mut held): Kept = (Vec::new(), self.plan.budget.hold());
+        for (more, more_held) in found {
+            held.absorb(more_held);
+            rows.extend(more);
+        }
+        Ok((rows, held))
     }
 
     /// The first rows of all, without an order: parts are read in growing steps until there are enough.
-    fn first_rows(&self, select: &[Expr], needs: &Needs, wanted: usize) -> Result<Vec<Keyed>> {
+    fn first_rows(&self, select: &[Expr], needs: &Needs, wanted: usize) -> Result<Kept> {
+        let mut held = self.plan.budget.hold();
         let (mut rows, mut rest, mut width) = (Vec::new(), self.parts.as_slice(), 1);
         while rows.len() < wanted && !rest.is_empty() {
             let (step, later) = rest.split_at(rest.len().min(width));
@@ -272,12 +309,13 @@ impl Scan<'_> {
                     },
                 )
                 .collect::<Result<_>>()?;
+            held.add(found.iter().flatten().map(Keyed::bytes).sum())?;
             rows.extend(found.into_iter().flatten());
             self.check_count(rows.len().min(wanted))?;
             (rest, width) = (later, (width * 2).min(rayon::current_num_threads() * 4));
         }
         rows.truncate(wanted);
-        Ok(rows)
+        Ok((rows, held))
     }
 
     fn check_count(&self, rows: usize) -> Result<()> {
@@ -311,5 +349,11 @@ fn output_rows(
     let view = picked.as_ref().unwrap_or(view);
     let cells = select.iter().map(|e| evaluate(e, view)).collect::<Result<Vec<_>>>()?;
     let row_of = |columns: &[Arc<Column>], row| columns.iter().map(|c| c.get(row)).collect();
-    Ok((0..view.rows).map(|row| Keyed { order: row_of(&keys, row), cells: row_of(&cells, row) }).collect())
+    // a few rows of long texts may be all that there is memory for
+    let mut meter = context.budget.meter();
+    let keyed = |row| {
+        let keyed = Keyed { order: row_of(&keys, row), cells: row_of(&cells, row) };
+        meter.count(keyed.bytes()).map(|()| keyed)
+    };
+    (0..view.rows).map(keyed).collect()
 }

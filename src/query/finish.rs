@@ -5,10 +5,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::columnar::builder::column_of;
-use crate::columnar::column::Column;
+use crate::columnar::column::{Column, Data};
 use crate::error::{Error, Result};
 use crate::fields::FieldType;
 use crate::limits;
+use crate::query::budget::{Held, Meter, bytes_of};
 use crate::query::expression::{AggregateCall, AggregateFunction, Expr};
 use crate::query::functions::Context;
 use crate::query::language::Order;
@@ -32,6 +33,8 @@ pub struct Grouped<'a> {
     /// then the keys of groups without events.
     gaps: Vec<Vec<Value>>,
     context: &'a Context,
+    /// The memory of what is made of the groups; one step after the other charges it.
+    held: Held,
 }
 
 /// What an output row is made of.
@@ -56,12 +59,16 @@ impl<'a> Grouped<'a> {
         context: &'a Context,
     ) -> Self {
         let slots = found.groups.numbers();
-        Self { measures, found, aggregates, width: keys, slots, gaps: Vec::new(), context }
+        let held = context.budget.hold();
+        Self { measures, found, aggregates, width: keys, slots, gaps: Vec::new(), context, held }
     }
 
     /// Keeps the groups of these keys alone, each once, and adds those that were not found.
-    pub fn keep_only(&mut self, wanted: &[Vec<Value>]) {
-        let known = self.by_key();
+    ///
+    /// # Errors
+    /// As the budget.
+    pub fn keep_only(&mut self, wanted: &[Vec<Value>]) -> Result<()> {
+        let (known, _memory) = self.by_key()?;
         let mut seen = HashSet::new();
         let (mut slots, mut gaps) = (Vec::new(), Vec::new());
         for key in wanted.iter().filter(|key| seen.insert((*key).clone())) {
@@ -72,14 +79,15 @@ impl<'a> Grouped<'a> {
             }
         }
         (self.slots, self.gaps) = (slots, gaps);
+        Ok(())
     }
 
     /// Adds the groups that a series without gaps has: every bucket with every combination of the other keys that was found.
     ///
     /// # Errors
-    /// More rows than an answer may have.
+    /// More rows than an answer may have; as the budget.
     pub fn fill(&mut self, series: &Series) -> Result<()> {
-        let known = self.by_key();
+        let (known, _memory) = self.by_key()?;
         let starts = known.keys().filter_map(|key| match key[series.key] {
             Value::Time(start) => Some(start),
             _ => None,
@@ -99,7 +107,9 @@ impl<'a> Grouped<'a> {
                 limits::ANSWER_ROWS
             )));
         }
+        self.held.add(rows * size_of::<Value>() * (self.width + 1))?;
         for mut key in others {
+            self.context.budget.check()?;
             for start in &starts {
                 key[series.key] = Value::Time(*start);
                 if !known.contains_key(&key) {
@@ -111,11 +121,17 @@ impl<'a> Grouped<'a> {
     }
 
     /// The groups that were found, by their keys.
-    fn by_key(&self) -> HashMap<Vec<Value>, usize> {
+    fn by_key(&self) -> Result<(HashMap<Vec<Value>, usize>, Meter)> {
+        let mut meter = self.context.budget.meter();
         let columns: Vec<Column> =
             (0..self.width).map(|at| self.found.groups.key_column(at, &self.slots)).collect();
-        let key = |row: usize| columns.iter().map(|column| column.get(row)).collect();
-        (0..self.slots.len()).filter(|_| self.width > 0).map(|row| (key(row), row)).collect()
+        let entry = |row: usize| {
+            let key: Vec<Value> = columns.iter().map(|column| column.get(row)).collect();
+            // twice: `fill` makes lists of them
+            meter.count(bytes_of(&key) * 2 + size_of::<usize>()).map(|()| (key, row))
+        };
+        let known = (0..self.slots.len()).filter(|_| self.width > 0).map(entry).collect::<Result<_>>()?;
+        Ok((known, meter))
     }
 
     /// Drops the groups that cannot be among the first rows of the output; the rest is looked at again.
@@ -131,7 +147,9 @@ impl<'a> Grouped<'a> {
 
     /// The rows that HAVING leaves, without most of those that the first part of the order puts behind `most` others.
     fn survivors(&mut self, shape: Shape<'_>, most: usize) -> Result<Vec<u32>> {
-        let mut rows: Vec<u32> = (0..(self.slots.len() + self.gaps.len()) as u32).collect();
+        let (count, before) = (self.slots.len() + self.gaps.len(), self.held.bytes());
+        self.held.add(count * size_of::<u32>() * 2)?;
+        let mut rows: Vec<u32> = (0..count as u32).collect();
         if let Some(having) = shape.having {
             let view = self.view(&[having], &rows)?;
             let kept = vector::filter(having, &view, self.context)?;
@@ -140,9 +158,11 @@ impl<'a> Grouped<'a> {
         if let Some(first) = shape.order.first().filter(|_| most < rows.len() / 2) {
             let view = self.view(&[&first.expression], &rows)?;
             let column = vector::evaluate(&first.expression, &view, self.context)?;
+            self.sorting(&[&column])?;
             let kept = Sorter::new(vec![(column, Direction::of(first))]).candidates(most);
             rows = kept.into_iter().map(|at| rows[at as usize]).collect();
         }
+        self.held.set(before + rows.len() * size_of::<u32>())?;
         Ok(rows)
     }
 
@@ -150,7 +170,7 @@ impl<'a> Grouped<'a> {
     ///
     /// # Errors
     /// As evaluating the expressions; a sum beyond 64 bits.
-    pub fn output(mut self, shape: Shape<'_>, most: usize) -> Result<Vec<(Vec<Value>, bool)>> {
+    pub fn output(mut self, shape: Shape<'_>, most: usize) -> Result<(Vec<(Vec<Value>, bool)>, Held)> {
         let rows = self.survivors(shape, most)?;
         if rows.len().min(most) > shape.rows_max {
             return Err(too_many_rows(rows.len()));
@@ -165,15 +185,34 @@ impl<'a> Grouped<'a> {
         };
         let order = shape.order.iter().map(|o| by(&o.expression, Direction::of(o)));
         let order = order.chain(keys.iter().map(|key| by(key, Direction::ASCENDING)));
-        let first = Sorter::new(order.collect::<Result<_>>()?).first(most, rows.len());
+        let order: Vec<(Arc<Column>, Direction)> = order.collect::<Result<_>>()?;
+        self.sorting(&order.iter().map(|(column, _)| column).collect::<Vec<_>>())?;
+        let first = Sorter::new(order).first(most, rows.len());
         let view = view.take(&first);
         let cells = shape.select.iter().map(|e| vector::evaluate(e, &view, self.context));
         let cells = cells.collect::<Result<Vec<_>>>()?;
         let is_gap = |at: u32| rows[at as usize] as usize >= self.slots.len();
+        let (mut meter, mut answer_bytes) = (self.context.budget.meter(), 0);
         let row = |(place, at): (usize, &u32)| {
-            (cells.iter().map(|column| column.get(place)).collect(), is_gap(*at))
+            let cells: Vec<Value> = cells.iter().map(|column| column.get(place)).collect();
+            answer_bytes += bytes_of(&cells);
+            meter.count(bytes_of(&cells)).map(|()| (cells, is_gap(*at)))
         };
-        Ok(first.iter().enumerate().map(row).collect())
+        let answer = first.iter().enumerate().map(row).collect::<Result<Vec<_>>>()?;
+        drop(meter);
+        self.held.set(answer_bytes)?;
+        Ok((answer, self.held))
+    }
+
+    /// Charges what sorting by columns takes, and looks at the clock: it cannot be ended before it is done.
+    fn sorting(&mut self, columns: &[&Arc<Column>]) -> Result<()> {
+        let is_number = |column: &Column| matches!(column.data, Data::Int(_) | Data::Time(_) | Data::Text(_));
+        let key_bytes = |column: &&Arc<Column>| match is_number(column) {
+            true => column.rows * size_of::<u64>() * 2,
+            false => column.rows * size_of::<Value>(),
+        };
+        self.held.add(columns.iter().map(key_bytes).sum())?;
+        self.context.budget.check()
     }
 
     /// The columns of keys and aggregates that expressions name, for some rows.
@@ -182,7 +221,9 @@ impl<'a> Grouped<'a> {
         expressions.iter().for_each(|expression| add_columns(expression, &mut names));
         let mut columns = Vec::with_capacity(names.len());
         for name in names {
+            self.context.budget.check()?;
             let column = self.column(name.parse().unwrap_or(usize::MAX), rows)?;
+            self.held.add(column.bytes())?;
             columns.push((name, Arc::new(column)));
         }
         Ok(View::of(rows.len(), columns))

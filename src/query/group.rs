@@ -104,6 +104,18 @@ impl Groups {
         self.rows.len()
     }
 
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        let table = match &self.table {
+            Table::Computed(_) => 0,
+            Table::Packed(_, table) => table.bytes(),
+            Table::Found { members, places, .. } => {
+                (members.capacity() + places.capacity() * 2) * size_of::<u32>()
+            }
+        };
+        table + self.rows.capacity() * size_of::<u64>() + self.coders.iter().map(Coder::bytes).sum::<usize>()
+    }
+
     /// Rows by slot.
     pub fn rows(&self) -> &[u64] {
         &self.rows
@@ -166,43 +178,20 @@ impl Groups {
             self.table = Table::Computed(wider);
             return None;
         }
-        // rows may be counted elsewhere: all slots move, whether or not they are groups yet
-        let before: Vec<u32> = (0..self.rows.len() as u32).collect();
-        let keys: Vec<Vec<u32>> = before.iter().map(|slot| self.codes_of(*slot)).collect();
         let old = std::mem::replace(&mut self.rows, vec![0; slots.unwrap_or(0)]);
-        self.table = match slots {
+        let wider = match slots {
             Some(_) => Table::Computed(wider),
             None => Table::looked_up(self.coders.iter().map(Coder::domain)),
         };
+        let before = std::mem::replace(&mut self.table, wider);
         let mut moved = vec![NO_SLOT; old.len()];
-        for (slot, key) in before.into_iter().zip(keys) {
-            let there = self.slot_of(&key);
-            self.rows[there as usize] += old[slot as usize];
-            moved[slot as usize] = there;
+        // rows may be counted elsewhere: all slots move, whether or not they are groups yet
+        for (slot, rows) in old.into_iter().enumerate() {
+            let there = self.slot_of(&before.codes_of(slot, self.coders.len()));
+            self.rows[there as usize] += rows;
+            moved[slot] = there;
         }
         Some(moved)
-    }
-
-    /// The codes of a slot's key.
-    fn codes_of(&self, slot: u32) -> Vec<u32> {
-        match &self.table {
-            Table::Computed(room) => {
-                let mut rest = slot as usize;
-                let digits = room.iter().map(|room| {
-                    let digit = rest % room;
-                    rest /= room;
-                    digit as u32
-                });
-                digits.collect()
-            }
-            Table::Packed(bits, table) => {
-                (0..bits.len()).map(|at| unpacked(table.keys()[slot as usize], bits, at)).collect()
-            }
-            Table::Found { members, .. } => {
-                let width = self.coders.len();
-                members[slot as usize * width..(slot as usize + 1) * width].to_vec()
-            }
-        }
     }
 
     /// The slot of a key, for which there is room.
@@ -247,14 +236,14 @@ impl Groups {
             self.rows.iter_mut().zip(&other.rows).for_each(|(here, more)| *here += more);
             return (None, None);
         }
-        let keys: Vec<Vec<u32>> = theirs.iter().map(|slot| other.codes_of(*slot)).collect();
-        let rows = other.rows;
+        let Groups { coders, table, rows } = other;
         let maps: Vec<Option<Vec<u32>>> =
-            self.coders.iter_mut().zip(other.coders).map(|(coder, more)| coder.absorb(more)).collect();
+            self.coders.iter_mut().zip(coders).map(|(coder, more)| coder.absorb(more)).collect();
         let bounds: Vec<usize> = self.coders.iter().map(Coder::bound).collect();
         let moved = self.make_room(&bounds);
         let mut map = vec![NO_SLOT; rows.len()];
-        for (slot, mut key) in theirs.into_iter().zip(keys) {
+        for slot in theirs {
+            let mut key = table.codes_of(slot as usize, maps.len());
             for (code, codes) in key.iter_mut().zip(&maps) {
                 *code = codes.as_ref().map_or(*code, |codes| codes[*code as usize]);
             }
@@ -285,6 +274,25 @@ impl Groups {
 }
 
 impl Table {
+    /// The codes of a slot's key, of which there are `width`.
+    fn codes_of(&self, slot: usize, width: usize) -> Vec<u32> {
+        match self {
+            Self::Computed(room) => {
+                let mut rest = slot;
+                let digits = room.iter().map(|room| {
+                    let digit = rest % room;
+                    rest /= room;
+                    digit as u32
+                });
+                digits.collect()
+            }
+            Self::Packed(bits, table) => {
+                (0..bits.len()).map(|at| unpacked(table.keys()[slot], bits, at)).collect()
+            }
+            Self::Found { members, .. } => members[slot * width..(slot + 1) * width].to_vec(),
+        }
+    }
+
     fn looked_up<'a>(domains: impl IntoIterator<Item = &'a Domain>) -> Self {
         match bits_of(domains) {
             Some(bits) => Self::Packed(bits, KeyTable::with_room(0)),

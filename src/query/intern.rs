@@ -19,6 +19,8 @@ pub struct Interner {
     /// Whole numbers of every type, by value.
     integers: HashMap<i64, u32, FixedState>,
     others: HashMap<Value, u32, FixedState>,
+    /// Bytes of the values beside the list itself.
+    behind: usize,
     /// The numbers of the last dictionary's texts: all blocks of a segment's column share it.
     last: Option<Codes>,
 }
@@ -37,6 +39,14 @@ impl Interner {
     /// Number of distinct values.
     pub fn count(&self) -> usize {
         self.values.len()
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        let maps = self.integers.capacity() * size_of::<(i64, u32)>()
+            + self.others.capacity() * size_of::<(Value, u32)>();
+        let codes = self.last.as_ref().map_or(0, |last| last.ids.capacity() * size_of::<u32>());
+        self.values.capacity() * size_of::<Value>() + maps + codes + self.behind
     }
 
     /// The value of a number.
@@ -58,6 +68,7 @@ impl Interner {
                 Some(id) => *id,
                 None => {
                     let id = self.values.len() as u32;
+                    self.behind += value.bytes() - size_of::<Value>();
                     self.others.insert(value.clone(), id);
                     self.values.push(value);
                     id

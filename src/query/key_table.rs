@@ -22,6 +22,11 @@ impl KeyTable {
         Self { entries, keys: Vec::with_capacity(keys), hasher: foldhash::fast::FixedState::default() }
     }
 
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<(u64, u32)>() + self.keys.capacity() * size_of::<u64>()
+    }
+
     /// Number of keys.
     pub fn len(&self) -> usize {
         self.keys.len()

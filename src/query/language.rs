@@ -4,6 +4,7 @@
 use std::str::FromStr;
 
 use crate::error::{Error, nearest};
+use crate::query::budget::Limits;
 use crate::query::expression::Expr;
 use crate::query::sequences::sessions::Sessions;
 use crate::time::{Calendar, Step};
@@ -75,6 +76,8 @@ pub struct Query {
     pub offset: usize,
     /// Whether stored answers may be used.
     pub cache: bool,
+    /// What it may take.
+    pub limits: Limits,
 }
 
 /// One output column.

@@ -39,6 +39,8 @@ struct Measure<'a> {
     argument: Option<&'a Expr>,
     filter: Option<usize>,
     domain: Domain,
+    /// How many states of its kind there may be at once, in all tasks.
+    sharers: usize,
 }
 
 /// Groups with the states of all measures.
@@ -47,6 +49,16 @@ pub struct Found {
     /// The groups.
     pub groups: Groups,
     states: Vec<State>,
+}
+
+/// Tasks a thread has, at most: more than one, so that none waits long for the last.
+pub const TASKS: usize = 2;
+
+impl Found {
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.groups.bytes() + self.states.iter().map(State::bytes).sum::<usize>()
+    }
 }
 
 impl<'a> Measures<'a> {
@@ -86,11 +98,16 @@ impl<'a> Measures<'a> {
                         (Family::Numbers, Some(argument)) => Domain::of_numbers(argument, dataset, parts)?,
                         _ => Domain::Open,
                     };
-                    all.measures.push(Measure { family, argument, filter, domain });
+                    all.measures.push(Measure { family, argument, filter, domain, sharers: 1 });
                     all.measures.len() - 1
                 }
             };
             all.made_of.push(place);
+        }
+        for family in [Family::Distinct, Family::Numbers] {
+            let count = all.measures.iter().filter(|measure| measure.family == family).count();
+            let sharers = count * rayon::current_num_threads() * TASKS;
+            all.measures.iter_mut().filter(|m| m.family == family).for_each(|m| m.sharers = sharers);
         }
         all.counting = all.measures.iter().position(|m| m.family == Family::Sum && m.filter.is_none());
         Ok(all)
@@ -286,7 +303,7 @@ impl<'a> Measures<'a> {
 
 impl Measure<'_> {
     fn state(&self) -> State {
-        State::new(self.family, self.filter.is_some(), &self.domain)
+        State::new(self.family, self.filter.is_some(), &self.domain, self.sharers)
     }
 }
 

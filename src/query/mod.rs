@@ -3,6 +3,7 @@
 
 pub mod aggregate;
 pub mod answer;
+pub mod budget;
 pub mod cast;
 pub mod codes;
 pub mod compare;
@@ -48,6 +49,7 @@ use std::time::Instant;
 use crate::error::Result;
 use crate::fields::Kinds;
 use crate::query::answer::{Answer, AnswerColumn, Stats};
+use crate::query::budget::Budget;
 use crate::query::execute::Output;
 use crate::query::language::{Query, Range};
 use crate::query::plan::{Plan, type_of_value};
@@ -58,14 +60,16 @@ use crate::value::Value;
 /// Answers a question on one snapshot.
 ///
 /// # Errors
-/// `NotFound` for a dataset, `Invalid` for names and types, `TooLarge` for answers beyond the limits.
+/// `NotFound` for a dataset, `Invalid` for names and types, `TooLarge` for answers beyond the limits, `OverBudget` for what
+/// takes more than it may.
 pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
     let begin = Instant::now();
+    let budget = Budget::new(&query.limits);
     let source = snapshot.dataset(&query.from)?;
-    let sessions = query.sessions.as_ref().map(|sessions| sessions::build(sessions, query, source));
+    let sessions = query.sessions.as_ref().map(|sessions| sessions::build(sessions, query, source, &budget));
     let sessions = sessions.transpose()?;
     let dataset = sessions.as_ref().map_or(&**source, |sessions| &sessions.dataset);
-    let mut plan = plan::plan(query, dataset)?;
+    let mut plan = Plan { budget, ..plan::plan(query, dataset)? };
     let mut output = execute::execute(&plan, dataset, None)?;
     let series = series(query, &plan, &output);
     let previous = match query.compare {

@@ -11,6 +11,7 @@ use crate::columnar::TIME;
 use crate::columnar::column::Column;
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::query::budget::{Budget, Limits};
 use crate::query::cursor::Cursor;
 use crate::query::expression::Expr;
 use crate::query::filter::Filter;
@@ -42,6 +43,8 @@ pub struct PageRequest {
     pub count: bool,
     /// Page number from 1, where page numbers are wanted instead of cursors.
     pub page: Option<usize>,
+    /// What it may take.
+    pub limits: Limits,
 }
 
 /// One page.
@@ -71,6 +74,7 @@ pub fn page(snapshot: &Snapshot, secret: &[u8; 32], request: &PageRequest) -> Re
     let fields = request.fields.as_ref().map(|names| canonical(names, dataset)).transpose()?;
     let backward = cursor.as_ref().is_some_and(|c| c.backward);
     let skipped = request.page.map_or(0, |number| number.saturating_sub(1).saturating_mul(limit));
+    let budget = Budget::new(&request.limits);
     let seek = Seek {
         dataset,
         filter: filter.as_ref(),
@@ -78,6 +82,7 @@ pub fn page(snapshot: &Snapshot, secret: &[u8; 32], request: &PageRequest) -> Re
         after: cursor.as_ref().map(|c| (c.keys.as_slice(), c.seq)),
         // one more than the page tells whether there is another page
         wanted: skipped.saturating_add(limit).saturating_add(1),
+        budget: Arc::clone(&budget),
     };
     // a page beyond the end has nothing to look for
     let mut found = if skipped as u64 >= dataset.rows() && skipped > 0 { Vec::new() } else { seek.run()? };
@@ -102,11 +107,11 @@ pub fn page(snapshot: &Snapshot, secret: &[u8; 32], request: &PageRequest) -> Re
     };
     let has_next = if backward { cursor.is_some() } else { has_more };
     let has_prev = if backward { has_more } else { cursor.is_some() || skipped > 0 };
-    let total = request.count.then(|| count(dataset, filter.as_ref())).transpose()?;
+    let total = request.count.then(|| count(dataset, filter.as_ref(), &budget)).transpose()?;
     Ok(Page {
         next: place(found.last(), false).filter(|_| has_next),
         prev: place(found.first(), true).filter(|_| has_prev),
-        rows: materialise(dataset, &found, fields.as_deref())?,
+        rows: materialise(dataset, &found, fields.as_deref(), &budget)?,
         total,
     })
 }
@@ -174,7 +179,7 @@ fn order_keys(text: Option<&str>, dataset: &Dataset) -> Result<Vec<(Arc<str>, bo
     text.split(',').map(key).collect()
 }
 
-fn count(dataset: &Dataset, filter: Option<&Expr>) -> Result<u64> {
+fn count(dataset: &Dataset, filter: Option<&Expr>, budget: &Arc<Budget>) -> Result<u64> {
     if filter.is_none() {
         return Ok(dataset.rows());
     }
@@ -183,8 +188,11 @@ fn count(dataset: &Dataset, filter: Option<&Expr>) -> Result<u64> {
         .parts(dataset)?
         .par_iter()
         .map_init(
-            || Context::new(jiff::tz::TimeZone::UTC),
-            |context, part| filter.rows(dataset, part, context).map(|bits| bits.count_ones() as u64),
+            || Context::within(jiff::tz::TimeZone::UTC, Arc::clone(budget)),
+            |context, part| {
+                budget.check()?;
+                filter.rows(dataset, part, context).map(|bits| bits.count_ones() as u64)
+            },
         )
         .sum()
 }
@@ -199,7 +207,13 @@ struct Columns {
 }
 
 /// The cells of the rows found: only now is anything read but keys and conditions.
-fn materialise(dataset: &Dataset, found: &[Found], fields: Option<&[Arc<str>]>) -> Result<Vec<Row>> {
+fn materialise(
+    dataset: &Dataset,
+    found: &[Found],
+    fields: Option<&[Arc<str>]>,
+    budget: &Arc<Budget>,
+) -> Result<Vec<Row>> {
+    let mut meter = budget.meter();
     let mut known: HashMap<(i64, usize), Columns> = HashMap::new();
     let mut row_of = |found: &Found| -> Result<Row> {
         let columns = match known.entry(found.part.key()) {
@@ -208,7 +222,9 @@ fn materialise(dataset: &Dataset, found: &[Found], fields: Option<&[Arc<str>]>) 
         };
         let cells =
             columns.named.iter().map(|(name, column)| (Arc::clone(name), columns.cell(found, name, column)));
-        Ok(cells.filter(|(_, value)| fields.is_some() || !value.is_null()).collect())
+        let row: Row = cells.filter(|(_, value)| fields.is_some() || !value.is_null()).collect();
+        meter.count(row.iter().map(|(name, value)| size_of_val(name) + value.bytes()).sum())?;
+        Ok(row)
     };
     found.iter().map(&mut row_of).collect()
 }

@@ -5,6 +5,7 @@
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::query::budget::Held;
 use crate::query::functions::Context;
 use crate::query::measures::{Found, Measures};
 use crate::query::view::View;
@@ -18,6 +19,7 @@ const PIECE_KEYS: usize = if cfg!(test) { 8 } else { 4_096 };
 #[derive(Debug)]
 pub struct Split {
     pieces: Vec<Vec<Piece>>,
+    bytes: usize,
 }
 
 /// Some rows of a partition: their keys, and what is computed of them.
@@ -28,10 +30,23 @@ struct Piece {
     view: Option<View>,
 }
 
+impl Piece {
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.keys.capacity() * size_of::<u64>()
+            + self.view.as_ref().map_or(0, View::bytes)
+    }
+}
+
 impl Split {
     /// No rows yet.
     pub fn new() -> Self {
-        Self { pieces: (0..PARTITIONS).map(|_| Vec::new()).collect() }
+        Self { pieces: (0..PARTITIONS).map(|_| Vec::new()).collect(), bytes: 0 }
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Adds the rows of a view.
@@ -45,7 +60,9 @@ impl Split {
                     None => {
                         let mut keys = Vec::with_capacity(PIECE_KEYS);
                         keys.push(*key);
-                        pieces.push(Piece { keys, view: None });
+                        let piece = Piece { keys, view: None };
+                        self.bytes += piece.bytes();
+                        pieces.push(piece);
                     }
                 }
             }
@@ -56,8 +73,10 @@ impl Split {
             rows[partition_of(*key)].push(row as u32);
         }
         for (pieces, rows) in self.pieces.iter_mut().zip(rows).filter(|(_, rows)| !rows.is_empty()) {
-            let keys = rows.iter().map(|row| keys[*row as usize]).collect();
-            pieces.push(Piece { keys, view: Some(view.take(&rows)) });
+            let keys: Vec<u64> = rows.iter().map(|row| keys[*row as usize]).collect();
+            let piece = Piece { keys, view: Some(view.take(&rows)) };
+            self.bytes += piece.bytes();
+            pieces.push(piece);
         }
     }
 }
@@ -81,30 +100,46 @@ fn partition_of(key: u64) -> usize {
 pub fn groups(
     measures: &Measures<'_>,
     bits: &[u32],
-    splits: Vec<Split>,
+    splits: Vec<(Split, Held)>,
     context: impl Fn() -> Context + Sync,
     prune: impl Fn(Found) -> Result<Found> + Sync,
-) -> Result<Found> {
+) -> Result<(Found, Held)> {
+    let mut pieces_held = context().budget.hold();
     let mut partitions: Vec<Vec<Piece>> = (0..PARTITIONS).map(|_| Vec::new()).collect();
-    for split in splits {
+    for (split, held) in splits {
+        pieces_held.absorb(held);
         partitions.iter_mut().zip(split.pieces).for_each(|(all, pieces)| all.extend(pieces));
     }
-    let parts = partitions.into_par_iter().map(|pieces| {
+    // each gives the memory of its pieces back when it is done
+    let partitions: Vec<(Vec<Piece>, Held)> = partitions
+        .into_iter()
+        .map(|pieces| {
+            let held = pieces_held.part(pieces.iter().map(Piece::bytes).sum());
+            (pieces, held)
+        })
+        .collect();
+    let parts = partitions.into_par_iter().map(|(pieces, _pieces_held)| {
         let rows: usize = pieces.iter().map(|piece| piece.keys.len()).sum();
         let mut found = measures.start_packed(bits, rows / 2);
         let context = context();
+        let mut held = context.budget.hold();
+        context.budget.check()?;
         for piece in pieces {
             let bare = View::of(piece.keys.len(), Vec::new());
             measures.add_packed(&mut found, &piece.keys, piece.view.as_ref().unwrap_or(&bare), &context)?;
+            held.set(found.bytes())?;
         }
         let mut left = measures.start_packed(bits, 0);
         measures.absorb(&mut left, prune(measures.settle(found))?)?;
-        Ok(left)
+        held.set(left.bytes())?;
+        Ok((left, held))
     });
     let mut parts = parts.collect::<Result<Vec<_>>>()?.into_iter();
-    let mut all = parts.next().unwrap_or_else(|| measures.start_packed(bits, 0));
-    for more in parts {
+    let (mut all, mut held) =
+        parts.next().unwrap_or_else(|| (measures.start_packed(bits, 0), context().budget.hold()));
+    for (more, _more_held) in parts {
         measures.absorb(&mut all, more)?;
+        held.set(all.bytes())?;
     }
-    Ok(all)
+    Ok((all, held))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::columnar::TIME;
 use crate::error::{Error, Result, nearest_or_first};
 use crate::fields::{FieldType, Kinds, is_system};
+use crate::query::budget::Budget;
 use crate::query::expression::{AggregateCall, AggregateFunction, BinaryOp, Expr};
 use crate::query::functions::{EXPLODE_STANDS_ALONE, Returns};
 use crate::query::language::{Item, Order, Query, Range};
@@ -38,6 +39,8 @@ pub struct Plan {
     pub series: Vec<Series>,
     /// Whether buckets without events are groups too.
     pub fill: bool,
+    /// What the question may take, from now on.
+    pub budget: Arc<Budget>,
 }
 
 impl Plan {
@@ -97,9 +100,15 @@ pub fn plan(query: &Query, dataset: &Dataset) -> Result<Plan> {
             series.len()
         )));
     }
+    // equal rows once are the groups of what is put out: nothing is kept of a row that is like another
+    let (keys, is_grouped, distinct) = match distinct && !is_grouped {
+        true => (select.clone(), true, false),
+        false => (keys, is_grouped, distinct),
+    };
     let shape = if is_grouped { group(keys, select, having, order)? } else { Shape::Rows { select, order } };
     check_exploded(&shape)?;
-    Ok(Plan { names: output, types, filter, shape, distinct, limit, offset, calendar, series, fill })
+    let budget = Budget::new(&query.limits);
+    Ok(Plan { names: output, types, filter, shape, distinct, limit, offset, calendar, series, fill, budget })
 }
 
 /// The same query in the dataset's own names, its times read and its types checked: `*` written out, the range as a

@@ -12,6 +12,7 @@ use crate::columnar::bitmap::Bitmap;
 use crate::columnar::column::{Column, Data};
 use crate::error::Result;
 use crate::fields::FieldType;
+use crate::query::budget::{Budget, bytes_of};
 use crate::query::expression::{BinaryOp, Expr};
 use crate::query::filter::Filter;
 use crate::query::functions::Context;
@@ -36,6 +37,8 @@ pub struct Seek<'a> {
     pub after: Option<(&'a [Value], i64)>,
     /// Rows at most.
     pub wanted: usize,
+    /// What it may take.
+    pub budget: Arc<Budget>,
 }
 
 /// A row that was found.
@@ -49,6 +52,12 @@ pub struct Found {
     pub part: Part,
     /// Its row there.
     pub row: usize,
+}
+
+impl Found {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + bytes_of(&self.keys)
+    }
 }
 
 /// A segment or a part that is not read yet.
@@ -67,13 +76,13 @@ impl<'a> Seek<'a> {
     /// The first rows in order.
     ///
     /// # Errors
-    /// As the filter, and columns that are damaged or cannot be read.
+    /// As the filter and the budget, and columns that are damaged or cannot be read.
     pub fn run(&self) -> Result<Vec<Found>> {
         let condition = self.condition();
         let filter = Filter::new(condition.as_ref());
-        let context = Context::new(TimeZone::UTC);
+        let context = Context::within(TimeZone::UTC, Arc::clone(&self.budget));
         let mut open = self.sources(&filter)?;
-        let mut found: Vec<Found> = Vec::new();
+        let (mut found, mut held): (Vec<Found>, _) = (Vec::new(), self.budget.hold());
         let widest = rayon::current_num_threads().max(1);
         // one by one as long as that may do: with rows in order of time a page lies in one or two blocks
         let widths = [1, 1].into_iter().chain((1..).map(|step| widest.min(1 << step.min(16))));
@@ -93,6 +102,7 @@ impl<'a> Seek<'a> {
             keep_first(&mut found, self.wanted, |a, b| {
                 self.order.compare((&a.keys, a.seq), (&b.keys, b.seq))
             });
+            held.set(found.iter().map(Found::bytes).sum())?;
         }
         Ok(found)
     }
@@ -182,6 +192,7 @@ impl<'a> Seek<'a> {
 
     /// The first rows of a part.
     fn in_part(&self, part: &Part, filter: &Filter<'_>, context: &Context) -> Result<Vec<Found>> {
+        self.budget.check()?;
         let bits = filter.rows(self.dataset, part, context)?;
         if bits.count_ones() == 0 {
             return Ok(Vec::new());

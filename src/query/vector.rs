@@ -154,9 +154,14 @@ fn only_column(expression: &Expr) -> Option<&str> {
 
 /// The reference meaning, row by row.
 fn by_row(expression: &Expr, view: &View, context: &Context) -> Result<Column> {
-    let values = (0..view.rows)
-        .map(|row| scalar::evaluate(expression, &|name| view.value(name, row), context))
-        .collect::<Result<Vec<Value>>>()?;
+    let mut meter = context.budget.meter();
+    let value = |row| {
+        let value = scalar::evaluate(expression, &|name| view.value(name, row), context)?;
+        // once as it is, once in the column
+        meter.count(value.bytes() * 2)?;
+        Ok(value)
+    };
+    let values = (0..view.rows).map(value).collect::<Result<Vec<Value>>>()?;
     Ok(column_of(values))
 }
 

@@ -54,6 +54,14 @@ impl View {
         Self { rows, columns, coded: Vec::new() }
     }
 
+    /// Bytes in memory, without dictionaries, which belong to the data.
+    pub fn bytes(&self) -> usize {
+        let columns = self.columns.iter().map(|(_, column)| column.bytes_without_dictionaries());
+        let coded = self.coded.iter().map(|(_, codes)| codes.bytes());
+        let names = (self.columns.len() + self.coded.len()) * size_of::<(Arc<str>, Codes)>();
+        size_of::<Self>() + names + columns.chain(coded).sum::<usize>()
+    }
+
     /// Whether it holds nothing but a number of rows.
     pub fn is_bare(&self) -> bool {
         self.columns.is_empty() && self.coded.is_empty()

@@ -1,6 +1,6 @@
 //! Questions and answers from outside: the verbs `sql` and `query`, `POST /v1/sql` and `/v1/query`.
 //!
-//! `differential`: answers equal a plain computation over the same events. `mistakes`: what is refused, with which
+//! `cost`: what a question may take. `differential`: answers equal a plain computation over the same events. `mistakes`: what is refused, with which
 //! words. `time`: zones, ranges, series. This file: shapes of replies, formats, names of columns, clauses, the command
 //! line beside a server.
 
@@ -9,6 +9,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod cost;
 mod differential;
 mod mistakes;
 mod time;

@@ -20,16 +20,17 @@ pub fn query(call: &Call<'_>) -> Result<Response> {
             "the body is empty; send a query, such as {\"from\": \"visits\", \"select\": [\"count()\"]}",
         ));
     }
-    answer(call, &parse::json(&body, time::now())?)
+    answer(call, parse::json(&body, time::now())?)
 }
 
 /// `POST /v1/sql`.
 pub fn sql(call: &Call<'_>) -> Result<Response> {
-    answer(call, &read_sql(&body::decode(call.request)?)?)
+    answer(call, read_sql(&body::decode(call.request)?)?)
 }
 
-fn answer(call: &Call<'_>, query: &Query) -> Result<Response> {
-    let answer = query::run(&call.service.store.snapshot(), query)?;
+fn answer(call: &Call<'_>, query: Query) -> Result<Response> {
+    let query = Query { limits: call.service.limits.clone(), ..query };
+    let answer = query::run(&call.service.store.snapshot(), &query)?;
     let form = call.request.format();
     Ok(Response::ok(form.content_type(), format::answer(&answer, form)?))
 }

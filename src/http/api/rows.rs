@@ -5,6 +5,7 @@ use crate::error::{Error, Result, nearest};
 use crate::http::message::{Request, Response, encode};
 use crate::http::routes::Call;
 use crate::limits;
+use crate::query::budget::Limits;
 use crate::query::format::{self, Format, PageNumber};
 use crate::query::page::{self, Page, PageRequest};
 
@@ -14,7 +15,8 @@ pub const PARAMETERS: [&str; 9] =
 
 /// `GET /v1/datasets/{dataset}/rows`.
 pub fn page(call: &Call<'_>) -> Result<Response> {
-    let (wanted, number) = read(call.dataset(), call.request)?;
+    let (mut wanted, number) = read(call.dataset(), call.request)?;
+    wanted.limits = call.service.limits.clone();
     let store = &call.service.store;
     let page = page::page(&store.snapshot(), store.secret(), &wanted)?;
     let form = call.request.format();
@@ -67,6 +69,7 @@ fn read(dataset: &str, request: &Request) -> Result<(PageRequest, Option<PageNum
         cursor: text("cursor"),
         count: count || numbered,
         page: number.map(|number| number.page),
+        limits: Limits::default(),
     };
     Ok((wanted, number))
 }

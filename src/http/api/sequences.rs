@@ -31,7 +31,8 @@ fn answer(call: &Call<'_>, kind: Kind) -> Result<Response> {
             kind.name()
         )));
     }
-    let question = parse::sequence(kind, &body, time::now())?;
+    let limits = call.service.limits.clone();
+    let question = parse::sequence(kind, &body, time::now())?.within(limits);
     let answer = sequences::run(&call.service.store.snapshot(), &question)?;
     let form = call.request.format();
     Ok(Response::ok(form.content_type(), format::answer(&answer, form)?))

@@ -11,6 +11,7 @@ use crate::http::Service;
 use crate::http::message::{Method, Request, Response};
 use crate::http::routes;
 use crate::http::server::{Listener, Server};
+use crate::query::budget::Limits;
 use crate::store::{Store, StoreOptions};
 
 struct House {
@@ -22,7 +23,7 @@ fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("a.db"), StoreOptions::default()).unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], 7878));
-    House { service: Arc::new(Service::new(Arc::new(store), address)), _folder: folder }
+    House { service: Arc::new(Service::new(Arc::new(store), address, Limits::default())), _folder: folder }
 }
 
 impl House {
@@ -177,6 +178,6 @@ fn events_go_in_over_a_socket_and_are_there() {
     assert!(reply.ends_with("{\"accepted\":2,\"duplicates\":0,\"rejected\":[]}\n"), "{reply}");
     let reply = send(format!("GET /v1/datasets/visits HTTP/1.1\r\n{head}\r\n\r\n"));
     assert!(reply.contains("\"rows\":2"), "{reply}");
-    assert!(server.stop(Duration::from_secs(5)));
+    assert!(server.stop(Duration::from_secs(5), || {}, Duration::ZERO));
     assert_eq!(house.json(200, Method::Get, "/v1/datasets/visits", "")["rows"], 2);
 }

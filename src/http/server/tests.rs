@@ -166,7 +166,7 @@ fn a_stop_answers_what_is_in_flight_and_takes_nothing_more() {
     stream.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     std::thread::sleep(Duration::from_millis(100));
     let started = Instant::now();
-    assert!(server.stop(Duration::from_secs(5)), "all was answered");
+    assert!(server.stop(Duration::from_secs(5), || {}, Duration::ZERO), "all was answered");
     assert!(started.elapsed() < Duration::from_secs(2), "an idle connection holds nothing");
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
@@ -185,7 +185,7 @@ fn a_stop_waits_no_longer_than_its_deadline() {
     stream.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     std::thread::sleep(Duration::from_millis(100));
     let started = Instant::now();
-    assert!(!server.stop(Duration::from_millis(100)));
+    assert!(!server.stop(Duration::from_millis(100), || {}, Duration::ZERO));
     assert!(started.elapsed() < Duration::from_secs(1));
 }
 
@@ -203,5 +203,5 @@ fn connections_that_come_at_once_are_all_served_while_all_stay_open() {
         let read = client.read_exact(&mut start);
         assert!(read.is_ok() && &start == b"HTTP/1.1 200", "connection {number}: {read:?}");
     }
-    assert!(server.stop(Duration::from_secs(10)));
+    assert!(server.stop(Duration::from_secs(10), || {}, Duration::ZERO));
 }

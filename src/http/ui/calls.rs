@@ -4,7 +4,9 @@
 use crate::error::Result;
 use crate::http::problem::Problem;
 use crate::query::answer::Answer;
+use crate::query::budget::Limits;
 use crate::query::expression::Expr;
+use crate::query::language::Query;
 use crate::query::{self, parse};
 use crate::store::snapshot::{Dataset, Snapshot};
 use crate::time;
@@ -46,10 +48,17 @@ impl Calls {
 }
 
 /// Asks what the page shows of a dataset.
-pub fn ask(snapshot: &Snapshot, dataset: &Dataset, window: &Window, tz: Option<&str>, now_us: i64) -> Calls {
+pub fn ask(
+    (snapshot, limits): (&Snapshot, &Limits),
+    dataset: &Dataset,
+    window: &Window,
+    tz: Option<&str>,
+    now_us: i64,
+) -> Calls {
     let ask = |title: String, parts: &str| {
         let body = body(&dataset.name, parts, window, tz);
-        let outcome = parse::json(body.as_bytes(), now_us).and_then(|query| query::run(snapshot, &query));
+        let outcome = parse::json(body.as_bytes(), now_us)
+            .and_then(|query| query::run(snapshot, &Query { limits: limits.clone(), ..query }));
         Asked { title, body, outcome: outcome.map_err(|error| Problem::for_client(&error)) }
     };
     let list = |name: &str| {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::http::Service;
 use crate::http::message::{Method, Request, Response};
 use crate::http::routes;
+use crate::query::budget::Limits;
 use crate::store::{Store, StoreOptions};
 use crate::time::{self, DAY};
 
@@ -22,7 +23,7 @@ fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("a.db"), StoreOptions::default()).unwrap();
     House {
-        service: Service::new(Arc::new(store), SocketAddr::from(([127, 0, 0, 1], 7878))),
+        service: Service::new(Arc::new(store), SocketAddr::from(([127, 0, 0, 1], 7878)), Limits::default()),
         _folder: folder,
     }
 }

@@ -19,6 +19,11 @@ impl Counts {
         Self { own: has_filter.then(Vec::new), skipped: Vec::new() }
     }
 
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        (self.own.as_ref().map_or(0, Vec::capacity) + self.skipped.capacity()) * size_of::<u64>()
+    }
+
     /// Makes room for slots.
     pub fn grow(&mut self, slots: usize) {
         if let Some(own) = &mut self.own {

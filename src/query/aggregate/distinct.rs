@@ -11,8 +11,8 @@ use crate::query::functions::Context;
 use crate::query::slots::Slots;
 use crate::query::view::View;
 
-/// Bytes of the bitmaps of one task.
-const BITMAP_BYTES: usize = if cfg!(test) { 64 } else { 32 << 20 };
+/// Bytes of the bitmaps of all tasks of a question: one task has its share of them.
+const BITMAP_BYTES: usize = if cfg!(test) { 256 } else { 64 << 20 };
 /// Pairs in a list from which on it is cleared of what it has twice.
 const PAIRS: usize = if cfg!(test) { 32 } else { 1 << 22 };
 
@@ -21,6 +21,9 @@ const PAIRS: usize = if cfg!(test) { 32 } else { 1 << 22 };
 pub struct Distinct {
     coder: Coder,
     sets: Sets,
+    /// Words of all bitmaps.
+    words: usize,
+    bitmap_bytes_max: usize,
     slots: usize,
 }
 
@@ -39,9 +42,23 @@ fn pair(slot: u32, code: u32) -> u64 {
 }
 
 impl Distinct {
-    /// No values yet.
-    pub fn new(domain: &Domain) -> Self {
-        Self { coder: Coder::new(domain), sets: Sets::Bits(Vec::new()), slots: 0 }
+    /// No values yet; `sharers` is how many such states there are at once.
+    pub fn new(domain: &Domain, sharers: usize) -> Self {
+        let bitmap_bytes_max = BITMAP_BYTES / sharers.max(1);
+        Self { coder: Coder::new(domain), sets: Sets::Bits(Vec::new()), words: 0, bitmap_bytes_max, slots: 0 }
+    }
+
+    /// Bytes in memory, with what counting pairs takes at the end.
+    pub fn bytes(&self) -> usize {
+        let sets = match &self.sets {
+            Sets::Bits(sets) => sets.capacity() * size_of::<Vec<u64>>() + self.words * size_of::<u64>(),
+            Sets::Pairs(lists) => {
+                lists.iter().map(Vec::capacity).sum::<usize>() * size_of::<u64>() * 3 / 2
+                    + self.slots * size_of::<u32>()
+            }
+            Sets::Counted(all) => all.capacity() * size_of::<u32>(),
+        };
+        sets + self.coder.bytes()
     }
 
     /// Makes room for slots.
@@ -61,12 +78,12 @@ impl Distinct {
         let slots = &slots.plain();
         let words = self.coder.bound().div_ceil(64);
         if let Sets::Bits(sets) = &self.sets
-            && words * 8 * sets.len() > BITMAP_BYTES
+            && words * 8 * sets.len() > self.bitmap_bytes_max
         {
             self.sets = Sets::Pairs(vec![pairs_of(sets)]);
         }
         match &mut self.sets {
-            Sets::Bits(sets) => insert_bits(sets, words, slots, &codes),
+            Sets::Bits(sets) => self.words += insert_bits(sets, words, slots, &codes),
             Sets::Pairs(lists) => {
                 if lists.is_empty() {
                     lists.push(Vec::new());
@@ -96,6 +113,7 @@ impl Distinct {
                     let slot = map.map_or(from as u32, |map| map[from]);
                     let Some(set) = sets.get_mut(slot as usize).filter(|_| slot != NO_SLOT) else { continue };
                     if set.len() < more.len() {
+                        self.words += more.len() - set.len();
                         set.resize(more.len(), 0);
                     }
                     set.iter_mut().zip(more).for_each(|(here, more)| *here |= more);
@@ -152,9 +170,12 @@ impl Distinct {
     }
 }
 
-fn insert_bits(sets: &mut [Vec<u64>], words: usize, slots: &Slots, codes: &Codes) {
-    let room = |set: &mut Vec<u64>| {
+/// Sets the bits of rows; the result is by how many words the bitmaps grew.
+fn insert_bits(sets: &mut [Vec<u64>], words: usize, slots: &Slots, codes: &Codes) -> usize {
+    let mut grown = 0;
+    let mut room = |set: &mut Vec<u64>| {
         if set.len() < words {
+            grown += words - set.len();
             set.resize(words, 0);
         }
     };
@@ -185,6 +206,7 @@ fn insert_bits(sets: &mut [Vec<u64>], words: usize, slots: &Slots, codes: &Codes
         // both are plain
         _ => {}
     }
+    grown
 }
 
 fn push_pairs(list: &mut Vec<u64>, slots: &Slots, codes: &Codes) {

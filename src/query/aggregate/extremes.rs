@@ -22,6 +22,8 @@ pub struct Extremes {
     wins: Ordering,
     /// Winners that are not in `values` yet.
     pending: Option<Pending>,
+    /// Bytes of the values beside the list itself.
+    behind: usize,
 }
 
 /// The winning number of each slot among columns of one kind.
@@ -73,7 +75,14 @@ impl Kind {
 impl Extremes {
     /// No values yet; of two, the one that compares as `wins` to the other is kept.
     pub fn new(wins: Ordering) -> Self {
-        Self { values: Vec::new(), wins, pending: None }
+        Self { values: Vec::new(), wins, pending: None, behind: 0 }
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        let pending =
+            self.pending.as_ref().map_or(0, |pending| pending.best.capacity() * (size_of::<i64>() + 1));
+        self.values.capacity() * size_of::<Value>() + self.behind + pending
     }
 
     /// Makes room for slots.
@@ -90,7 +99,7 @@ impl Extremes {
     pub fn update(&mut self, slots: &Slots, column: &Column) {
         let Some(kind) = Kind::of(&column.data) else {
             self.settle();
-            return update_values(&mut self.values, self.wins, slots, column);
+            return self.update_values(slots, column);
         };
         if !self.pending.as_ref().is_some_and(|pending| pending.kind.is_same(&kind)) {
             self.settle();
@@ -113,9 +122,63 @@ impl Extremes {
     /// Makes values of the pending numbers.
     fn settle(&mut self) {
         let Some(pending) = self.pending.take() else { return };
+        // many slots may have the same long text: it is made once
+        let mut texts: HashMap<i64, Value, FixedState> = HashMap::default();
         let winners = pending.best.iter().zip(&pending.is_there).zip(&mut self.values);
         for ((number, _), best) in winners.filter(|((_, is_there), _)| **is_there) {
-            keep(best, pending.kind.value(*number), self.wins);
+            let value = match pending.kind {
+                Kind::Codes(..) => {
+                    texts.entry(*number).or_insert_with(|| pending.kind.value(*number)).clone()
+                }
+                _ => pending.kind.value(*number),
+            };
+            keep(best, value, self.wins, &mut self.behind);
+        }
+    }
+
+    /// Finds the winning row of each slot by number or code first, and makes one value a slot of it.
+    fn update_values(&mut self, slots: &Slots, column: &Column) {
+        let (best, wins, behind) = (&mut self.values, self.wins, &mut self.behind);
+        // of values that are equal, as 1 and 1.0 are, the one of the first row counts, however blocks are cut
+        let mut of_parts: HashMap<usize, (u32, Value), FixedState> = HashMap::default();
+        for part in column.parts() {
+            let mut winners: HashMap<usize, u32, FixedState> = HashMap::default();
+            let mut offer = |row: usize, beats: &dyn Fn(usize, usize) -> Ordering| {
+                let winner = winners.entry(slots.of(row)).or_insert(row as u32);
+                if beats(row, *winner as usize) == wins {
+                    *winner = row as u32;
+                }
+            };
+            let valid = (0..part.rows).filter(|row| part.is_valid(*row));
+            match &part.data {
+                Data::Int(ints) | Data::Time(ints) => with_narrow!(ints.offsets(), offsets => {
+                    valid.for_each(|row| offer(row, &|a, b| offsets[a].cmp(&offsets[b])));
+                }),
+                Data::Text(texts) | Data::Json(texts) => with_narrow!(&texts.codes, codes => {
+                    valid.for_each(|row| offer(row, &|a, b| codes[a].cmp(&codes[b])));
+                }),
+                Data::Float { values, .. } => {
+                    valid.for_each(|row| {
+                        offer(row, &|a, b| values[a].partial_cmp(&values[b]).unwrap_or(Ordering::Equal))
+                    });
+                }
+                _ => valid.for_each(|row| offer(row, &|a, b| part.get(a).compare(&part.get(b)))),
+            }
+            for (slot, row) in winners {
+                let value = part.get(row as usize);
+                if column.parts().len() == 1 {
+                    keep(&mut best[slot], value, wins, behind);
+                    continue;
+                }
+                let first = of_parts.entry(slot).or_insert_with(|| (row, value.clone()));
+                let ordering = value.compare(&first.1);
+                if ordering == wins || ordering.is_eq() && row < first.0 {
+                    *first = (row, value);
+                }
+            }
+        }
+        for (slot, (_, value)) in of_parts {
+            keep(&mut best[slot], value, wins, behind);
         }
     }
 
@@ -128,7 +191,7 @@ impl Extremes {
             if slot != NO_SLOT as usize
                 && let Some(best) = self.values.get_mut(slot)
             {
-                keep(best, value, self.wins);
+                keep(best, value, self.wins, &mut self.behind);
             }
         }
     }
@@ -175,54 +238,11 @@ impl Pending {
     }
 }
 
-/// Keeps of two values the one that wins; of equal ones, as 1 and 1.0 are, the one that was there.
-fn keep(best: &mut Value, value: Value, wins: Ordering) {
+/// Keeps of two values the one that wins; of equal ones, as 1 and 1.0 are, the one that was there. `behind` follows the
+/// bytes behind the values.
+fn keep(best: &mut Value, value: Value, wins: Ordering, behind: &mut usize) {
     if !value.is_null() && (best.is_null() || value.compare(best) == wins) {
+        *behind = *behind + value.bytes() - best.bytes();
         *best = value;
-    }
-}
-
-/// Finds the winning row of each slot by number or code first, and makes one value a slot of it.
-fn update_values(best: &mut [Value], wins: Ordering, slots: &Slots, column: &Column) {
-    // of values that are equal, as 1 and 1.0 are, the one of the first row counts, however blocks are cut
-    let mut of_parts: HashMap<usize, (u32, Value), FixedState> = HashMap::default();
-    for part in column.parts() {
-        let mut winners: HashMap<usize, u32, FixedState> = HashMap::default();
-        let mut offer = |row: usize, beats: &dyn Fn(usize, usize) -> Ordering| {
-            let winner = winners.entry(slots.of(row)).or_insert(row as u32);
-            if beats(row, *winner as usize) == wins {
-                *winner = row as u32;
-            }
-        };
-        let valid = (0..part.rows).filter(|row| part.is_valid(*row));
-        match &part.data {
-            Data::Int(ints) | Data::Time(ints) => with_narrow!(ints.offsets(), offsets => {
-                valid.for_each(|row| offer(row, &|a, b| offsets[a].cmp(&offsets[b])));
-            }),
-            Data::Text(texts) | Data::Json(texts) => with_narrow!(&texts.codes, codes => {
-                valid.for_each(|row| offer(row, &|a, b| codes[a].cmp(&codes[b])));
-            }),
-            Data::Float { values, .. } => {
-                valid.for_each(|row| {
-                    offer(row, &|a, b| values[a].partial_cmp(&values[b]).unwrap_or(Ordering::Equal))
-                });
-            }
-            _ => valid.for_each(|row| offer(row, &|a, b| part.get(a).compare(&part.get(b)))),
-        }
-        for (slot, row) in winners {
-            let value = part.get(row as usize);
-            if column.parts().len() == 1 {
-                keep(&mut best[slot], value, wins);
-                continue;
-            }
-            let first = of_parts.entry(slot).or_insert_with(|| (row, value.clone()));
-            let ordering = value.compare(&first.1);
-            if ordering == wins || ordering.is_eq() && row < first.0 {
-                *first = (row, value);
-            }
-        }
-    }
-    for (slot, (_, value)) in of_parts {
-        keep(&mut best[slot], value, wins);
     }
 }

@@ -116,19 +116,34 @@ pub struct Input<'a> {
 }
 
 impl State {
-    /// The empty state; `domain` tells of the argument.
-    pub fn new(family: Family, has_filter: bool, domain: &Domain) -> Self {
+    /// The empty state; `domain` tells of the argument, and `sharers` is how many such states there are at once: each has
+    /// its share of the memory for quick ways.
+    pub fn new(family: Family, has_filter: bool, domain: &Domain, sharers: usize) -> Self {
         match family {
             Family::Count => Self::Count(Counts::new(has_filter)),
             Family::Sum => Self::Sum(Sums::new(has_filter)),
             Family::Least => Self::Extreme(Extremes::new(Ordering::Less)),
             Family::Greatest => Self::Extreme(Extremes::new(Ordering::Greater)),
-            Family::Distinct => Self::Distinct(Distinct::new(domain)),
-            Family::Numbers => Self::Numbers(Numbers::new(domain.least())),
+            Family::Distinct => Self::Distinct(Distinct::new(domain, sharers)),
+            Family::Numbers => Self::Numbers(Numbers::new(domain.least(), sharers)),
             Family::DistinctSketch => Self::DistinctSketch(DistinctSketches::default()),
             Family::QuantileSketch => Self::QuantileSketch(QuantileSketch::default()),
             Family::First => Self::Earliest(Earliest::new(false)),
             Family::Last => Self::Earliest(Earliest::new(true)),
+        }
+    }
+
+    /// Bytes in memory, told without looking at the slots.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Count(counts) => counts.bytes(),
+            Self::Sum(sums) => sums.bytes(),
+            Self::Extreme(extremes) => extremes.bytes(),
+            Self::Distinct(distinct) => distinct.bytes(),
+            Self::Numbers(numbers) => numbers.bytes(),
+            Self::DistinctSketch(sketches) => sketches.bytes(),
+            Self::QuantileSketch(sketch) => sketch.bytes(),
+            Self::Earliest(earliest) => earliest.bytes(),
         }
     }
 
@@ -251,7 +266,7 @@ mod tests {
 
     /// The result of an aggregate over the values of one column, its blocks given one by one, all rows in one group.
     fn result(function: AggregateFunction, blocks: &[Vec<Value>]) -> Value {
-        let mut state = State::new(Family::of(function), false, &Domain::Open);
+        let mut state = State::new(Family::of(function), false, &Domain::Open, 1);
         let argument = Expr::Column("x".into());
         state.grow(1);
         for values in blocks {
@@ -260,7 +275,7 @@ mod tests {
             let context = Context::new(TimeZone::UTC);
             let input = Input { view: &view, argument: Some(&argument), context: &context };
             for slots in [Slots::One(0, values.len()), Slots::Each(Arc::new(vec![0; values.len()]))] {
-                let mut alone = State::new(Family::of(function), false, &Domain::Open);
+                let mut alone = State::new(Family::of(function), false, &Domain::Open, 1);
                 alone.grow(1);
                 alone.update(&slots, input).expect("a state");
                 if let Slots::One(..) = slots {

@@ -7,8 +7,8 @@ use crate::query::aggregate::counts::add_all;
 use crate::query::slots::Slots;
 use crate::value::Value;
 
-/// Counters of all slots of one task.
-const COUNTERS: usize = if cfg!(test) { 256 } else { 4 << 20 };
+/// Counters of all tasks of a question: one task has its share of them for all its slots.
+const COUNTERS: usize = if cfg!(test) { 1_024 } else { 8 << 20 };
 /// Counters of a slot: most durations, sizes and prices lie so near to the least.
 const WIDTH_MAX: usize = if cfg!(test) { 64 } else { 1 << 16 };
 /// With fewer, counting does not pay.
@@ -19,6 +19,7 @@ const WIDTH_MIN: usize = if cfg!(test) { 16 } else { 1 << 8 };
 pub struct Numbers {
     /// What counter 0 counts; set by the first whole numbers, or beforehand.
     base: Option<i64>,
+    counters_max: usize,
     width: usize,
     /// How often `base` + place was there, slot after slot, `width` places each.
     counters: Vec<u64>,
@@ -80,10 +81,12 @@ impl Counting<'_> {
 }
 
 impl Numbers {
-    /// No numbers yet; `least` is the smallest whole number there can be, where it is known.
-    pub fn new(least: Option<i64>) -> Self {
+    /// No numbers yet; `least` is the smallest whole number there can be, where it is known, and `sharers` is how many
+    /// such states there are at once.
+    pub fn new(least: Option<i64>, sharers: usize) -> Self {
         Self {
             base: least,
+            counters_max: COUNTERS / sharers.max(1),
             width: 0,
             counters: Vec::new(),
             integers: Kept::default(),
@@ -92,10 +95,16 @@ impl Numbers {
         }
     }
 
+    /// Bytes in memory, with what bringing numbers together by slot takes at the end.
+    pub fn bytes(&self) -> usize {
+        let kept = self.integers.list.capacity() + self.floats.list.capacity();
+        self.counters.capacity() * size_of::<u64>() + kept * size_of::<(u32, i64)>() * 3 / 2
+    }
+
     /// Makes room for slots.
     pub fn grow(&mut self, slots: usize) {
         self.slots = self.slots.max(slots);
-        if self.width > 0 && self.width * self.slots <= COUNTERS {
+        if self.width > 0 && self.width * self.slots <= self.counters_max {
             self.counters.resize(self.width * self.slots, 0);
         }
     }
@@ -125,10 +134,11 @@ impl Numbers {
     fn add_integers(&mut self, slots: &Slots, ints: &Ints, part: &Column) {
         let base = *self.base.get_or_insert(ints.min());
         if self.counters.is_empty() && self.integers.list.is_empty() {
-            let width = (COUNTERS / self.slots.max(1)).min(WIDTH_MAX);
+            let width = (self.counters_max / self.slots.max(1)).min(WIDTH_MAX);
             self.width = if width < WIDTH_MIN { 0 } else { width };
         }
-        let counted = if self.width * self.slots <= COUNTERS { self.width * self.slots } else { 0 };
+        let all = self.width * self.slots;
+        let counted = if all <= self.counters_max { all } else { 0 };
         self.counters.resize(self.counters.len().max(counted), 0);
         let mut counting = Counting {
             counters: &mut self.counters,

@@ -46,6 +46,15 @@ impl Sums {
         }
     }
 
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        self.counts.bytes()
+            + self.cells.capacity() * size_of::<Cell>()
+            + self.wide.capacity() * size_of::<i128>()
+            + self.floats.capacity() * size_of::<f64>()
+            + self.is_float.capacity()
+    }
+
     /// Makes room for slots.
     pub fn grow(&mut self, slots: usize) {
         self.slots = self.slots.max(slots);

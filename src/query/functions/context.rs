@@ -8,6 +8,7 @@ use lru::LruCache;
 
 use crate::columnar::text::Texts;
 use crate::error::Result;
+use crate::query::budget::Budget;
 use crate::query::entries::Entries;
 use crate::query::expression::Expr;
 use crate::query::matcher::{Matcher, compile};
@@ -24,6 +25,8 @@ const ENTRIES: usize = 32;
 pub struct Context {
     /// Where days and weeks begin, and what `strftime` and `extract` read the clock in.
     pub calendar: Calendar,
+    /// What the question may take.
+    pub budget: Arc<Budget>,
     kept: Mutex<Kept>,
 }
 
@@ -57,11 +60,17 @@ pub enum PatternKind {
 }
 
 impl Context {
-    /// A context for one calendar.
+    /// A context for one calendar, of work that may take what it needs.
     pub fn new(calendar: impl Into<Calendar>) -> Self {
+        Self::within(calendar, Budget::unbounded())
+    }
+
+    /// A context for one calendar, within a budget.
+    pub fn within(calendar: impl Into<Calendar>, budget: Arc<Budget>) -> Self {
         let patterns = LruCache::new(PATTERNS);
         Self {
             calendar: calendar.into(),
+            budget,
             kept: Mutex::new(Kept { patterns, buckets: Vec::new(), entries: Vec::new() }),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use crate::error::{Error, Result, nearest};
+use crate::query::budget::Limits;
 use crate::query::expression::Expr;
 use crate::query::language::{Item, Order, Query};
 use crate::value::Value;
@@ -123,6 +124,7 @@ fn query(body: &Object<'_>, now_us: i64) -> Result<Query> {
         limit: body.count("limit")?,
         offset: body.count("offset")?.unwrap_or(0),
         cache: body.flag("cache")?.unwrap_or(true),
+        limits: Limits::default(),
         select,
     })
 }

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use crate::error::{Error, Result, nearest};
 use crate::limits;
+use crate::query::budget::Limits;
 use crate::query::expression::Expr;
 use crate::query::language::Item;
 use crate::query::sequences::funnel::Funnel;
@@ -61,6 +62,7 @@ pub fn sequence(kind: Kind, body: &[u8], now_us: i64) -> Result<Sequence> {
         range: range::range(&body, &calendar, now_us)?,
         calendar,
         cache: body.flag("cache")?.unwrap_or(true),
+        limits: Limits::default(),
     };
     let analysis = match kind {
         Kind::Funnel => Analysis::Funnel(funnel(&body)?),

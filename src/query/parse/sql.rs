@@ -9,6 +9,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::Token;
 
 use crate::error::{Error, Result};
+use crate::query::budget::Limits;
 use crate::query::expression::Expr;
 use crate::query::language::{Item, Order, Query, Range};
 use crate::query::sequences::sessions::Sessions;
@@ -117,6 +118,7 @@ fn query(
         limit,
         offset: offset.unwrap_or(0),
         cache: true,
+        limits: Limits::default(),
     })
 }
 

@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use crate::error::Result;
 use crate::query::answer::{Answer, AnswerColumn, Stats};
+use crate::query::budget::{Budget, Limits};
 use crate::query::expression::Expr;
 use crate::query::language::Range;
 use crate::query::plan::{Names, with_range};
@@ -73,6 +74,16 @@ pub struct Events {
     pub calendar: Calendar,
     /// Whether stored answers may be used.
     pub cache: bool,
+    /// What the question may take.
+    pub limits: Limits,
+}
+
+impl Sequence {
+    /// The same question, which may take so much.
+    #[must_use]
+    pub fn within(self, limits: Limits) -> Self {
+        Self { events: Events { limits, ..self.events }, ..self }
+    }
 }
 
 /// What is asked.
@@ -100,7 +111,8 @@ pub fn run(snapshot: &Snapshot, question: &Sequence) -> Result<Answer> {
     let names = Names { dataset, calendar: &events.calendar };
     let filter = events.filter.clone().map(|e| names.condition(e, "where")).transpose()?;
     let filter = with_range(filter, &events.range);
-    let scan = Scan::new(dataset, filter.as_ref(), &events.calendar)?;
+    let budget = Budget::new(&events.limits);
+    let scan = Scan::new(dataset, filter.as_ref(), &events.calendar, budget)?;
     let by = names.resolve(events.by.clone())?;
     let (columns, rows) = scan.ask(|| match &question.analysis {
         Analysis::Funnel(funnel) => funnel.answer(&by, &names, &scan),

@@ -10,7 +10,7 @@ use crate::columnar::TIME;
 use crate::columnar::bitmap::Bitmap;
 use crate::columnar::column::Data;
 use crate::error::{Error, Result};
-use crate::limits;
+use crate::query::budget::Budget;
 use crate::query::codes::{Domain, Needs};
 use crate::query::execute::{looked_at, runs};
 use crate::query::expression::Expr;
@@ -31,6 +31,7 @@ pub struct Scan<'a> {
     filter: Filter<'a>,
     parts: Vec<Part>,
     calendar: &'a Calendar,
+    budget: Arc<Budget>,
     held_bytes: AtomicUsize,
     /// Those that the question counts on.
     numberings: Mutex<Vec<Arc<Numbering>>>,
@@ -41,11 +42,17 @@ impl<'a> Scan<'a> {
     ///
     /// # Errors
     /// A zone that cannot be read.
-    pub fn new(dataset: &'a Dataset, condition: Option<&'a Expr>, calendar: &'a Calendar) -> Result<Self> {
+    pub fn new(
+        dataset: &'a Dataset,
+        condition: Option<&'a Expr>,
+        calendar: &'a Calendar,
+        budget: Arc<Budget>,
+    ) -> Result<Self> {
         let filter = Filter::new(condition);
         let parts = filter.parts(dataset)?;
+        budget.check_rows(looked_at(&parts).0)?;
         let held_bytes = AtomicUsize::new(0);
-        Ok(Self { dataset, filter, parts, calendar, held_bytes, numberings: Mutex::default() })
+        Ok(Self { dataset, filter, parts, calendar, budget, held_bytes, numberings: Mutex::default() })
     }
 
     /// Asks a question, and once more where a column turned out to have too many values to be numbered across questions:
@@ -55,7 +62,7 @@ impl<'a> Scan<'a> {
     /// As the question.
     pub fn ask<T>(&self, question: impl Fn() -> Result<T>) -> Result<T> {
         loop {
-            self.held_bytes.store(0, Ordering::Relaxed);
+            self.give_back();
             let answer = question();
             let mut numberings = self.numberings.lock().unwrap_or_else(PoisonError::into_inner);
             let is_outdated = numberings.drain(..).any(|numbering| numbering.is_full());
@@ -91,9 +98,10 @@ impl<'a> Scan<'a> {
         read: impl Fn(&mut S, &Rows<'_>) -> Result<()> + Sync,
     ) -> Result<Vec<S>> {
         let one_run = |run: &[Part]| {
-            let context = Context::new(self.calendar.clone());
+            let context = Context::within(self.calendar.clone(), Arc::clone(&self.budget));
             let mut state = begin();
             for part in run {
+                self.budget.check()?;
                 let bits = self.filter.rows(self.dataset, part, &context)?;
                 let rows = match bits.count_ones() {
                     0 => continue,
@@ -110,16 +118,21 @@ impl<'a> Scan<'a> {
     /// Counts bytes that are kept to the end of the question.
     ///
     /// # Errors
-    /// `TooLarge` where they are too many.
+    /// The question is over its budget.
     pub fn hold(&self, bytes: usize) -> Result<()> {
-        let held = self.held_bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        if held > limits::SEQUENCE_BYTES {
-            return Err(Error::TooLarge(format!(
-                "the events of this question take more than {} MiB of memory; narrow it with where or range",
-                limits::SEQUENCE_BYTES >> 20
-            )));
-        }
+        self.budget.take(bytes)?;
+        self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn give_back(&self) {
+        self.budget.give(self.held_bytes.swap(0, Ordering::Relaxed));
+    }
+}
+
+impl Drop for Scan<'_> {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 

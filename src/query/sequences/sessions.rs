@@ -12,6 +12,7 @@ use crate::columnar::{Block, TIME};
 use crate::error::{Error, Result};
 use crate::fields::{FieldSet, FieldType, is_system};
 use crate::limits;
+use crate::query::budget::{Budget, Held};
 use crate::query::expression::{BinaryOp, Expr};
 use crate::query::language::{Item, Query, Range};
 use crate::query::plan::{Names, with_range};
@@ -53,6 +54,7 @@ pub struct Built {
     pub rows_scanned: u64,
     /// Segments that they are of; the tail is one.
     pub segments: u64,
+    _held: Held,
 }
 
 /// One session.
@@ -73,7 +75,7 @@ struct Session {
 ///
 /// # Errors
 /// Names and types; as the scan; `TooLarge` where they are too many.
-pub fn build(sessions: &Sessions, query: &Query, source: &Dataset) -> Result<Built> {
+pub fn build(sessions: &Sessions, query: &Query, source: &Dataset, budget: &Arc<Budget>) -> Result<Built> {
     let plan = Plan::of(sessions, query, source)?;
     let (from, to) = (plan.starts.from.unwrap_or(i64::MIN), plan.starts.to.unwrap_or(i64::MAX));
     let last = source.time_range().map_or(i64::MIN, |(_, last)| last);
@@ -90,7 +92,7 @@ pub fn build(sessions: &Sessions, query: &Query, source: &Dataset) -> Result<Bui
                 step: None,
             },
         );
-        let scan = Scan::new(source, condition.as_ref(), plan.calendar)?;
+        let scan = Scan::new(source, condition.as_ref(), plan.calendar, Arc::clone(budget))?;
         let (mut found, people, pages) = scan.ask(|| plan.read(&scan, from, to))?;
         let goes_on = |session: &Session| session.end.saturating_add(plan.gap_us) >= until;
         if until <= last && found.iter().any(goes_on) {
@@ -99,8 +101,10 @@ pub fn build(sessions: &Sessions, query: &Query, source: &Dataset) -> Result<Bui
         }
         found.par_sort_unstable_by_key(|session| (session.start, session.seq));
         let (rows_scanned, segments) = scan.looked_at();
+        let mut held = budget.hold();
+        held.set(found.len() * size_of::<Session>())?;
         let dataset = plan.dataset(&found, &people, pages.as_ref());
-        return Ok(Built { dataset, rows_scanned, segments });
+        return Ok(Built { dataset, rows_scanned, segments, _held: held });
     }
 }
 

@@ -32,9 +32,17 @@ enum Distinct {
 #[derive(Debug, Default)]
 pub struct DistinctSketches {
     slots: Vec<Distinct>,
+    /// Values that were fed: of few, each may be kept.
+    fed: usize,
 }
 
 impl DistinctSketches {
+    /// Bytes in memory, at most.
+    pub fn bytes(&self) -> usize {
+        let all = self.slots.len() * 2 * EXACT * size_of::<u64>();
+        self.slots.capacity() * size_of::<Distinct>() + all.min(self.fed * 2 * size_of::<u64>())
+    }
+
     /// Makes room for slots.
     pub fn grow(&mut self, slots: usize) {
         self.slots.resize(slots.max(self.slots.len()), Distinct::Few(Vec::new()));
@@ -42,6 +50,7 @@ impl DistinctSketches {
 
     /// Feeds rows. Nulls do not count.
     pub fn update(&mut self, slots: &Slots, column: &Column) {
+        self.fed += column.rows;
         for part in column.parts() {
             match &part.data {
                 Data::Text(texts) => self.update_texts(slots, part, texts, TEXT),
@@ -79,6 +88,7 @@ impl DistinctSketches {
 
     /// Takes over other sketches; `map` gives the slot here for each slot there, and without it they are the same.
     pub fn absorb(&mut self, other: Self, map: Option<&[u32]>) {
+        self.fed += other.fed;
         for (from, sketch) in other.slots.into_iter().enumerate() {
             let slot = map.map_or(from, |map| map[from] as usize);
             if slot != NO_SLOT as usize {

@@ -25,6 +25,11 @@ pub struct QuantileSketch {
 }
 
 impl QuantileSketch {
+    /// Bytes in memory, with what putting them in order takes at the end.
+    pub fn bytes(&self) -> usize {
+        self.counts.capacity() * size_of::<((u32, u64), u64)>() * 2
+    }
+
     /// Feeds rows. Only numbers count: bools as 1 and 0, times as their µs.
     pub fn update(&mut self, slots: &Slots, column: &Column) {
         for part in column.parts() {
