@@ -183,7 +183,8 @@ impl Printer<'_> {
             Expr::Case { branches, otherwise } => self.case(branches, otherwise.as_deref()),
             Expr::Cast(operand, to) => self.call(e, cast_name(*to), &[operand]),
             Expr::Call(function, arguments) if function.is_explode() => {
-                let list = arguments.iter().map(|list| Ok(self.print(list)?.sql)).collect::<Result<String>>()?;
+                let list =
+                    arguments.iter().map(|list| Ok(self.print(list)?.sql)).collect::<Result<String>>()?;
                 Ok(Printed::value(format!("list_entry({list}, {ENTRY}.value)"), self.kinds(e)))
             }
             Expr::Call(function, arguments) => {

@@ -43,7 +43,11 @@ impl SqliteWriter<'_> {
         let is_other = |expression: &Expr| !matches!(expression, Expr::Column(field) if field == name);
         // an output column of the same name would be meant, or one of those that entries have
         let is_hidden = self.query.select.iter().any(|item| item.name == name && is_other(&item.expression));
-        let table = if is_hidden || exploded(&self.query.by).is_some() { format!("{}.", quoted(&self.dataset.name)?) } else { String::new() };
+        let table = if is_hidden || exploded(&self.query.by).is_some() {
+            format!("{}.", quoted(&self.dataset.name)?)
+        } else {
+            String::new()
+        };
         Ok(Printed::value(format!("{table}{column}"), of_field(field_kinds(name, self.dataset))))
     }
 
@@ -100,7 +104,9 @@ impl Writer for SqliteWriter<'_> {
         let table = quoted(&self.dataset.name)?;
         match exploded(&query.by) {
             None => Ok(table),
-            Some(list) => Ok(format!("{table}, json_each(entry_numbers({})) AS {ENTRY}", self.printed(list)?.sql)),
+            Some(list) => {
+                Ok(format!("{table}, json_each(entry_numbers({})) AS {ENTRY}", self.printed(list)?.sql))
+            }
         }
     }
 
