@@ -27,6 +27,20 @@ pub const PAGE_ROWS_DEFAULT: usize = 100;
 pub const ANSWER_ROWS: usize = 1_000_000;
 /// Groups that one query may build.
 pub const GROUPS: usize = 20_000_000;
+/// Steps of a funnel: an event tells which of them it is by a bit each.
+pub const FUNNEL_STEPS: usize = 64;
+/// Periods of a retention: half their square is the number of rows of its answer.
+pub const RETENTION_PERIODS: usize = 1_000;
+/// Steps of a path.
+pub const PATH_DEPTH: usize = 32;
+/// Paths of an answer when nothing is asked for.
+pub const PATHS_DEFAULT: usize = 100;
+/// Different paths that one question may count.
+pub const PATHS: usize = 2_000_000;
+/// Sessions that one query may be asked of.
+pub const SESSIONS: usize = 10_000_000;
+/// Bytes in memory of what a sequence analysis keeps of the events that it goes through.
+pub const SEQUENCE_BYTES: usize = 1 << 30;
 /// Requests waiting for the writer; one more is answered 503.
 pub const WRITER_QUEUE: usize = 1_024;
 /// Bytes of rows waiting for the writer; beyond it a request is answered 503.
@@ -50,8 +64,11 @@ pub const SEGMENT_BYTES: usize = 128 << 20;
 pub const BUFFER_POOL_BYTES: usize = 256 << 20;
 /// Bytes in memory of the numbers that the values of a dataset's columns have across segments.
 pub const NUMBERING_BYTES: usize = 128 << 20;
-/// Values of a column from which on it is not numbered where nearly every row has one of its own.
-pub const NUMBERED_UNIQUE_VALUES: usize = 1 << 20;
+/// Values of a column that is numbered, at most: a number takes 24 bits.
+pub const NUMBERED_VALUES: usize = 1 << 24;
+/// Values of a column from which on it is not numbered where nearly every row has one of its own; few in unit tests, so
+/// that they see a numbering given up.
+pub const NUMBERED_UNIQUE_VALUES: usize = if cfg!(test) { 100 } else { 1 << 20 };
 /// WAL bytes after which the writer checkpoints.
 pub const WAL_CHECKPOINT_BYTES: u64 = 32 << 20;
 /// Bytes of the ballast beside a database; less on a small disk.

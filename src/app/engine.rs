@@ -11,6 +11,7 @@ use crate::ingest::destination::Patient;
 use crate::ingest::import::{self, ImportOptions, Report};
 use crate::query::answer::Answer;
 use crate::query::page::{self, Page, PageRequest};
+use crate::query::sequences::{self, Kind};
 use crate::query::{self, parse};
 use crate::store::backup::{self, Copied};
 use crate::store::describe::Description;
@@ -115,6 +116,34 @@ impl Engine {
         query::run(&self.store.snapshot(), &parse::sql(text, parameters)?)
     }
 
+    /// Answers a funnel, the JSON of `POST /v1/funnel`.
+    ///
+    /// # Errors
+    /// As [`Engine::query`].
+    pub fn funnel(&self, json: impl AsRef<[u8]>) -> Result<Answer> {
+        self.sequence(Kind::Funnel, json.as_ref())
+    }
+
+    /// Answers a retention, the JSON of `POST /v1/retention`.
+    ///
+    /// # Errors
+    /// As [`Engine::query`].
+    pub fn retention(&self, json: impl AsRef<[u8]>) -> Result<Answer> {
+        self.sequence(Kind::Retention, json.as_ref())
+    }
+
+    /// Answers paths, the JSON of `POST /v1/paths`.
+    ///
+    /// # Errors
+    /// As [`Engine::query`].
+    pub fn paths(&self, json: impl AsRef<[u8]>) -> Result<Answer> {
+        self.sequence(Kind::Paths, json.as_ref())
+    }
+
+    fn sequence(&self, kind: Kind, json: &[u8]) -> Result<Answer> {
+        sequences::run(&self.store.snapshot(), &parse::sequence(kind, json, time::now())?)
+    }
+
     /// Reads one page of rows.
     ///
     /// # Errors
@@ -188,6 +217,14 @@ mod tests {
         assert_eq!(engine.import("visits", &file, &ImportOptions::default()).unwrap().accepted, 2);
         assert_eq!(engine.erase("visits", "country = 'FR'").unwrap(), 1);
         assert_eq!(engine.datasets().unwrap()[0].rows, 1);
+        let asked =
+            r#"{"from": "visits", "by": "country", "range": {"from": "2000-01-01", "to": "2100-01-01"},"#;
+        let funnel = engine.funnel(format!(r#"{asked} "steps": ["ms = 1"]}}"#)).unwrap();
+        assert_eq!(funnel.rows[0][1], Value::Int(1));
+        let retention = engine.retention(format!(r#"{asked} "period": "4000w"}}"#)).unwrap();
+        assert_eq!(retention.rows[0][2], Value::Int(1));
+        let paths = engine.paths(format!(r#"{asked} "step": "ms", "depth": 1}}"#)).unwrap();
+        assert_eq!(paths.rows, [[Value::List(["1".into()].into()), Value::Int(1)]]);
         assert_eq!(engine.backup(folder.path().join("b.db")).unwrap().report.events, 1);
         assert!(engine.declare("No Name", "{}").is_err());
     }

@@ -16,6 +16,7 @@ pub mod optimize;
 pub mod output;
 pub mod progress;
 pub mod sample;
+pub mod sequences;
 pub mod serve;
 pub mod sql;
 pub mod terminal;
@@ -33,6 +34,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::cli::terminal::{ColourWish, Screen};
 use crate::config::{InForce, Inputs, Settings, load};
 use crate::error::{Error, Result};
+use crate::query::sequences::Kind;
 
 /// An embedded analytics engine in one binary on one SQLite file.
 #[derive(Debug, Parser)]
@@ -101,6 +103,15 @@ pub enum Verb {
     Sql(sql::SqlArguments),
     /// Answer one JSON query
     Query(sql::QueryArguments),
+    /// Tell how many go how far through some steps
+    #[command(after_help = sequences::FUNNEL_HELP)]
+    Funnel(sequences::SequenceArguments),
+    /// Tell how many of those who began in a period come back
+    #[command(after_help = sequences::RETENTION_HELP)]
+    Retention(sequences::SequenceArguments),
+    /// Tell which ways are taken from step to step
+    #[command(after_help = sequences::PATHS_HELP)]
+    Paths(sequences::SequenceArguments),
     /// List the datasets, or describe one
     Datasets(datasets::DatasetsArguments),
     /// Write the rows of a dataset as NDJSON, CSV or Parquet
@@ -138,6 +149,9 @@ impl Verb {
         match self {
             Self::Sql(arguments) => arguments.output.check(session.json),
             Self::Query(arguments) => arguments.output.check(session.json),
+            Self::Funnel(arguments) | Self::Retention(arguments) | Self::Paths(arguments) => {
+                arguments.output.check(session.json)
+            }
             Self::Datasets(arguments) => arguments.check(session.json),
             _ => Ok(()),
         }
@@ -152,6 +166,9 @@ impl Verb {
             Self::Sample(arguments) => sample::run(session, arguments),
             Self::Sql(arguments) => sql::run(session, arguments),
             Self::Query(arguments) => sql::run_query(session, arguments),
+            Self::Funnel(arguments) => sequences::run(session, arguments, Kind::Funnel),
+            Self::Retention(arguments) => sequences::run(session, arguments, Kind::Retention),
+            Self::Paths(arguments) => sequences::run(session, arguments, Kind::Paths),
             Self::Erase(arguments) => erase::run(session, arguments),
             Self::Datasets(arguments) => datasets::run(session, arguments),
             Self::Export(arguments) => export::run(session, arguments),

@@ -101,15 +101,29 @@ impl OutputArguments {
     /// # Errors
     /// There is nothing to draw, or stdout cannot be written.
     pub fn print(&self, session: &Session, query: &Query, mut answer: Answer) -> Result<()> {
-        let for_people = |exact| if self.human { Writing::Human } else { exact };
+        if self.chart || self.form(session) == Form::Table {
+            answer.series = answer.series.or_else(|| series(query, &answer.rows, time::now()));
+        }
+        self.print_table(session, &keys(query), answer)
+    }
+
+    /// The form that the answer is written in, where it is not drawn.
+    fn form(&self, session: &Session) -> Form {
         let is_for_people = self.human || (std::io::stdout().is_terminal() && !session.json);
-        let usual = if is_for_people { Form::Table } else { Form::Data(Format::Json) };
-        if let (false, Form::Data(format)) = (self.chart, self.format.unwrap_or(usual)) {
+        self.format.unwrap_or(if is_for_people { Form::Table } else { Form::Data(Format::Json) })
+    }
+
+    /// Prints an answer whose groups are made by some of its columns.
+    ///
+    /// # Errors
+    /// As [`OutputArguments::print`].
+    pub fn print_table(&self, session: &Session, keys: &[usize], answer: Answer) -> Result<()> {
+        let for_people = |exact| if self.human { Writing::Human } else { exact };
+        if let (false, Form::Data(format)) = (self.chart, self.form(session)) {
             return session.print(&written(&answer, format)?);
         }
-        answer.series = answer.series.or_else(|| series(query, &answer.rows, time::now()));
         let drawn = match self.chart {
-            true => chart(&answer, &keys(query), for_people(Writing::Rounded), &session.screen)?,
+            true => chart(&answer, keys, for_people(Writing::Rounded), &session.screen)?,
             false => table(&answer, for_people(Writing::Exact)).write(&session.screen),
         };
         session.print(drawn.as_bytes())

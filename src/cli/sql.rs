@@ -116,7 +116,11 @@ pub(super) fn snapshot_with(path: &Path, dataset: &str) -> Result<Snapshot> {
     Err(Error::Conflict(format!("dataset \"{dataset}\" was made just now; repeat the question")))
 }
 
-fn text_of(argument: &str) -> Result<String> {
+/// A question as it stands on the command line, or what `-` stands for.
+///
+/// # Errors
+/// Standard input that cannot be read.
+pub(super) fn text_of(argument: &str) -> Result<String> {
     if argument != "-" {
         return Ok(argument.to_owned());
     }

@@ -35,6 +35,12 @@ impl Bitmap {
         (map.words.len() == len.div_ceil(64) && map == cleared).then_some(map)
     }
 
+    /// From as many words as `len` bits take, whose bits beyond it are 0.
+    pub(in crate::columnar) fn from_packed(words: Vec<u64>, len: usize) -> Self {
+        debug_assert_eq!(words.len(), len.div_ceil(64));
+        Self { words, len }
+    }
+
     fn clear_beyond(&mut self) {
         if !self.len.is_multiple_of(64)
             && let Some(last) = self.words.last_mut()

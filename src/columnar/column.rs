@@ -153,7 +153,10 @@ impl Column {
             Data::Int(ints) => Data::Int(ints.take(rows)),
             Data::Time(ints) => Data::Time(ints.take(rows)),
             Data::Float { values, whole } => Data::Float {
-                values: rows.iter().map(|r| values[*r as usize]).collect(),
+                values: match &self.validity {
+                    None => rows.iter().map(|r| values[*r as usize]).collect(),
+                    Some(bits) => take_valid(values, bits, rows),
+                },
                 whole: whole.as_ref().map(pick),
             },
             Data::Bool(bits) => Data::Bool(pick(bits)),
@@ -207,6 +210,18 @@ impl Column {
         };
         data + self.validity.as_ref().map_or(0, |v| v.len() / 8) + std::mem::size_of::<Self>()
     }
+}
+
+/// The values of some rows, 0 where there is none. Where few rows have one, the others need not be fetched from memory, and
+/// fetches that no branch stands between overlap.
+fn take_valid(values: &[f64], validity: &Bitmap, rows: &[u32]) -> Vec<f64> {
+    let mut taken = vec![0.0; rows.len()];
+    let places = rows.iter().enumerate().filter(|(_, row)| validity.get(**row as usize));
+    let places: Vec<(u32, u32)> = places.map(|(place, row)| (place as u32, *row)).collect();
+    for (place, row) in places {
+        taken[place as usize] = values[row as usize];
+    }
+    taken
 }
 
 fn join_ints_with_floats(parts: &mut Vec<Column>) {

@@ -37,6 +37,7 @@ pub mod column;
 pub mod concat;
 mod decode;
 mod encode;
+pub mod kernels;
 pub mod narrow;
 pub mod segment;
 pub mod text;

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use memchr::memmem::Finder;
+
 use crate::columnar::bitmap::Bitmap;
 use crate::columnar::narrow::Narrow;
 
@@ -93,6 +95,25 @@ impl Dictionary {
     /// All texts in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         (0..self.len()).map(|code| self.get(code))
+    }
+
+    /// Tells the code of every text that holds what a finder looks for: one search over all texts, which skips what a
+    /// search of each cannot.
+    pub fn holding(&self, finder: &Finder<'_>, mut tell: impl FnMut(usize)) {
+        let (text, wanted) = (self.text.as_bytes(), finder.needle().len());
+        let mut from = 0;
+        while let Some(found) = text.get(from..).and_then(|rest| finder.find(rest)) {
+            let (start, code) =
+                (from + found, self.ends.partition_point(|end| *end as usize <= from + found));
+            let Some(end) = self.ends.get(code).map(|end| *end as usize) else { return };
+            // what reaches into the next text is in neither
+            if start + wanted <= end {
+                tell(code);
+                from = end;
+            } else {
+                from = start + 1;
+            }
+        }
     }
 
     /// All texts one after the other, and where each ends: the stored form.

@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result, nearest};
 use crate::http::Service;
-use crate::http::api::{datasets, events, health, query, rows};
+use crate::http::api::{datasets, events, health, query, rows, sequences};
 use crate::http::body;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
@@ -49,7 +49,7 @@ const fn route(
 }
 
 /// Everything that can be called.
-pub const ROUTES: [Route; 12] = [
+pub const ROUTES: [Route; 15] = [
     Route {
         method: Method::Get,
         pattern: "/",
@@ -90,6 +90,14 @@ pub const ROUTES: [Route; 12] = [
     },
     route(Method::Post, "/v1/query", query::query, "answers one JSON query"),
     route(Method::Post, "/v1/sql", query::sql, "answers one read-only SELECT"),
+    route(Method::Post, "/v1/funnel", sequences::funnel, "tells how many go how far through some steps"),
+    route(
+        Method::Post,
+        "/v1/retention",
+        sequences::retention,
+        "tells how many of those who began in a period come back in later ones",
+    ),
+    route(Method::Post, "/v1/paths", sequences::paths, "tells which ways are taken from step to step"),
 ];
 
 /// Answers a request: finds its route and runs it.

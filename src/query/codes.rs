@@ -9,9 +9,11 @@ use crate::columnar::builder::column_of;
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::{Ints, with_narrow};
 use crate::error::Result;
+use crate::limits;
 use crate::query::expression::Expr;
 use crate::query::functions::Context;
 use crate::query::intern::Interner;
+use crate::query::slots::FEW_SLOTS;
 use crate::query::vector;
 use crate::query::view::View;
 use crate::store::numbering::Numbering;
@@ -19,10 +21,11 @@ use crate::store::part::{Part, Source, Zone, Zones};
 use crate::store::snapshot::Dataset;
 use crate::time::{Bucketer, Calendar};
 
-/// Codes of a span that is no wider are the values themselves.
-const SPAN_CODES: u64 = 1 << 21;
+/// Codes of a span that is no wider are the values themselves. Like other bounds between one way and the next it is small
+/// in unit tests, so that generated data go all ways.
+const SPAN_CODES: u64 = if cfg!(test) { 32 } else { 1 << 21 };
 /// Buckets of time that are listed beforehand.
-const BUCKETS: usize = 1 << 20;
+const BUCKETS: usize = if cfg!(test) { 64 } else { 1 << 20 };
 
 /// What is known of the values of an expression before they are read.
 #[derive(Debug, Clone)]
@@ -38,6 +41,8 @@ pub enum Domain {
     },
     /// The time buckets of a column, by the starts of all there can be.
     Buckets {
+        /// The expression as it prints.
+        name: Arc<str>,
         /// The column.
         column: Arc<str>,
         /// In order.
@@ -61,15 +66,40 @@ pub enum Codes {
     One(u32),
     /// One a row.
     Each(Arc<Vec<u32>>),
+    /// One a row by way of a short list: a place in it a row.
+    Listed(Arc<Vec<u16>>, Arc<Vec<u32>>),
 }
 
 impl Codes {
+    /// The codes of some rows.
+    pub fn take(&self, rows: &[u32]) -> Self {
+        match self {
+            Self::One(code) => Self::One(*code),
+            Self::Each(codes) => Self::Each(Arc::new(rows.iter().map(|row| codes[*row as usize]).collect())),
+            Self::Listed(places, list) => {
+                let places = rows.iter().map(|row| places[*row as usize]).collect();
+                Self::Listed(Arc::new(places), Arc::clone(list))
+            }
+        }
+    }
+
+    /// The same codes without a list.
+    pub fn plain(self) -> Self {
+        match self {
+            Self::Listed(places, list) => {
+                Self::Each(Arc::new(places.iter().map(|place| list[*place as usize]).collect()))
+            }
+            plain => plain,
+        }
+    }
+
     /// The code of a row.
     #[inline]
     pub fn of(&self, row: usize) -> u32 {
         match self {
             Self::One(code) => *code,
             Self::Each(codes) => codes[row],
+            Self::Listed(places, list) => list[places[row] as usize],
         }
     }
 }
@@ -96,6 +126,11 @@ impl Domain {
                     return Ok(Self::Span { min, codes: (max - min) as usize + 2, is_time });
                 }
                 let numbering = dataset.numberings.of(dataset, name);
+                if let Some(numbering) = &numbering
+                    && let Err(error) = numbering.prepare(parts)
+                {
+                    return if numbering.is_full() { Ok(Self::Open) } else { Err(error) };
+                }
                 Ok(numbering.map_or(Self::Open, |numbering| Self::Numbered {
                     column: name.as_str().into(),
                     numbering,
@@ -105,9 +140,11 @@ impl Domain {
                 (Some(bucket), [Expr::Column(name)]) => match span(name, dataset, parts)? {
                     Some((min, max, true)) => {
                         let starts = bucket_starts(&mut Bucketer::new(bucket, calendar), min, max);
-                        let column: Arc<str> = name.as_str().into();
-                        Ok(starts
-                            .map_or(Self::Open, |starts| Self::Buckets { column, starts: starts.into() }))
+                        let (name, column) = (expression.to_string().into(), name.as_str().into());
+                        Ok(starts.map_or(Self::Open, |starts| {
+                            let starts = starts.into();
+                            Self::Buckets { name, column, starts }
+                        }))
                     }
                     _ => Ok(Self::Open),
                 },
@@ -127,6 +164,61 @@ impl Domain {
         let Expr::Column(name) = expression else { return Ok(Self::Open) };
         let span = span(name, dataset, parts)?;
         Ok(span.map_or(Self::Open, |(min, _, is_time)| Self::Span { min, codes: 0, is_time }))
+    }
+
+    /// About how many codes there are; of an open one nothing is known.
+    pub fn bound(&self) -> usize {
+        match self {
+            Self::Span { codes, .. } => *codes,
+            Self::Buckets { starts, .. } => starts.len() + 1,
+            // numbers that were never asked for have many values, else they would be a span
+            Self::Numbered { numbering, .. } if numbering.bound() == 1 => 1 << 19,
+            Self::Numbered { numbering, .. } => numbering.bound(),
+            Self::Open => 1,
+        }
+    }
+
+    /// Bits that hold every code.
+    pub fn code_bits(&self) -> u32 {
+        match self {
+            Self::Span { .. } | Self::Buckets { .. } => usize::BITS - self.bound().leading_zeros(),
+            Self::Numbered { .. } => limits::NUMBERED_VALUES.ilog2(),
+            Self::Open => u32::BITS,
+        }
+    }
+
+    /// The codes of a part's rows, or of some of them, for domains that need no more than the part.
+    ///
+    /// # Errors
+    /// A column that is damaged or cannot be read.
+    pub fn codes_of_part(&self, part: &Part, rows: Option<&[u32]>) -> Result<Codes> {
+        match self {
+            Self::Numbered { numbering, .. } => match numbering.of_few_texts(part, rows, FEW_SLOTS)? {
+                Some((places, list)) => {
+                    let places =
+                        with_narrow!(places, places => places.into_iter().map(|p| p as u16).collect());
+                    Ok(Codes::Listed(Arc::new(places), list))
+                }
+                None => numbering.of_part(part, rows).map(Codes::Each),
+            },
+            Self::Buckets { column, starts, .. } => {
+                // mostly all rows of a block lie in one bucket, and the zone tells which
+                if let Zone::Times { min, max, has_nulls: false } = part.zone(column)?
+                    && let (first, last) = (place_of(starts, min), place_of(starts, max))
+                    && first == last
+                {
+                    return Ok(Codes::One(first as u32));
+                }
+                let column = part.column(column)?;
+                Ok(column.map_or(Codes::One(0), |column| bucket_codes(&column, starts, rows)))
+            }
+            Self::Span { .. } | Self::Open => Ok(Codes::One(0)),
+        }
+    }
+
+    /// Whether all tasks give the same codes.
+    pub fn is_fixed(&self) -> bool {
+        !matches!(self, Self::Open)
     }
 
     /// Its numbers across parts, where it has such.
@@ -213,8 +305,7 @@ impl Coder {
     /// As evaluating the expression.
     pub fn codes(&mut self, expression: &Expr, view: &View, context: &Context) -> Result<Codes> {
         match &self.domain {
-            Domain::Numbered { column, .. } => Ok(Codes::Each(view.numbers(column))),
-            Domain::Buckets { column, starts } => Ok(bucket_codes(&view.column(column), starts)),
+            Domain::Numbered { column: name, .. } | Domain::Buckets { name, .. } => Ok(view.codes(name)),
             Domain::Span { min, .. } => Ok(span_codes(&*vector::evaluate(expression, view, context)?, *min)),
             Domain::Open => {
                 let column = vector::evaluate(expression, view, context)?;
@@ -254,9 +345,9 @@ impl Coder {
         }
     }
 
-    /// Whether all tasks give the same codes.
-    pub fn is_fixed(&self) -> bool {
-        !matches!(self.domain, Domain::Open)
+    /// What was known beforehand.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
     }
 
     /// The code of null, where there is one.
@@ -268,22 +359,27 @@ impl Coder {
     }
 }
 
-/// What a column is read for: itself, or the numbers of its values.
+/// What is needed of a part: columns, or what stands for their values.
 #[derive(Debug, Default, Clone)]
 pub struct Needs {
     /// Columns by name.
     pub columns: Vec<Arc<str>>,
-    /// Columns of which the numbers alone are needed.
-    pub numbered: Vec<(Arc<str>, Arc<Numbering>)>,
+    /// Codes that are made of a part as a whole, by the name of what they stand for.
+    pub coded: Vec<(Arc<str>, Domain)>,
 }
 
 impl Needs {
+    /// Whether rows are needed as such alone.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty() && self.coded.is_empty()
+    }
+
     /// Adds what coding an expression reads.
     pub fn add_coded(&mut self, expression: &Expr, domain: &Domain) {
         match domain {
-            Domain::Numbered { column, numbering } => {
-                if !self.numbered.iter().any(|(known, _)| known == column) {
-                    self.numbered.push((Arc::clone(column), Arc::clone(numbering)));
+            Domain::Numbered { column: name, .. } | Domain::Buckets { name, .. } => {
+                if !self.coded.iter().any(|(known, _)| known == name) {
+                    self.coded.push((Arc::clone(name), domain.clone()));
                 }
             }
             _ => self.add(expression),
@@ -311,20 +407,45 @@ fn clear_invalid(codes: &mut [u32], validity: Option<&Bitmap>) {
     }
 }
 
-/// The bucket of every time: its place among the starts, plus one.
-fn bucket_codes(column: &Column, starts: &[i64]) -> Codes {
+/// The code of the bucket that an instant lies in.
+fn place_of(starts: &[i64], us: i64) -> usize {
+    starts.partition_point(|start| *start <= us)
+}
+
+/// The bucket of every time, or of some: its place among the starts, plus one.
+fn bucket_codes(column: &Column, starts: &[i64], rows: Option<&[u32]>) -> Codes {
     let Data::Time(times) = &column.data else { return Codes::One(0) };
-    let place_of = |us: i64| starts.partition_point(|start| *start <= us);
-    let (first, last) = (place_of(times.min()), place_of(times.max()));
+    let (first, last) = (place_of(starts, times.min()), place_of(starts, times.max()));
     if first == last && column.validity.is_none() {
         return Codes::One(first as u32);
     }
     // bounds of the buckets from `first` on as offsets of the column
     let ends: Vec<u64> =
         starts[first..last].iter().map(|start| start.wrapping_sub(times.min()) as u64).collect();
+    let is_rising =
+        column.validity.is_none() && with_narrow!(times.offsets(), offsets => offsets.is_sorted());
+    if is_rising {
+        let passed = |end: &u64| with_narrow!(times.offsets(), offsets => offsets.partition_point(|offset| (*offset as u64) < *end));
+        let ends: Vec<usize> = ends.iter().map(passed).collect();
+        return Codes::Each(Arc::new(by_place(&ends, rows, column.rows, first as u32)));
+    }
+    if let Some(rows) = rows {
+        return bucket_codes(&column.take(rows), starts, None);
+    }
     let mut codes = with_narrow!(times.offsets(), offsets => place_among(offsets, &ends, first as u32));
     clear_invalid(&mut codes, column.validity.as_ref());
     Codes::Each(Arc::new(codes))
+}
+
+/// The codes of rising rows, or all, where those from an end on have the next code.
+fn by_place(ends: &[usize], rows: Option<&[u32]>, all: usize, first: u32) -> Vec<u32> {
+    let place = |end: usize| rows.map_or(end, |rows| rows.partition_point(|row| (*row as usize) < end));
+    let count = rows.map_or(all, <[u32]>::len);
+    let mut codes = Vec::with_capacity(count);
+    for (passed, end) in ends.iter().chain([&usize::MAX]).enumerate() {
+        codes.resize(place(*end).min(count), first + passed as u32);
+    }
+    codes
 }
 
 /// `first` for offsets below the first end, one more for each end that an offset has reached.
@@ -363,6 +484,7 @@ mod tests {
         match codes {
             Codes::One(code) => vec![code; rows],
             Codes::Each(codes) => codes.to_vec(),
+            Codes::Listed(..) => panic!("not of a dictionary"),
         }
     }
 
@@ -375,7 +497,22 @@ mod tests {
             (-1_000..3_000).rev().step_by(7).collect(),
         ] {
             let wanted: Vec<u32> = times.iter().map(|us| ((us + 1_000) / 100 + 1) as u32).collect();
-            assert_eq!(each(bucket_codes(&Column::times(&times), &starts), times.len()), wanted);
+            assert_eq!(each(bucket_codes(&Column::times(&times), &starts, None), times.len()), wanted);
+        }
+    }
+
+    #[test]
+    fn buckets_of_some_rows_are_those_that_all_rows_have() {
+        let starts: Vec<i64> = (0..9).map(|n| n * 100).collect();
+        let rising: Vec<i64> = (0..800).collect();
+        let shuffled: Vec<i64> = (0..800).map(|n| n * 7 % 800).collect();
+        for times in [rising, shuffled] {
+            let column = Column::times(&times);
+            let all = each(bucket_codes(&column, &starts, None), times.len());
+            assert!(all.iter().zip(&times).all(|(code, us)| i64::from(*code) == us / 100 + 1));
+            let rows: Vec<u32> = (0..800).filter(|row| row % 3 == 1 && !(200..420).contains(row)).collect();
+            let some = each(bucket_codes(&column, &starts, Some(&rows)), rows.len());
+            assert_eq!(some, rows.iter().map(|row| all[*row as usize]).collect::<Vec<_>>());
         }
     }
 

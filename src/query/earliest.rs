@@ -3,7 +3,7 @@
 
 use crate::columnar::column::{Column, Data};
 use crate::query::aggregate::NO_SLOT;
-use crate::query::group::Slots;
+use crate::query::slots::Slots;
 use crate::value::Value;
 
 /// The best row so far of every slot.

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use crate::columnar::bitmap::Bitmap;
 use crate::columnar::builder::column_of;
 use crate::columnar::column::{Column, Data};
-use crate::columnar::narrow::{Narrow, with_narrow};
+use crate::columnar::kernels::rows_where;
+use crate::columnar::narrow::with_narrow;
 use crate::columnar::text::{Dictionary, Texts};
 use crate::error::Result;
 use crate::query::expression::Expr;
 use crate::query::functions::Context;
+use crate::query::rule::Rule;
 use crate::query::scalar;
 use crate::value::Value;
 
@@ -33,20 +35,31 @@ pub struct Entries {
     /// All results, once every one of them is known.
     all: Option<Arc<Column>>,
     tried_all: bool,
+    /// Rows that were asked for so far.
+    rows: usize,
+    /// For a simple condition, the texts that it is true for; it is null for null.
+    rule: Option<Rule>,
 }
 
 impl Entries {
-    /// Nothing is known yet.
-    pub fn new(expression: &Expr, texts: &Texts, is_json: bool) -> Self {
-        Self {
+    /// Nothing is known yet, unless the condition is a simple one.
+    ///
+    /// # Errors
+    /// A pattern that is none.
+    pub fn new(expression: &Expr, texts: &Texts, is_json: bool, context: &Context) -> Result<Self> {
+        let rule = if is_json { None } else { Rule::of(expression, &texts.dictionary, context)? };
+        let unknown = if rule.is_some() { 0 } else { texts.dictionary.len() + 1 };
+        Ok(Self {
             expression: expression.clone(),
             dictionary: Arc::clone(&texts.dictionary),
             is_json,
-            states: vec![UNKNOWN; texts.dictionary.len() + 1],
+            states: vec![UNKNOWN; unknown],
             values: Vec::new(),
             all: None,
             tried_all: false,
-        }
+            rows: 0,
+            rule,
+        })
     }
 
     /// Whether these are results of this expression, constants being of the same types too.
@@ -64,7 +77,16 @@ impl Entries {
     /// # Errors
     /// As the expression, for a text that a row holds.
     pub fn column(&mut self, texts: &Texts, column: &Column, context: &Context) -> Result<Column> {
-        if !self.tried_all && self.dictionary.len() <= column.rows {
+        if let Some(rule) = &self.rule {
+            let bits = rule.rows(&texts.codes);
+            return Ok(Column {
+                rows: column.rows,
+                validity: column.validity.clone(),
+                data: Data::Bool(bits),
+            });
+        }
+        self.rows += column.rows;
+        if !self.tried_all && self.dictionary.len() <= self.rows {
             self.tried_all = true;
             // a fault in an entry that no row holds is none: then only those that rows hold are asked
             let known = (0..self.states.len()).try_for_each(|code| self.ask(code, context));
@@ -141,18 +163,25 @@ fn literals(expression: &Expr) -> Vec<std::mem::Discriminant<Value>> {
 /// Gives every row the result of its entry; the last result is that of null.
 fn spread(results: &Column, texts: &Texts, column: &Column) -> Column {
     let null = results.rows - 1;
-    let entry = |row: usize, code: usize| if column.is_valid(row) { code } else { null };
-    if let (Data::Bool(bits), Narrow::U8(_) | Narrow::U16(_) | Narrow::U32(_)) = (&results.data, &texts.codes)
-    {
-        let table: Vec<bool> = (0..results.rows).map(|row| bits.get(row)).collect();
-        let valid: Option<Vec<bool>> =
-            results.validity.as_ref().map(|v| (0..results.rows).map(|row| v.get(row)).collect());
-        return with_narrow!(&texts.codes, codes => {
-            let bits = Bitmap::from_fn(column.rows, |row| table[entry(row, codes[row] as usize)]);
-            let validity = valid.map(|v| Bitmap::from_fn(column.rows, |row| v[entry(row, codes[row] as usize)]));
-            Column::new(column.rows, validity, Data::Bool(bits))
-        });
+    if let Data::Bool(bits) = &results.data {
+        let of = |bits: &Bitmap| {
+            let table: Vec<u8> = (0..results.rows).map(|row| u8::from(bits.get(row))).collect();
+            let mut rows =
+                with_narrow!(&texts.codes, codes => rows_where(codes, |code| table[code as usize] != 0));
+            if let Some(valid) = &column.validity {
+                if bits.get(null) {
+                    let mut missing = valid.clone();
+                    missing.invert();
+                    rows.or(&missing);
+                } else {
+                    rows.and(valid);
+                }
+            }
+            rows
+        };
+        return Column::new(column.rows, results.validity.as_ref().map(of), Data::Bool(of(bits)));
     }
+    let entry = |row: usize, code: usize| if column.is_valid(row) { code } else { null };
     let rows: Vec<u32> =
         texts.codes.iter().enumerate().map(|(row, code)| entry(row, code as usize) as u32).collect();
     results.take(&rows)
@@ -175,8 +204,8 @@ mod tests {
     fn only_texts_that_rows_hold_are_computed_and_only_once() {
         let all = column_of((0..1_000).map(|n| Value::text(format!("{n:04}"))));
         let expression = parse::expression("upper(c)").expect("parses");
-        let mut entries = Entries::new(&expression, texts(&all), false);
         let context = Context::new(TimeZone::UTC);
+        let mut entries = Entries::new(&expression, texts(&all), false, &context).expect("entries");
         for rows in [[3, 500, 3], [500, 3, 999]] {
             let few = all.take(&rows);
             let got = entries.column(texts(&few), &few, &context).expect("a column");
@@ -189,7 +218,9 @@ mod tests {
     fn constants_of_other_types_are_other_expressions() {
         let column = column_of([Value::text("x")]);
         let expression = |text: &str| parse::expression(text).expect("parses");
-        let entries = Entries::new(&expression("concat(c, 1)"), texts(&column), false);
+        let context = Context::new(TimeZone::UTC);
+        let entries =
+            Entries::new(&expression("concat(c, 1)"), texts(&column), false, &context).expect("entries");
         assert!(entries.is_of(&expression("concat(c, 1)")));
         assert!(!entries.is_of(&expression("concat(c, 1.0)")));
         assert!(!entries.is_of(&expression("concat(c, true)")));

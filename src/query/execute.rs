@@ -17,6 +17,7 @@ use crate::query::finish::{self, Grouped};
 use crate::query::functions::Context;
 use crate::query::language::Order;
 use crate::query::measures::{Found, Measures};
+use crate::query::partition::{self, Split};
 use crate::query::plan::{Plan, Shape};
 use crate::query::sort::{Direction, Sorter, compare_keys, keep_first};
 use crate::query::vector;
@@ -68,11 +69,7 @@ pub fn execute(plan: &Plan, dataset: &Dataset, wanted: Option<&[Vec<Value>]>) ->
     let rows: Vec<(Vec<Value>, bool)> =
         rows.into_iter().skip(plan.offset).take(plan.limit.unwrap_or(usize::MAX)).collect();
     if rows.len() > limits::ANSWER_ROWS {
-        return Err(Error::TooLarge(format!(
-            "the answer has {} rows, more than {}; narrow it with where or limit, or page through /rows",
-            rows.len(),
-            limits::ANSWER_ROWS
-        )));
+        return Err(finish::too_many_rows(rows.len()));
     }
     let gaps = rows.iter().enumerate().filter(|(_, (_, is_gap))| *is_gap).map(|(at, _)| at).collect();
     let rows = rows.into_iter().map(|(cells, _)| cells).collect();
@@ -80,7 +77,7 @@ pub fn execute(plan: &Plan, dataset: &Dataset, wanted: Option<&[Vec<Value>]>) ->
 }
 
 /// Rows of the parts, and the segments they are of.
-fn looked_at(parts: &[Part]) -> (u64, u64) {
+pub(super) fn looked_at(parts: &[Part]) -> (u64, u64) {
     let rows = parts.iter().map(|part| part.rows() as u64).sum();
     // the tail counts as one; parts of a segment follow each other
     let segment = |part: &Part| match part {
@@ -90,12 +87,13 @@ fn looked_at(parts: &[Part]) -> (u64, u64) {
     (rows, parts.chunk_by(|a, b| segment(a) == segment(b)).count() as u64)
 }
 
-/// Contiguous runs of parts with about the same number of rows: a few for each core, always the same for the same
-/// parts.
-fn runs(parts: &[Part]) -> Vec<&[Part]> {
+/// Slots from which on a task's states are large beside the caches.
+const MANY_SLOTS: usize = 1 << 16;
+
+/// Contiguous runs of parts with about the same number of rows, always the same for the same parts.
+pub(super) fn runs(parts: &[Part], wanted: usize) -> Vec<&[Part]> {
     let rows: usize = parts.iter().map(Part::rows).sum();
-    let wanted = (rayon::current_num_threads() * 2).max(1);
-    let share = rows.div_ceil(wanted).max(1);
+    let share = rows.div_ceil(wanted.max(1)).max(1);
     let mut out = Vec::new();
     let (mut begin, mut filled) = (0, 0);
     for (at, part) in parts.iter().enumerate() {
@@ -123,9 +121,16 @@ impl Scan<'_> {
         Context::new(self.plan.calendar.clone())
     }
 
-    /// Runs `work` on every run of parts; results in order.
-    fn each_run<T: Send>(&self, work: impl Fn(&[Part], &Context) -> Result<T> + Sync) -> Result<Vec<T>> {
-        runs(&self.parts).into_par_iter().map(|run| work(run, &self.context())).collect()
+    /// Runs `work` on every run of parts, of which a thread gets so many; results in order.
+    fn each_run<T: Send>(
+        &self,
+        tasks: usize,
+        work: impl Fn(&[Part], &Context) -> Result<T> + Sync,
+    ) -> Result<Vec<T>> {
+        runs(&self.parts, rayon::current_num_threads() * tasks)
+            .into_par_iter()
+            .map(|run| work(run, &self.context()))
+            .collect()
     }
 
     /// The first rows of a part that count, as a view of what is needed; `None` where there is none.
@@ -133,6 +138,7 @@ impl Scan<'_> {
         let bits = self.filter.rows(self.dataset, part, context)?;
         match bits.count_ones().min(most) {
             0 => Ok(None),
+            some if needs.is_empty() => Ok(Some(View::of(some, Vec::new()))),
             all if all == part.rows() => View::new(self.dataset, part, needs, None).map(Some),
             some => {
                 let mut rows = bits.rows();
@@ -149,31 +155,66 @@ impl Scan<'_> {
         };
         let (calendar, context) = (&self.plan.calendar, self.context());
         let measures = Measures::new(keys, aggregates, self.dataset, &self.parts, calendar)?;
-        let found = match self.found(&measures) {
+        // rows that are equal may be left out later
+        let rows_max = match self.plan.distinct {
+            true => usize::MAX,
+            false => limits::ANSWER_ROWS.saturating_add(self.plan.offset),
+        };
+        let shape = finish::Shape { select, having: having.as_ref(), order, rows_max };
+        let grouped = |found| Grouped::new(&measures, found, (keys.len(), aggregates), &context);
+        let found = match measures.part_by().filter(|_| wanted.is_none() && !self.plan.fill) {
+            Some(bits) => {
+                self.found_in_partitions(&measures, &bits, &|found| grouped(found).prune(shape, most))
+            }
+            None => self.found(&measures),
+        };
+        let found = match found {
             // a column turned out to have too many values to number: others ways are there for it
             Err(_) if measures.is_outdated() => return self.grouped(wanted, most),
             found => found?,
         };
-        let mut grouped = Grouped::new(&measures, found, (keys.len(), aggregates), &context);
+        let mut grouped = grouped(found);
         if let Some(wanted) = wanted {
             grouped.keep_only(wanted);
         }
         if let Some(series) = self.plan.series.first().filter(|_| self.plan.fill) {
             grouped.fill(series)?;
         }
-        grouped.output(finish::Shape { select, having: having.as_ref(), order }, most)
+        grouped.output(shape, most)
+    }
+
+    fn found_in_partitions(
+        &self,
+        measures: &Measures<'_>,
+        bits: &[u32],
+        prune: &(dyn Fn(Found) -> Result<Found> + Sync),
+    ) -> Result<Found> {
+        let needs = measures.needs();
+        let splits = self.each_run(2, |run, context| {
+            let (mut split, mut coders) = (Split::new(), measures.coders());
+            for part in run {
+                if let Some(view) = self.select(part, &needs, usize::MAX, context)? {
+                    let keys = measures.packed_keys(&mut coders, bits, &view, context)?;
+                    split.add(&keys, &measures.after_keys(view));
+                }
+            }
+            Ok(split)
+        })?;
+        partition::groups(measures, bits, splits, || self.context(), prune)
     }
 
     fn found(&self, measures: &Measures<'_>) -> Result<Found> {
         let needs = measures.needs();
-        let found = self.each_run(|run, context| {
+        // states of many slots are filled by as few tasks as there are threads
+        let tasks = if measures.start().groups.slots_count() > MANY_SLOTS { 1 } else { 2 };
+        let found = self.each_run(tasks, |run, context| {
             let mut found = measures.start();
             for part in run {
                 if let Some(view) = self.select(part, &needs, usize::MAX, context)? {
                     measures.add(&mut found, &view, context)?;
                 }
             }
-            Ok(found)
+            Ok(measures.settle(found))
         })?;
         let mut found = found.into_iter();
         let mut all = found.next().unwrap_or_else(|| measures.start());
@@ -200,7 +241,7 @@ impl Scan<'_> {
             return self.first_rows(select, &needs, most);
         }
         let directions: Vec<Direction> = order.iter().map(Direction::of).collect();
-        let found = self.each_run(|run, context| {
+        let found = self.each_run(2, |run, context| {
             let mut rows: Vec<Keyed> = Vec::new();
             for part in run {
                 let Some(view) = self.select(part, &needs, usize::MAX, context)? else { continue };

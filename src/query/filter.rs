@@ -30,6 +30,8 @@ struct Step<'a> {
     condition: &'a Expr,
     names: Vec<Arc<str>>,
     may_fail: bool,
+    /// A comparison of a column with a constant.
+    is_simple: bool,
 }
 
 impl<'a> Filter<'a> {
@@ -44,7 +46,7 @@ impl<'a> Filter<'a> {
             .map(|condition| {
                 let mut names = Vec::new();
                 add_columns(condition, &mut names);
-                Step { condition, names, may_fail: may_fail(condition) }
+                Step { condition, names, may_fail: may_fail(condition), is_simple: cost(condition) <= 3 }
             })
             .collect();
         // only among those that cannot fail: a step put before one that can would hide its faults, or bring new ones
@@ -102,8 +104,9 @@ impl<'a> Filter<'a> {
             if count == 0 {
                 return Ok(Bitmap::filled(all, false));
             }
-            let takes_all = count == all || !step.may_fail && count > all / 4;
-            let picked: Option<Vec<u32>> = (!takes_all).then(|| asked.ones().map(|row| row as u32).collect());
+            // a kernel goes through all rows in less time than it takes to pick some
+            let takes_all = count == all || !step.may_fail && (step.is_simple || count > all / 4);
+            let picked: Option<Vec<u32>> = (!takes_all).then(|| asked.rows());
             let view = View::columns(dataset, part, &step.names, picked.as_deref())?;
             let (mut is_true, mut is_false) = vector::truth(step.condition, &view, context)?;
             if let Some(picked) = &picked {

@@ -43,6 +43,8 @@ pub struct Shape<'a> {
     pub having: Option<&'a Expr>,
     /// Compared first; groups that are equal by it stand in the order of their keys.
     pub order: &'a [Order],
+    /// Output rows at most; beyond it is an error.
+    pub rows_max: usize,
 }
 
 impl<'a> Grouped<'a> {
@@ -116,11 +118,19 @@ impl<'a> Grouped<'a> {
         (0..self.slots.len()).filter(|_| self.width > 0).map(|row| (key(row), row)).collect()
     }
 
-    /// Output rows in order, at most so many, each with whether its group has no events.
+    /// Drops the groups that cannot be among the first rows of the output; the rest is looked at again.
     ///
     /// # Errors
-    /// As evaluating the expressions; a sum beyond 64 bits.
-    pub fn output(mut self, shape: Shape<'_>, most: usize) -> Result<Vec<(Vec<Value>, bool)>> {
+    /// As [`Grouped::output`].
+    pub fn prune(mut self, shape: Shape<'_>, most: usize) -> Result<Found> {
+        let rows = self.survivors(shape, most)?;
+        let slots: Vec<u32> = rows.iter().map(|row| self.slots[*row as usize]).collect();
+        self.found.groups.retain(&slots);
+        Ok(self.found)
+    }
+
+    /// The rows that HAVING leaves, without most of those that the first part of the order puts behind `most` others.
+    fn survivors(&mut self, shape: Shape<'_>, most: usize) -> Result<Vec<u32>> {
         let mut rows: Vec<u32> = (0..(self.slots.len() + self.gaps.len()) as u32).collect();
         if let Some(having) = shape.having {
             let view = self.view(&[having], &rows)?;
@@ -128,11 +138,22 @@ impl<'a> Grouped<'a> {
             rows = kept.ones().map(|at| rows[at]).collect();
         }
         if let Some(first) = shape.order.first().filter(|_| most < rows.len() / 2) {
-            // most are ruled out by the first part of the order alone
             let view = self.view(&[&first.expression], &rows)?;
             let column = vector::evaluate(&first.expression, &view, self.context)?;
             let kept = Sorter::new(vec![(column, Direction::of(first))]).candidates(most);
             rows = kept.into_iter().map(|at| rows[at as usize]).collect();
+        }
+        Ok(rows)
+    }
+
+    /// Output rows in order, at most so many, each with whether its group has no events.
+    ///
+    /// # Errors
+    /// As evaluating the expressions; a sum beyond 64 bits.
+    pub fn output(mut self, shape: Shape<'_>, most: usize) -> Result<Vec<(Vec<Value>, bool)>> {
+        let rows = self.survivors(shape, most)?;
+        if rows.len().min(most) > shape.rows_max {
+            return Err(too_many_rows(rows.len()));
         }
         let mut parts: Vec<&Expr> =
             shape.select.iter().chain(shape.order.iter().map(|o| &o.expression)).collect();
@@ -191,6 +212,14 @@ impl<'a> Grouped<'a> {
         };
         Ok(column_of(rows.iter().map(value).collect::<Vec<_>>()))
     }
+}
+
+/// The refusal of an answer beyond the limit.
+pub fn too_many_rows(rows: usize) -> Error {
+    Error::TooLarge(format!(
+        "the answer has {rows} rows, more than {}; narrow it with where or limit, or page through /rows",
+        limits::ANSWER_ROWS
+    ))
 }
 
 /// An aggregate over no events at all. In a series a sum is 0, as a count is: nothing was earned on a day without orders.

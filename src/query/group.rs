@@ -16,21 +16,14 @@ use crate::query::aggregate::NO_SLOT;
 use crate::query::codes::{Coder, Codes, Domain};
 use crate::query::expression::Expr;
 use crate::query::functions::Context;
+use crate::query::key_table::KeyTable;
+use crate::query::slots::{FEW_SLOTS, Slots};
 use crate::query::view::View;
 
 /// Slots that are computed: beyond, most of them would stay empty.
-const COMPUTED_SLOTS: usize = 1 << 21;
+const COMPUTED_SLOTS: usize = if cfg!(test) { 256 } else { 1 << 21 };
 /// Codes that a key has room for at first, where it is not known how many there are.
-const FIRST_ROOM: usize = 16;
-
-/// The slot of each of some rows.
-#[derive(Debug, Clone)]
-pub enum Slots {
-    /// All of so many rows are in this one.
-    One(u32, usize),
-    /// One a row.
-    Each(Arc<Vec<u32>>),
-}
+const FIRST_ROOM: usize = if cfg!(test) { 2 } else { 16 };
 
 /// The groups found so far.
 #[derive(Debug)]
@@ -45,57 +38,14 @@ pub struct Groups {
 enum Table {
     /// The slot is the number whose digits are the codes; by key, how many codes there is room for.
     Computed(Vec<usize>),
-    /// The codes of each slot, one after the other, and the slots by them.
+    /// The codes beside each other in a number, each in so many bits, and the slots by it.
+    Packed(Vec<u32>, KeyTable),
+    /// The codes of each slot, one after the other, and the slots by them: for keys that no number holds.
     Found { members: Vec<u32>, places: HashTable<u32>, hasher: FixedState },
 }
 
 /// Where slots went: by old slot the new one, or [`NO_SLOT`].
 pub type Moved = Vec<u32>;
-
-impl Slots {
-    /// Number of rows.
-    pub fn rows(&self) -> usize {
-        match self {
-            Self::One(_, rows) => *rows,
-            Self::Each(slots) => slots.len(),
-        }
-    }
-
-    /// The slot of a row.
-    #[inline]
-    pub fn of(&self, row: usize) -> usize {
-        match self {
-            Self::One(slot, _) => *slot as usize,
-            Self::Each(slots) => slots[row] as usize,
-        }
-    }
-
-    /// The slots of some rows.
-    pub fn take(&self, rows: &[u32]) -> Self {
-        match self {
-            Self::One(slot, _) => Self::One(*slot, rows.len()),
-            Self::Each(slots) => Self::Each(Arc::new(rows.iter().map(|row| slots[*row as usize]).collect())),
-        }
-    }
-
-    /// One above the largest.
-    pub fn end(&self) -> usize {
-        match self {
-            Self::One(_, 0) => 0,
-            Self::One(slot, _) => *slot as usize + 1,
-            Self::Each(slots) => slots.iter().max().map_or(0, |slot| *slot as usize + 1),
-        }
-    }
-
-    /// Adds the rows of each slot.
-    pub fn count_into(&self, counts: &mut [u64]) {
-        match self {
-            Self::One(_, 0) => {}
-            Self::One(slot, rows) => counts[*slot as usize] += *rows as u64,
-            Self::Each(slots) => slots.iter().for_each(|slot| counts[*slot as usize] += 1),
-        }
-    }
-}
 
 impl Groups {
     /// Groups by keys of these domains; without any there is one group, also of no rows.
@@ -108,9 +58,45 @@ impl Groups {
                 groups.table = Table::Computed(room);
                 groups.rows = vec![0; slots];
             }
-            None => groups.table = Table::found(),
+            None => groups.table = Table::looked_up(domains),
         }
         groups
+    }
+
+    /// Groups by keys that come packed already, with room for so many.
+    pub fn packed(domains: &[Domain], bits: Vec<u32>, room: usize) -> Self {
+        let coders = domains.iter().map(Coder::new).collect();
+        Self { coders, table: Table::Packed(bits, KeyTable::with_room(room)), rows: Vec::new() }
+    }
+
+    /// The slots of rows by their packed keys.
+    pub fn slots_of_packed(&mut self, keys: &[u64]) -> Slots {
+        let Table::Packed(_, table) = &mut self.table else { return Slots::One(0, 0) };
+        let slots = Slots::Each(Arc::new(keys.iter().map(|key| table.find_or_add(*key)).collect()));
+        self.rows.resize(table.len(), 0);
+        slots
+    }
+
+    /// Counts rows that were given their slots.
+    pub fn count(&mut self, slots: &Slots) {
+        slots.count_into(&mut self.rows);
+    }
+
+    /// Adds rows by slot that were counted elsewhere.
+    pub fn add_rows(&mut self, counts: impl Iterator<Item = u64>) {
+        self.rows.iter_mut().zip(counts).for_each(|(rows, more)| *rows += more);
+    }
+
+    /// Lets go of all groups but these.
+    pub fn retain(&mut self, slots: &[u32]) {
+        let rows: Vec<u64> = slots.iter().map(|slot| self.rows[*slot as usize]).collect();
+        self.rows.fill(0);
+        slots.iter().zip(rows).for_each(|(slot, rows)| self.rows[*slot as usize] = rows);
+    }
+
+    /// Whether the slots of these keys are looked up, for want of room to compute them.
+    pub fn are_looked_up(domains: &[Domain]) -> bool {
+        slots_of(&domains.iter().map(Domain::bound).collect::<Vec<_>>()).is_none()
     }
 
     /// Number of slots, those without rows included.
@@ -142,6 +128,13 @@ impl Groups {
         let moved = self.make_room(&bounds);
         let slots = match &mut self.table {
             Table::Computed(room) => computed(&codes, room, view.rows),
+            Table::Packed(bits, table) => {
+                let keys = packed(&codes, bits, view.rows);
+                let slots =
+                    Slots::Each(Arc::new(keys.into_iter().map(|key| table.find_or_add(key)).collect()));
+                self.rows.resize(table.len(), 0);
+                slots
+            }
             Table::Found { members, places, hasher } => {
                 let mut key = vec![0; codes.len()];
                 let each = (0..view.rows).map(|row| {
@@ -154,7 +147,6 @@ impl Groups {
         if let Table::Found { members, .. } = &self.table {
             self.rows.resize(members.len() / codes.len().max(1), 0);
         }
-        slots.count_into(&mut self.rows);
         Ok((slots, moved))
     }
 
@@ -174,14 +166,18 @@ impl Groups {
             self.table = Table::Computed(wider);
             return None;
         }
-        let before = self.numbers();
+        // rows may be counted elsewhere: all slots move, whether or not they are groups yet
+        let before: Vec<u32> = (0..self.rows.len() as u32).collect();
         let keys: Vec<Vec<u32>> = before.iter().map(|slot| self.codes_of(*slot)).collect();
         let old = std::mem::replace(&mut self.rows, vec![0; slots.unwrap_or(0)]);
-        self.table = if slots.is_some() { Table::Computed(wider) } else { Table::found() };
+        self.table = match slots {
+            Some(_) => Table::Computed(wider),
+            None => Table::looked_up(self.coders.iter().map(Coder::domain)),
+        };
         let mut moved = vec![NO_SLOT; old.len()];
         for (slot, key) in before.into_iter().zip(keys) {
             let there = self.slot_of(&key);
-            self.rows[there as usize] = old[slot as usize];
+            self.rows[there as usize] += old[slot as usize];
             moved[slot as usize] = there;
         }
         Some(moved)
@@ -199,6 +195,9 @@ impl Groups {
                 });
                 digits.collect()
             }
+            Table::Packed(bits, table) => {
+                (0..bits.len()).map(|at| unpacked(table.keys()[slot as usize], bits, at)).collect()
+            }
             Table::Found { members, .. } => {
                 let width = self.coders.len();
                 members[slot as usize * width..(slot as usize + 1) * width].to_vec()
@@ -212,6 +211,13 @@ impl Groups {
             Table::Computed(room) => {
                 let place = key.iter().zip(room).rev();
                 place.fold(0usize, |slot, (code, room)| slot * *room + *code as usize) as u32
+            }
+            Table::Packed(bits, table) => {
+                let parts = key.iter().zip(bits.iter()).rev();
+                let slot =
+                    table.find_or_add(parts.fold(0, |key, (code, bits)| key << bits | u64::from(*code)));
+                self.rows.resize(table.len(), 0);
+                slot
             }
             Table::Found { members, places, hasher } => {
                 let slot = find_or_add(key, members, places, hasher);
@@ -227,7 +233,7 @@ impl Groups {
         let theirs = other.numbers();
         let is_alike =
             matches!((&self.table, &other.table), (Table::Computed(a), Table::Computed(b)) if a == b);
-        let all_fixed = other.coders.iter().all(Coder::is_fixed);
+        let all_fixed = other.coders.iter().all(|coder| coder.domain().is_fixed());
         let is_code = matches!(
             (&self.table, &other.table, self.coders.len()),
             (Table::Computed(_), Table::Computed(_), 1)
@@ -266,6 +272,9 @@ impl Groups {
                 let below: usize = room[..at].iter().product();
                 slots.iter().map(|slot| (*slot as usize / below % room[at]) as u32).collect()
             }
+            Table::Packed(bits, table) => {
+                slots.iter().map(|slot| unpacked(table.keys()[*slot as usize], bits, at)).collect()
+            }
             Table::Found { members, .. } => {
                 let width = self.coders.len();
                 slots.iter().map(|slot| members[*slot as usize * width + at]).collect()
@@ -276,9 +285,43 @@ impl Groups {
 }
 
 impl Table {
-    fn found() -> Self {
-        Self::Found { members: Vec::new(), places: HashTable::new(), hasher: FixedState::default() }
+    fn looked_up<'a>(domains: impl IntoIterator<Item = &'a Domain>) -> Self {
+        match bits_of(domains) {
+            Some(bits) => Self::Packed(bits, KeyTable::with_room(0)),
+            None => {
+                Self::Found { members: Vec::new(), places: HashTable::new(), hasher: FixedState::default() }
+            }
+        }
     }
+}
+
+/// The bits that codes take beside each other in a number; `None` where they do not fit.
+pub fn bits_of<'a>(domains: impl IntoIterator<Item = &'a Domain>) -> Option<Vec<u32>> {
+    let bits: Vec<u32> = domains.into_iter().map(|domain| domain.code_bits()).collect();
+    (bits.iter().sum::<u32>() <= u64::BITS).then_some(bits)
+}
+
+/// The codes of every row beside each other.
+pub fn packed(codes: &[Codes], bits: &[u32], rows: usize) -> Vec<u64> {
+    let mut keys = vec![0u64; rows];
+    for (codes, bits) in codes.iter().zip(bits).rev() {
+        match codes {
+            Codes::One(code) => keys.iter_mut().for_each(|key| *key = *key << bits | u64::from(*code)),
+            Codes::Each(codes) => {
+                keys.iter_mut().zip(&**codes).for_each(|(key, code)| *key = *key << bits | u64::from(*code));
+            }
+            Codes::Listed(places, list) => {
+                let code = |place: &u16| u64::from(list[*place as usize]);
+                keys.iter_mut().zip(&**places).for_each(|(key, place)| *key = *key << bits | code(place));
+            }
+        }
+    }
+    keys
+}
+
+fn unpacked(key: u64, bits: &[u32], at: usize) -> u32 {
+    let below: u32 = bits[..at].iter().sum();
+    (key >> below) as u32 & (u32::MAX >> (u32::BITS - bits[at]))
 }
 
 /// The number of slots that are computed; `None` where they are too many.
@@ -291,16 +334,25 @@ fn computed(codes: &[Codes], room: &[usize], rows: usize) -> Slots {
     match codes {
         [] => return Slots::One(0, rows),
         [Codes::Each(each)] => return Slots::Each(Arc::clone(each)),
+        [Codes::Listed(places, list)] if list.len() <= rows => {
+            return Slots::Listed(Arc::clone(places), Arc::clone(list));
+        }
         _ => {}
+    }
+    if let Some(slots) = listed(codes, room, rows) {
+        return slots;
     }
     let (mut below, mut common) = (1usize, 0usize);
     let mut each: Option<Vec<u32>> = None;
     for (codes, room) in codes.iter().zip(room) {
-        match (codes, &mut each) {
-            (Codes::One(code), _) => common += *code as usize * below,
-            (Codes::Each(codes), None) => each = Some(codes.iter().map(|code| code * below as u32).collect()),
+        match (codes.clone().plain(), &mut each) {
+            (Codes::One(code), _) => common += code as usize * below,
+            (codes, None) => each = Some((0..rows).map(|row| codes.of(row) * below as u32).collect()),
             (Codes::Each(codes), Some(slots)) => {
-                slots.iter_mut().zip(&**codes).for_each(|(slot, code)| *slot += code * below as u32);
+                slots.iter_mut().zip(&*codes).for_each(|(slot, code)| *slot += code * below as u32);
+            }
+            (codes, Some(slots)) => {
+                slots.iter_mut().enumerate().for_each(|(row, slot)| *slot += codes.of(row) * below as u32);
             }
         }
         below *= room;
@@ -314,6 +366,30 @@ fn computed(codes: &[Codes], room: &[usize], rows: usize) -> Slots {
             Slots::Each(Arc::new(slots))
         }
     }
+}
+
+/// The slots of keys that come by lists, by a list of all combinations, where these are few: then no row is looked up.
+fn listed(codes: &[Codes], room: &[usize], rows: usize) -> Option<Slots> {
+    let (mut list, mut places, mut below) = (vec![0u32], vec![0u16; rows], 1usize);
+    let few = FEW_SLOTS.min(rows);
+    for (codes, room) in codes.iter().zip(room) {
+        match codes {
+            Codes::One(code) => list.iter_mut().for_each(|slot| *slot += code * below as u32),
+            Codes::Each(_) => return None,
+            Codes::Listed(more, codes) => {
+                let (known, all) = (list.len(), list.len() * codes.len());
+                if all > few {
+                    return None;
+                }
+                places.iter_mut().zip(&**more).for_each(|(place, more)| *place += more * known as u16);
+                let combined =
+                    codes.iter().flat_map(|code| list.iter().map(move |slot| slot + code * below as u32));
+                list = combined.collect();
+            }
+        }
+        below *= room;
+    }
+    (list.len() > 1).then(|| Slots::Listed(Arc::new(places), Arc::new(list)))
 }
 
 fn find_or_add(key: &[u32], members: &mut Vec<u32>, places: &mut HashTable<u32>, hasher: &FixedState) -> u32 {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, nearest};
 use crate::query::expression::Expr;
+use crate::query::sequences::sessions::Sessions;
 use crate::time::{Calendar, Step};
 
 /// The dialects that a question prints itself in.
@@ -42,6 +43,8 @@ impl FromStr for Dialect {
 pub struct Query {
     /// The dataset.
     pub from: String,
+    /// Ask its sessions instead of its events.
+    pub sessions: Option<Sessions>,
     /// The output columns in order. In a JSON query `by` stands first, then `select`.
     pub select: Vec<Item>,
     /// `SELECT *`: all fields of the dataset take the place of `select`.

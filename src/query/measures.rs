@@ -5,12 +5,13 @@ use crate::columnar::column::Column;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::query::aggregate::{Family, Input, State};
-use crate::query::codes::{Domain, Needs};
+use crate::query::codes::{Coder, Domain, Needs};
 use crate::query::explode::{explode, exploded};
 use crate::query::expression::{AggregateCall, Expr};
 use crate::query::functions::Context;
-use crate::query::group::{Groups, Moved};
+use crate::query::group::{Groups, Moved, bits_of, packed};
 use crate::query::plan::is_same;
+use crate::query::slots::Slots;
 use crate::query::vector;
 use crate::query::view::View;
 use crate::store::part::Part;
@@ -28,6 +29,8 @@ pub struct Measures<'a> {
     measures: Vec<Measure<'a>>,
     /// Conditions of aggregates.
     filters: Vec<&'a Expr>,
+    /// The measure that counts the rows of groups beside its own work, where one can.
+    counting: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -67,6 +70,7 @@ impl<'a> Measures<'a> {
             made_of: Vec::new(),
             measures: Vec::new(),
             filters: Vec::new(),
+            counting: None,
         };
         for call in aggregates {
             let filter = call.filter.as_ref().map(|filter| all.filter(filter));
@@ -88,6 +92,7 @@ impl<'a> Measures<'a> {
             };
             all.made_of.push(place);
         }
+        all.counting = all.measures.iter().position(|m| m.family == Family::Sum && m.filter.is_none());
         Ok(all)
     }
 
@@ -102,6 +107,11 @@ impl<'a> Measures<'a> {
     pub fn needs(&self) -> Needs {
         let mut needs = Needs::default();
         self.keys.iter().zip(&self.key_domains).for_each(|(key, domain)| needs.add_coded(key, domain));
+        self.add_needs(&mut needs);
+        needs
+    }
+
+    fn add_needs(&self, needs: &mut Needs) {
         for measure in &self.measures {
             match (measure.family, measure.argument) {
                 (Family::Distinct, Some(argument)) => needs.add_coded(argument, &measure.domain),
@@ -111,13 +121,54 @@ impl<'a> Measures<'a> {
             measure.family.places().iter().for_each(|name| needs.add(&Expr::Column((*name).into())));
         }
         self.filters.iter().for_each(|filter| needs.add(filter));
-        needs
     }
 
     /// Whether a numbering that it counts on was given up meanwhile; it is then to be prepared anew.
     pub fn is_outdated(&self) -> bool {
         let domains = self.key_domains.iter().chain(self.measures.iter().map(|measure| &measure.domain));
         domains.filter_map(Domain::numbering).any(|numbering| numbering.is_full())
+    }
+
+    /// The bits of packed keys, where groups are so many that rows are best parted by their keys first.
+    pub fn part_by(&self) -> Option<Vec<u32>> {
+        let are_same = self.key_domains.iter().all(Domain::is_fixed);
+        if !are_same || !Groups::are_looked_up(&self.key_domains) {
+            return None;
+        }
+        bits_of(&self.key_domains)
+    }
+
+    /// The packed keys of all rows of a view; the coders are those of one task.
+    ///
+    /// # Errors
+    /// As evaluating the keys.
+    pub fn packed_keys(
+        &self,
+        coders: &mut [Coder],
+        bits: &[u32],
+        view: &View,
+        context: &Context,
+    ) -> Result<Vec<u64>> {
+        let coded = coders.iter_mut().zip(self.keys).map(|(coder, key)| coder.codes(key, view, context));
+        Ok(packed(&coded.collect::<Result<Vec<_>>>()?, bits, view.rows))
+    }
+
+    /// What the measures read of a view whose keys are known.
+    pub fn after_keys(&self, view: View) -> View {
+        let mut needs = Needs::default();
+        self.add_needs(&mut needs);
+        view.only(&needs)
+    }
+
+    /// Coders of the keys, for one task.
+    pub fn coders(&self) -> Vec<Coder> {
+        self.key_domains.iter().map(Coder::new).collect()
+    }
+
+    /// The groups of no rows, by keys that come packed.
+    pub fn start_packed(&self, bits: &[u32], room: usize) -> Found {
+        let groups = Groups::packed(&self.key_domains, bits.to_vec(), room);
+        Found { groups, states: self.measures.iter().map(Measure::state).collect() }
     }
 
     /// The groups of no rows.
@@ -136,6 +187,26 @@ impl<'a> Measures<'a> {
         let exploded = exploded(self.keys).map(|list| explode(view, list, context)).transpose()?;
         let view = exploded.as_ref().unwrap_or(view);
         let (slots, moved) = found.groups.slots(self.keys, view, context)?;
+        self.update(found, &slots, moved, view, context)
+    }
+
+    /// Takes in the rows of a view whose keys are packed already.
+    ///
+    /// # Errors
+    /// As [`Measures::add`].
+    pub fn add_packed(&self, found: &mut Found, keys: &[u64], view: &View, context: &Context) -> Result<()> {
+        let slots = found.groups.slots_of_packed(keys);
+        self.update(found, &slots, None, view, context)
+    }
+
+    fn update(
+        &self,
+        found: &mut Found,
+        slots: &Slots,
+        moved: Option<Moved>,
+        view: &View,
+        context: &Context,
+    ) -> Result<()> {
         check_count(&found.groups)?;
         self.make_room(found, moved);
         let filtered = self.filters.iter().map(|filter| {
@@ -144,14 +215,35 @@ impl<'a> Measures<'a> {
         });
         // of the rows that count only: a fault in the others is none
         let filtered = filtered.collect::<Result<Vec<_>>>()?;
-        for (state, measure) in found.states.iter_mut().zip(&self.measures) {
+        let counted = match self.counting {
+            Some(at) => {
+                let input = Input { view, argument: self.measures[at].argument, context };
+                found.states[at].update_and_count(slots, input)?
+            }
+            None => false,
+        };
+        if !counted {
+            found.groups.count(slots);
+        }
+        for (at, (state, measure)) in found.states.iter_mut().zip(&self.measures).enumerate() {
+            if counted && Some(at) == self.counting {
+                continue;
+            }
             let (view, slots) = match measure.filter {
-                None => (view, &slots),
+                None => (view, slots),
                 Some(filter) => (&filtered[filter].0, &filtered[filter].1),
             };
             state.update(slots, Input { view, argument: measure.argument, context })?;
         }
         Ok(())
+    }
+
+    /// Ends a task: what was counted elsewhere comes to the groups.
+    pub fn settle(&self, mut found: Found) -> Found {
+        if let Some(State::Sum(sums)) = self.counting.map(|at| &mut found.states[at]) {
+            found.groups.add_rows(sums.take_rows());
+        }
+        found
     }
 
     /// Puts what another task found to what one found.

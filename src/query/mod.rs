@@ -20,19 +20,24 @@ pub mod format;
 pub mod functions;
 pub mod group;
 pub mod intern;
+pub mod key_table;
 pub mod language;
 pub mod matcher;
 pub mod measures;
 pub mod page;
 pub mod parse;
+pub mod partition;
 pub mod place;
 pub mod plan;
 pub mod print;
 pub mod prune;
+pub mod rule;
 pub mod scalar;
 pub mod seek;
+pub mod sequences;
 pub mod series;
 pub mod sketch;
+pub mod slots;
 pub mod sort;
 pub mod sqlite;
 pub mod vector;
@@ -46,6 +51,7 @@ use crate::query::answer::{Answer, AnswerColumn, Stats};
 use crate::query::execute::Output;
 use crate::query::language::{Query, Range};
 use crate::query::plan::{Plan, type_of_value};
+use crate::query::sequences::sessions;
 use crate::store::snapshot::Snapshot;
 use crate::value::Value;
 
@@ -55,7 +61,10 @@ use crate::value::Value;
 /// `NotFound` for a dataset, `Invalid` for names and types, `TooLarge` for answers beyond the limits.
 pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
     let begin = Instant::now();
-    let dataset = snapshot.dataset(&query.from)?;
+    let source = snapshot.dataset(&query.from)?;
+    let sessions = query.sessions.as_ref().map(|sessions| sessions::build(sessions, query, source));
+    let sessions = sessions.transpose()?;
+    let dataset = sessions.as_ref().map_or(&**source, |sessions| &sessions.dataset);
     let mut plan = plan::plan(query, dataset)?;
     let mut output = execute::execute(&plan, dataset, None)?;
     let series = series(query, &plan, &output);
@@ -64,6 +73,9 @@ pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
         false => None,
     };
     let columns = columns(&plan, &output.rows);
+    if let Some(sessions) = &sessions {
+        (output.rows_scanned, output.segments) = (sessions.rows_scanned, sessions.segments);
+    }
     let stats = Stats {
         elapsed_ms: begin.elapsed().as_secs_f64() * 1e3,
         rows_scanned: output.rows_scanned,

@@ -130,7 +130,7 @@ pub fn resolve(query: &Query, dataset: &Dataset) -> Result<Query> {
         select,
         all_fields: false,
         by: query.by.iter().map(|e| names.resolve(e.clone())).collect::<Result<_>>()?,
-        filter: with_range(filter, query),
+        filter: with_range(filter, &query.range),
         range: Range::default(),
         having: query.having.clone().map(|e| names.condition(e, "having")).transpose()?,
         order,
@@ -189,12 +189,13 @@ pub fn add_columns(expression: &Expr, names: &mut Vec<Arc<str>>) {
     });
 }
 
-fn with_range(filter: Option<Expr>, query: &Query) -> Option<Expr> {
+/// A condition together with the range, in which it is asked.
+pub(super) fn with_range(filter: Option<Expr>, range: &Range) -> Option<Expr> {
     let bound = |op, us: Option<i64>| {
         let literal = |us| Box::new(Expr::Literal(Value::Time(us)));
         us.map(|us| Expr::Binary(op, Box::new(Expr::Column(TIME.into())), literal(us)))
     };
-    let parts = [bound(BinaryOp::GtEq, query.range.from), bound(BinaryOp::Lt, query.range.to), filter];
+    let parts = [bound(BinaryOp::GtEq, range.from), bound(BinaryOp::Lt, range.to), filter];
     parts.into_iter().flatten().reduce(|a, b| Expr::Binary(BinaryOp::And, Box::new(a), Box::new(b)))
 }
 
@@ -262,10 +263,11 @@ pub fn is_same<T: PartialEq + std::fmt::Debug + ?Sized>(a: &T, b: &T) -> bool {
     a == b && format!("{a:?}") == format!("{b:?}")
 }
 
-struct Names<'a> {
-    dataset: &'a Dataset,
+/// What names in a question mean: the fields of a dataset, and a calendar.
+pub(super) struct Names<'a> {
+    pub(super) dataset: &'a Dataset,
     /// Whose clock local times are on.
-    calendar: &'a Calendar,
+    pub(super) calendar: &'a Calendar,
 }
 
 impl Names<'_> {
@@ -300,7 +302,7 @@ impl Names<'_> {
     }
 
     /// Canonical names; texts that are compared with a time become times.
-    fn resolve(&self, expression: Expr) -> Result<Expr> {
+    pub(super) fn resolve(&self, expression: Expr) -> Result<Expr> {
         expression.rewrite(&mut |part| match part {
             Expr::Column(name) => self.canonical(&name).map(|name| Expr::Column(name.to_string())),
             // these take text for what it is
@@ -372,7 +374,8 @@ impl Names<'_> {
         }
     }
 
-    fn condition(&self, expression: Expr, place: &str) -> Result<Expr> {
+    /// A resolved expression that may be a condition; `place` begins the error where it cannot.
+    pub(super) fn condition(&self, expression: Expr, place: &str) -> Result<Expr> {
         let resolved = self.resolve(expression)?;
         match self.type_of(&resolved) {
             Some(kind) if kind != FieldType::Bool => Err(Error::invalid(format!(
@@ -383,7 +386,7 @@ impl Names<'_> {
     }
 
     /// The type of an expression, where it has one whatever the rows hold.
-    fn type_of(&self, expression: &Expr) -> Option<FieldType> {
+    pub(super) fn type_of(&self, expression: &Expr) -> Option<FieldType> {
         match expression {
             Expr::Literal(value) => type_of_value(value),
             Expr::Column(name) => match name.as_str() {

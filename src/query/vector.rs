@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crate::columnar::bitmap::Bitmap;
 use crate::columnar::builder::column_of;
 use crate::columnar::column::{Column, Data};
-use crate::columnar::narrow::{Ints, with_narrow};
+use crate::columnar::kernels::rows_where;
+use crate::columnar::narrow::{Ints, Narrow};
 use crate::error::Result;
 use crate::query::explode::ENTRIES;
 use crate::query::expression::{BinaryOp, Expr};
@@ -132,7 +133,7 @@ fn by_dictionary(expression: &Expr, view: &View, context: &Context) -> Result<Op
     let column = view.column(name);
     let (Data::Text(texts) | Data::Json(texts)) = &column.data else { return Ok(None) };
     let is_json = matches!(column.data, Data::Json(_));
-    let mut entries = context.take_entries(expression, texts, is_json);
+    let mut entries = context.take_entries(expression, texts, is_json)?;
     let results = entries.column(texts, &column, context);
     context.keep_entries(entries);
     results.map(Some)
@@ -185,12 +186,11 @@ fn binary(op: BinaryOp, left: &Expr, right: &Expr, view: &View, context: &Contex
             compare_ints(ints, *n, compare)
         }
         (Data::Int(ints), Value::Float(f)) => by_number(&|row| compare_int_float(ints.get(row), *f)),
-        (Data::Float { values, .. }, Value::Int(n)) => {
+        (Data::Float { values, .. }, Value::Int(n)) if n.unsigned_abs() > EXACT => {
             by_number(&|row| compare_int_float(*n, values[row]).reverse())
         }
-        (Data::Float { values, .. }, Value::Float(f)) => {
-            by_number(&|row| values[row].partial_cmp(f).unwrap_or(Ordering::Equal))
-        }
+        (Data::Float { values, .. }, Value::Int(n)) => compare_floats(values, *n as f64, compare),
+        (Data::Float { values, .. }, Value::Float(f)) => compare_floats(values, *f, compare),
         _ => return Ok(None),
     };
     Ok(Some(Column { rows: column.rows, validity: column.validity.clone(), data: Data::Bool(bits) }))
@@ -231,8 +231,19 @@ fn reversed(outcomes: Outcomes) -> Outcomes {
     Outcomes { less: outcomes.greater, equal: outcomes.equal, greater: outcomes.less }
 }
 
-fn widen(number: impl Into<u64>) -> u64 {
-    number.into()
+/// Whole numbers up to here are exact as floats.
+const EXACT: u64 = 1 << 53;
+
+fn compare_floats(values: &[f64], wanted: f64, outcomes: Outcomes) -> Bitmap {
+    match (outcomes.less, outcomes.equal, outcomes.greater) {
+        (false, true, false) => rows_where(values, |value| value == wanted),
+        (true, false, true) => rows_where(values, |value| value != wanted),
+        (true, false, false) => rows_where(values, |value| value < wanted),
+        (true, true, false) => rows_where(values, |value| value <= wanted),
+        (false, false, true) => rows_where(values, |value| value > wanted),
+        (false, true, true) => rows_where(values, |value| value >= wanted),
+        (all, _, _) => Bitmap::filled(values.len(), all),
+    }
 }
 
 /// Compares on the narrow offsets; a literal outside their span decides all rows at once.
@@ -245,11 +256,25 @@ fn compare_ints(ints: &Ints, number: i64, outcomes: Outcomes) -> Bitmap {
         return Bitmap::filled(rows, outcomes.less);
     }
     let wanted = number.wrapping_sub(ints.min()) as u64;
-    let Outcomes { less, equal, greater } = outcomes;
-    with_narrow!(ints.offsets(), offsets => Bitmap::from_fn(rows, |row| {
-        let offset = widen(offsets[row]);
-        (less & (offset < wanted)) | (equal & (offset == wanted)) | (greater & (offset > wanted))
-    }))
+    match ints.offsets() {
+        Narrow::U8(offsets) => compare_narrow(offsets, wanted, outcomes),
+        Narrow::U16(offsets) => compare_narrow(offsets, wanted, outcomes),
+        Narrow::U32(offsets) => compare_narrow(offsets, wanted, outcomes),
+        Narrow::U64(offsets) => compare_narrow(offsets, wanted, outcomes),
+    }
+}
+
+fn compare_narrow<T: Copy + Ord + TryFrom<u64>>(offsets: &[T], wanted: u64, outcomes: Outcomes) -> Bitmap {
+    let Ok(wanted) = T::try_from(wanted) else { return Bitmap::filled(offsets.len(), outcomes.less) };
+    match (outcomes.less, outcomes.equal, outcomes.greater) {
+        (false, true, false) => rows_where(offsets, |offset| offset == wanted),
+        (true, false, true) => rows_where(offsets, |offset| offset != wanted),
+        (true, false, false) => rows_where(offsets, |offset| offset < wanted),
+        (true, true, false) => rows_where(offsets, |offset| offset <= wanted),
+        (false, false, true) => rows_where(offsets, |offset| offset > wanted),
+        (false, true, true) => rows_where(offsets, |offset| offset >= wanted),
+        (all, _, _) => Bitmap::filled(offsets.len(), all),
+    }
 }
 
 /// `+ - * /` of whole numbers with a whole number, or of floats; overflow is left to the reference to tell.

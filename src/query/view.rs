@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::columnar::builder::column_of;
 use crate::columnar::column::Column;
 use crate::error::Result;
-use crate::query::codes::Needs;
+use crate::query::codes::{Codes, Needs};
 use crate::store::part::Part;
 use crate::store::snapshot::Dataset;
 use crate::value::Value;
@@ -17,7 +17,7 @@ pub struct View {
     /// Number of rows.
     pub rows: usize,
     columns: Vec<(Arc<str>, Arc<Column>)>,
-    numbers: Vec<(Arc<str>, Arc<Vec<u32>>)>,
+    coded: Vec<(Arc<str>, Codes)>,
 }
 
 impl View {
@@ -26,10 +26,10 @@ impl View {
     /// # Errors
     /// A column that is damaged or cannot be read.
     pub fn new(dataset: &Dataset, part: &Part, needs: &Needs, rows: Option<&[u32]>) -> Result<Self> {
-        let numbers = needs.numbered.iter();
-        let numbers = numbers.map(|(name, numbering)| Ok((Arc::clone(name), numbering.of_part(part, rows)?)));
-        let numbers = numbers.collect::<Result<_>>()?;
-        Ok(Self { numbers, ..Self::columns(dataset, part, &needs.columns, rows)? })
+        let coded = needs.coded.iter();
+        let coded = coded.map(|(name, domain)| Ok((Arc::clone(name), domain.codes_of_part(part, rows)?)));
+        let coded = coded.collect::<Result<_>>()?;
+        Ok(Self { coded, ..Self::columns(dataset, part, &needs.columns, rows)? })
     }
 
     /// The named columns of a part: of all rows, or of those given.
@@ -51,7 +51,20 @@ impl View {
 
     /// Columns by name, all of so many rows.
     pub fn of(rows: usize, columns: Vec<(Arc<str>, Arc<Column>)>) -> Self {
-        Self { rows, columns, numbers: Vec::new() }
+        Self { rows, columns, coded: Vec::new() }
+    }
+
+    /// Whether it holds nothing but a number of rows.
+    pub fn is_bare(&self) -> bool {
+        self.columns.is_empty() && self.coded.is_empty()
+    }
+
+    /// The same rows with nothing but what is needed.
+    pub fn only(self, needs: &Needs) -> Self {
+        let Self { rows, mut columns, mut coded } = self;
+        columns.retain(|(name, _)| needs.columns.contains(name));
+        coded.retain(|(name, _)| needs.coded.iter().any(|(needed, _)| needed == name));
+        Self { rows, columns, coded }
     }
 
     /// The same with another column.
@@ -64,15 +77,14 @@ impl View {
     pub fn take(&self, rows: &[u32]) -> Self {
         let columns =
             self.columns.iter().map(|(name, column)| (Arc::clone(name), Arc::new(column.take(rows))));
-        let some = |numbers: &Vec<u32>| Arc::new(rows.iter().map(|row| numbers[*row as usize]).collect());
-        let numbers = self.numbers.iter().map(|(name, numbers)| (Arc::clone(name), some(numbers)));
-        Self { rows: rows.len(), columns: columns.collect(), numbers: numbers.collect() }
+        let coded = self.coded.iter().map(|(name, codes)| (Arc::clone(name), codes.take(rows)));
+        Self { rows: rows.len(), columns: columns.collect(), coded: coded.collect() }
     }
 
-    /// The numbers of a column's values; all 0, as for null, where they were not asked for.
-    pub fn numbers(&self, name: &str) -> Arc<Vec<u32>> {
-        let found = self.numbers.iter().find(|(n, _)| &**n == name);
-        found.map_or_else(|| Arc::new(vec![0; self.rows]), |(_, numbers)| Arc::clone(numbers))
+    /// The codes that stand for what has a name; 0, as for null, where they were not asked for.
+    pub fn codes(&self, name: &str) -> Codes {
+        let found = self.coded.iter().find(|(n, _)| &**n == name);
+        found.map_or(Codes::One(0), |(_, codes)| codes.clone())
     }
 
     /// The column of a name; without any value where there is none.

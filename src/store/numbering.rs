@@ -99,6 +99,22 @@ impl Numbering {
         self.values.read().unwrap_or_else(PoisonError::into_inner).len() + 1
     }
 
+    /// Numbers the texts of the segments that parts are of, so that it is known how many there are.
+    ///
+    /// # Errors
+    /// As [`Numbering::of_part`].
+    pub fn prepare(&self, parts: &[Part]) -> Result<()> {
+        let mut last = None;
+        for part in parts.iter().filter(|_| self.kind == FieldType::String) {
+            let Part::Sealed(segment, _) = part else { continue };
+            if last != Some(segment.id) && !self.kept().texts.contains_key(&segment.id) {
+                self.of_part(part, Some(&[]))?;
+            }
+            last = Some(segment.id);
+        }
+        Ok(())
+    }
+
     /// The number of every row of a part, or of some of its rows; 0 where it has no value.
     ///
     /// # Errors
@@ -110,6 +126,27 @@ impl Numbering {
         let all = self.of_all_rows(part)?;
         let some = |rows: &[u32]| rows.iter().map(|row| all[*row as usize]).collect();
         Ok(rows.map_or_else(|| Arc::clone(&all), |rows| Arc::new(some(rows))))
+    }
+
+    /// The dictionary codes of a part's rows, or of some, and the numbers of the codes: for texts that are few, where
+    /// every row has one.
+    ///
+    /// # Errors
+    /// As [`Numbering::of_part`].
+    pub fn of_few_texts(
+        &self,
+        part: &Part,
+        rows: Option<&[u32]>,
+        most: usize,
+    ) -> Result<Option<(Narrow, Arc<Vec<u32>>)>> {
+        let Part::Sealed(segment, _) = part else { return Ok(None) };
+        let Some(column) = part.column(&self.name)? else { return Ok(None) };
+        let (Data::Text(texts), None) = (&column.data, &column.validity) else { return Ok(None) };
+        if texts.dictionary.len() > most {
+            return Ok(None);
+        }
+        let numbers = self.of_segment(segment.id, &texts.dictionary)?;
+        Ok(Some((rows.map_or_else(|| texts.codes.clone(), |rows| texts.codes.take(rows)), numbers)))
     }
 
     /// Numbers of texts come from those of the dictionary, which are kept.
@@ -248,7 +285,8 @@ impl Numbering {
         let all = self.charge(bytes);
         let seen = self.rows_seen.fetch_add(rows, Ordering::Relaxed) + rows;
         let is_unique = count > limits::NUMBERED_UNIQUE_VALUES && count > seen / 2;
-        if added > 0 && (is_unique || all > limits::NUMBERING_BYTES) {
+        let are_too_many = count + 1 >= limits::NUMBERED_VALUES || all > limits::NUMBERING_BYTES;
+        if added > 0 && (is_unique || are_too_many) {
             self.is_full.store(true, Ordering::Relaxed);
             return Err(Error::Internal(format!("\"{}\" has too many values to number", self.name)));
         }
@@ -346,4 +384,80 @@ fn spread(of_texts: &[u32], texts: &Texts, validity: Option<&Bitmap>) -> Vec<u32
             codes.iter().map(|code| *code as usize).enumerate().map(row).collect()
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columnar::Block;
+    use crate::columnar::builder::column_of;
+    use crate::fields::{FieldSet, Kinds};
+    use crate::store::segment::Segment;
+    use crate::store::snapshot::TailBlock;
+    use crate::value::Value;
+
+    fn block(first_seq: i64, values: &[Value]) -> TailBlock {
+        let times: Vec<i64> = (0..values.len() as i64).map(|row| first_seq + row).collect();
+        let columns = vec![
+            ("_time".into(), Arc::new(Column::times(&times))),
+            ("x".into(), Arc::new(column_of(values.iter().cloned()))),
+        ];
+        TailBlock { first_seq, block: Arc::new(Block::new(values.len(), columns)) }
+    }
+
+    /// A dataset of one sealed block and one in the tail, and its parts.
+    fn dataset(sealed: &[Value], tail: &[Value], kind: FieldType) -> (Dataset, Vec<Part>) {
+        let segment = Arc::new(Segment::of_tail(7, &[block(1, sealed)]).expect("seals"));
+        let mut fields = FieldSet::default();
+        fields.add(&"x".into(), Kinds::of(kind));
+        let mut dataset = Dataset { fields: Arc::new(fields), ..Dataset::new("t".into()) };
+        dataset.segments = vec![segment];
+        dataset.tail = vec![block(1_000, tail)];
+        let parts = dataset.sources().flat_map(|source| source.parts()).collect();
+        (dataset, parts)
+    }
+
+    #[test]
+    fn equal_values_have_one_number_wherever_they_are() {
+        let text = |text: &str| Value::text(text);
+        let wide = |n: i64| Value::Int(n << 40);
+        for (kind, [a, b, c]) in [
+            (FieldType::Int, [wide(5), wide(-3), wide(9)]),
+            (FieldType::String, [text("pear"), text(""), text("über")]),
+            (FieldType::Time, [Value::Time(1 << 50), Value::Time(-1), Value::Time(77)]),
+        ] {
+            let sealed = [a.clone(), b.clone(), Value::Null, a.clone()];
+            let tail = [c.clone(), Value::Null, b.clone()];
+            let (dataset, parts) = dataset(&sealed, &tail, kind);
+            let numbering = dataset.numberings.of(&dataset, "x").expect("is numbered");
+            let first = numbering.of_part(&parts[0], None).expect("numbers");
+            let second = numbering.of_part(&parts[1], None).expect("numbers");
+            assert_eq!((first[0], first[2], second[1], numbering.bound()), (first[3], 0, 0, 4));
+            assert_eq!(first[1], second[2]);
+            assert!(first[0] != first[1] && second[0] != first[0] && second[0] != first[1]);
+            assert_eq!(*numbering.of_part(&parts[0], Some(&[3, 1])).expect("numbers"), [first[0], first[1]]);
+            let column = numbering.column(&[second[0], 0, first[0]]);
+            assert_eq!([0, 1, 2].map(|row| column.get(row)), [c, Value::Null, a]);
+        }
+    }
+
+    #[test]
+    fn a_column_of_values_that_never_come_again_is_given_up() {
+        let values: Vec<Value> = (0..500i64).map(|n| Value::Int(n << 40)).collect();
+        let (dataset, parts) = dataset(&values, &values[..1], FieldType::Int);
+        let numbering = dataset.numberings.of(&dataset, "x").expect("may be numbered");
+        assert!(numbering.of_part(&parts[0], None).is_err() && numbering.is_full());
+        assert!(dataset.numberings.of(&dataset, "x").is_none());
+    }
+
+    #[test]
+    fn fields_of_several_kinds_are_not_numbered() {
+        let (mut dataset, _) = dataset(&[Value::Int(1)], &[Value::Int(1)], FieldType::Int);
+        let mut fields = FieldSet::default();
+        fields.add(&"x".into(), Kinds::of(FieldType::Int).with(Kinds::of(FieldType::String)));
+        dataset.fields = Arc::new(fields);
+        assert!(
+            dataset.numberings.of(&dataset, "x").is_none() && dataset.numberings.of(&dataset, "y").is_none()
+        );
+    }
 }

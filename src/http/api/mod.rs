@@ -5,6 +5,7 @@ pub mod events;
 pub mod health;
 pub mod query;
 pub mod rows;
+pub mod sequences;
 
 #[cfg(test)]
 mod tests;

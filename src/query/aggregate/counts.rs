@@ -2,7 +2,7 @@
 //! for all aggregates; so what is kept is how many of them do not count, and nothing where all do.
 
 use crate::columnar::bitmap::Bitmap;
-use crate::query::group::Slots;
+use crate::query::slots::Slots;
 
 /// Counts by slot.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ impl Counts {
         }
         match slots {
             Slots::One(slot, _) => self.skipped[*slot as usize] += skipped.count_ones() as u64,
-            Slots::Each(each) => skipped.ones().for_each(|row| self.skipped[each[row] as usize] += 1),
+            slots => skipped.ones().for_each(|row| self.skipped[slots.of(row)] += 1),
         }
     }
 

@@ -8,13 +8,13 @@ use crate::query::aggregate::NO_SLOT;
 use crate::query::codes::{Coder, Codes, Domain};
 use crate::query::expression::Expr;
 use crate::query::functions::Context;
-use crate::query::group::Slots;
+use crate::query::slots::Slots;
 use crate::query::view::View;
 
 /// Bytes of the bitmaps of one task.
-const BITMAP_BYTES: usize = 32 << 20;
+const BITMAP_BYTES: usize = if cfg!(test) { 64 } else { 32 << 20 };
 /// Pairs in a list from which on it is cleared of what it has twice.
-const PAIRS: usize = 1 << 22;
+const PAIRS: usize = if cfg!(test) { 32 } else { 1 << 22 };
 
 /// The distinct values of each slot.
 #[derive(Debug)]
@@ -57,7 +57,8 @@ impl Distinct {
     /// # Errors
     /// As evaluating the argument.
     pub fn update(&mut self, slots: &Slots, argument: &Expr, view: &View, context: &Context) -> Result<()> {
-        let codes = self.coder.codes(argument, view, context)?;
+        let codes = self.coder.codes(argument, view, context)?.plain();
+        let slots = &slots.plain();
         let words = self.coder.bound().div_ceil(64);
         if let Sets::Bits(sets) = &self.sets
             && words * 8 * sets.len() > BITMAP_BYTES
@@ -67,6 +68,9 @@ impl Distinct {
         match &mut self.sets {
             Sets::Bits(sets) => insert_bits(sets, words, slots, &codes),
             Sets::Pairs(lists) => {
+                if lists.is_empty() {
+                    lists.push(Vec::new());
+                }
                 if lists.last().is_none_or(|list| list.len() >= PAIRS) {
                     lists.iter_mut().for_each(sort_out);
                     if lists.last().is_none_or(|list| list.len() >= PAIRS / 2) {
@@ -167,16 +171,19 @@ fn insert_bits(sets: &mut [Vec<u64>], words: usize, slots: &Slots, codes: &Codes
             codes.iter().for_each(|code| set[*code as usize / 64] |= 1 << (code % 64));
         }
         (Slots::Each(slots), codes) => {
-            let code_of = |row: usize| match codes {
-                Codes::One(code) => *code,
-                Codes::Each(codes) => codes[row],
-            };
             for (row, slot) in slots.iter().enumerate() {
-                let (set, code) = (&mut sets[*slot as usize], code_of(row));
-                room(set);
-                set[code as usize / 64] |= 1 << (code % 64);
+                let (set, code) = (&mut sets[*slot as usize], codes.of(row));
+                match set.get_mut(code as usize / 64) {
+                    Some(word) => *word |= 1 << (code % 64),
+                    None => {
+                        room(set);
+                        set[code as usize / 64] |= 1 << (code % 64);
+                    }
+                }
             }
         }
+        // both are plain
+        _ => {}
     }
 }
 
@@ -189,6 +196,8 @@ fn push_pairs(list: &mut Vec<u64>, slots: &Slots, codes: &Codes) {
         (Slots::Each(slots), Codes::Each(codes)) => {
             list.extend(slots.iter().zip(&**codes).map(|(slot, code)| pair(*slot, *code)));
         }
+        // both are plain
+        _ => {}
     }
 }
 
@@ -212,37 +221,51 @@ fn pairs_of(sets: &[Vec<u64>]) -> Vec<u64> {
 }
 
 /// The distinct codes of every slot, the one of null left out: codes are brought together by slot, then counted by a
-/// bitmap that all slots use in turn.
+/// bitmap that all slots use in turn. Each task does it for the slots of a range.
 fn count_pairs(lists: &[Vec<u64>], slots: usize, bound: usize, null: Option<u32>) -> Vec<u32> {
-    let counting = |code: u32| Some(code) != null;
-    let mut ends = vec![0u32; slots + 1];
-    lists.iter().flatten().for_each(|pair| ends[(pair >> 32) as usize + 1] += 1);
-    for slot in 1..ends.len() {
-        ends[slot] += ends[slot - 1];
+    let all: usize = lists.iter().map(Vec::len).sum();
+    let mut rows = vec![0u32; slots];
+    lists.iter().flatten().for_each(|pair| rows[(pair >> 32) as usize] += 1);
+    // ranges of about as many pairs
+    let share = all.div_ceil(rayon::current_num_threads()).max(1);
+    let (mut ranges, mut from, mut filled) = (Vec::new(), 0, 0);
+    for (slot, count) in rows.iter().enumerate() {
+        filled += *count as usize;
+        if filled >= share || slot + 1 == slots {
+            ranges.push(from..slot + 1);
+            (from, filled) = (slot + 1, 0);
+        }
     }
-    let mut codes = vec![0u32; ends[slots] as usize];
-    let mut next = ends.clone();
-    for pair in lists.iter().flatten() {
-        let place = &mut next[(pair >> 32) as usize];
-        codes[*place as usize] = *pair as u32;
-        *place += 1;
-    }
-    let chunk = slots.div_ceil(rayon::current_num_threads() * 4).max(1);
-    let starts: Vec<usize> = (0..slots).step_by(chunk).collect();
-    let counts = starts.into_par_iter().map(|from| {
-        let mut seen = vec![0u64; bound.div_ceil(64)];
-        let count = |slot: usize| {
-            let codes = &codes[ends[slot] as usize..ends[slot + 1] as usize];
-            let mut count = 0;
-            for code in codes.iter().filter(|code| counting(**code)) {
-                let (word, bit) = (&mut seen[*code as usize / 64], 1 << (code % 64));
-                count += u32::from(*word & bit == 0);
-                *word |= bit;
+    let counts = ranges.into_par_iter().map(|range| {
+        let mut ends = vec![0usize; range.len() + 1];
+        for (at, count) in rows[range.clone()].iter().enumerate() {
+            ends[at + 1] = ends[at] + *count as usize;
+        }
+        let (mut codes, mut next) = (vec![0u32; ends[range.len()]], ends.clone());
+        for pair in lists.iter().flatten() {
+            let slot = (pair >> 32) as usize;
+            if range.contains(&slot) {
+                let place = &mut next[slot - range.start];
+                codes[*place] = *pair as u32;
+                *place += 1;
             }
-            codes.iter().for_each(|code| seen[*code as usize / 64] = 0);
-            count
-        };
-        (from..(from + chunk).min(slots)).map(count).collect::<Vec<u32>>()
+        }
+        let mut seen = vec![0u64; bound.div_ceil(64)];
+        ends.windows(2)
+            .map(|ends| count_codes(&codes[ends[0]..ends[1]], &mut seen, null))
+            .collect::<Vec<u32>>()
     });
     counts.flatten_iter().collect()
+}
+
+/// The distinct ones among some codes; the bitmap is empty before and after.
+fn count_codes(codes: &[u32], seen: &mut [u64], null: Option<u32>) -> u32 {
+    let mut count = 0;
+    for code in codes.iter().filter(|code| Some(**code) != null) {
+        let (word, bit) = (&mut seen[*code as usize / 64], 1 << (code % 64));
+        count += u32::from(*word & bit == 0);
+        *word |= bit;
+    }
+    codes.iter().for_each(|code| seen[*code as usize / 64] = 0);
+    count
 }

@@ -11,7 +11,7 @@ use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::with_narrow;
 use crate::columnar::text::Dictionary;
 use crate::query::aggregate::NO_SLOT;
-use crate::query::group::Slots;
+use crate::query::slots::Slots;
 use crate::value::Value;
 
 /// The smallest or largest value of each slot.
@@ -157,7 +157,7 @@ impl Pending {
     }
 
     fn offer_all(&mut self, slots: &Slots, column: &Column, wins: Ordering, number: impl Fn(usize) -> i64) {
-        match (slots, &column.validity) {
+        match (&slots.plain(), &column.validity) {
             (Slots::Each(each), None) => {
                 each.iter().enumerate().for_each(|(row, slot)| self.offer(*slot as usize, number(row), wins));
             }
@@ -170,6 +170,7 @@ impl Pending {
                 let winner = if wins.is_lt() { numbers.min() } else { numbers.max() };
                 winner.into_iter().for_each(|winner| self.offer(*slot as usize, winner, wins));
             }
+            (Slots::Listed(..), _) => {}
         }
     }
 }

@@ -23,9 +23,9 @@ use crate::query::codes::Domain;
 use crate::query::earliest::Earliest;
 use crate::query::expression::{AggregateFunction, Expr};
 use crate::query::functions::Context;
-use crate::query::group::Slots;
 use crate::query::sketch::distinct::DistinctSketches;
 use crate::query::sketch::quantile::QuantileSketch;
+use crate::query::slots::Slots;
 use crate::query::vector;
 use crate::query::view::View;
 
@@ -174,6 +174,19 @@ impl State {
             Self::Distinct(_) => {}
         }
         Ok(())
+    }
+
+    /// Feeds rows and counts them by slot beside that, where it can do both at once; whether it did.
+    ///
+    /// # Errors
+    /// As evaluating the argument.
+    pub fn update_and_count(&mut self, slots: &Slots, input: Input<'_>) -> Result<bool> {
+        match (self, input.argument) {
+            (Self::Sum(sums), Some(argument)) => {
+                Ok(sums.update_and_count(slots, &*vector::evaluate(argument, input.view, input.context)?))
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Takes over another state of the same family; `map` gives the slot here of each slot there, or [`NO_SLOT`]; without

@@ -3,16 +3,16 @@
 
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::{Ints, with_narrow};
-use crate::query::aggregate::NO_SLOT;
-use crate::query::group::Slots;
+use crate::query::aggregate::counts::add_all;
+use crate::query::slots::Slots;
 use crate::value::Value;
 
 /// Counters of all slots of one task.
-const COUNTERS: usize = 4 << 20;
+const COUNTERS: usize = if cfg!(test) { 256 } else { 4 << 20 };
 /// Counters of a slot: most durations, sizes and prices lie so near to the least.
-const WIDTH_MAX: usize = 1 << 16;
+const WIDTH_MAX: usize = if cfg!(test) { 64 } else { 1 << 16 };
 /// With fewer, counting does not pay.
-const WIDTH_MIN: usize = 1 << 8;
+const WIDTH_MIN: usize = if cfg!(test) { 16 } else { 1 << 8 };
 
 /// The numbers of each slot.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub struct Numbers {
     /// What counter 0 counts; set by the first whole numbers, or beforehand.
     base: Option<i64>,
     width: usize,
-    /// By slot, how often `base` + place was there; empty until something was.
-    counters: Vec<Vec<u64>>,
+    /// How often `base` + place was there, slot after slot, `width` places each.
+    counters: Vec<u64>,
     integers: Kept<i64>,
     floats: Kept<f64>,
     slots: usize,
@@ -56,6 +56,29 @@ impl<T: Copy> Kept<T> {
     }
 }
 
+/// Where the whole numbers of a block go.
+struct Counting<'a> {
+    counters: &'a mut [u64],
+    width: usize,
+    from_base: u64,
+    least: i64,
+    list: &'a mut Vec<(u32, i64)>,
+}
+
+impl Counting<'_> {
+    #[inline(always)]
+    fn add(&mut self, slot: u32, offset: u64) {
+        let place = self.from_base.wrapping_add(offset);
+        if place < self.width as u64
+            && let Some(counter) = self.counters.get_mut(slot as usize * self.width + place as usize)
+        {
+            *counter += 1;
+        } else {
+            self.list.push((slot, self.least.wrapping_add(offset as i64)));
+        }
+    }
+}
+
 impl Numbers {
     /// No numbers yet; `least` is the smallest whole number there can be, where it is known.
     pub fn new(least: Option<i64>) -> Self {
@@ -72,6 +95,9 @@ impl Numbers {
     /// Makes room for slots.
     pub fn grow(&mut self, slots: usize) {
         self.slots = self.slots.max(slots);
+        if self.width > 0 && self.width * self.slots <= COUNTERS {
+            self.counters.resize(self.width * self.slots, 0);
+        }
     }
 
     /// Takes in rows.
@@ -98,33 +124,36 @@ impl Numbers {
 
     fn add_integers(&mut self, slots: &Slots, ints: &Ints, part: &Column) {
         let base = *self.base.get_or_insert(ints.min());
-        if self.counters.is_empty() && self.width == 0 {
+        if self.counters.is_empty() && self.integers.list.is_empty() {
             let width = (COUNTERS / self.slots.max(1)).min(WIDTH_MAX);
             self.width = if width < WIDTH_MIN { 0 } else { width };
         }
-        let has_room = self.width * self.slots <= COUNTERS;
-        if has_room {
-            self.counters.resize_with(self.slots, Vec::new);
-        }
-        let (width, counters, list) = (self.width as u64, &mut self.counters, &mut self.integers.list);
-        let from_base = ints.min().wrapping_sub(base) as u64;
-        let is_above = ints.min() >= base;
-        let mut add = |slot: u32, offset: u64| {
-            let place = from_base.wrapping_add(offset);
-            match counters.get_mut(slot as usize) {
-                Some(counters) if is_above && place < width => {
-                    if counters.is_empty() {
-                        counters.resize(width as usize, 0);
-                    }
-                    counters[place as usize] += 1;
-                }
-                _ => list.push((slot, ints.min().wrapping_add(offset as i64))),
-            }
+        let counted = if self.width * self.slots <= COUNTERS { self.width * self.slots } else { 0 };
+        self.counters.resize(self.counters.len().max(counted), 0);
+        let mut counting = Counting {
+            counters: &mut self.counters,
+            width: self.width,
+            // numbers below the base come out far above
+            from_base: ints.min().wrapping_sub(base) as u64,
+            least: ints.min(),
+            list: &mut self.integers.list,
         };
         with_narrow!(ints.offsets(), offsets => match (slots, &part.validity) {
-            (Slots::Each(each), None) => each.iter().zip(offsets).for_each(|(slot, o)| add(*slot, *o as u64)),
-            (slots, None) => offsets.iter().enumerate().for_each(|(row, o)| add(slots.of(row) as u32, *o as u64)),
-            (slots, Some(bits)) => bits.ones().for_each(|row| add(slots.of(row) as u32, offsets[row] as u64)),
+            (Slots::Listed(places, list), None) => {
+                for (place, offset) in places.iter().zip(offsets) {
+                    counting.add(list[*place as usize], *offset as u64);
+                }
+            }
+            (Slots::Each(each), None) => {
+                for (slot, offset) in each.iter().zip(offsets) {
+                    counting.add(*slot, *offset as u64);
+                }
+            }
+            (slots, valid) => {
+                for row in (0..part.rows).filter(|row| valid.as_ref().is_none_or(|bits| bits.get(*row))) {
+                    counting.add(slots.of(row) as u32, offsets[row] as u64);
+                }
+            }
         });
     }
 
@@ -133,39 +162,45 @@ impl Numbers {
         let place = |slot: usize| map.map_or(slot as u32, |map| map[slot]);
         if self.base.is_none() || self.counters.is_empty() && self.integers.list.is_empty() {
             (self.base, self.width) = (other.base, other.width);
+            self.grow(self.slots);
         }
-        let is_same = self.base == other.base && self.width == other.width;
-        for (from, counters) in other.counters.into_iter().enumerate().filter(|(_, c)| !c.is_empty()) {
-            let slot = place(from);
-            if slot == NO_SLOT {
-                continue;
-            }
-            if is_same {
-                if self.counters.len() <= slot as usize {
-                    self.counters.resize_with(slot as usize + 1, Vec::new);
-                }
-                let here = &mut self.counters[slot as usize];
-                if here.is_empty() {
-                    *here = counters;
-                } else {
-                    here.iter_mut().zip(counters).for_each(|(here, more)| *here += more);
-                }
-                continue;
-            }
-            let base = other.base.unwrap_or(0);
-            for (at, count) in counters.into_iter().enumerate().filter(|(_, count)| *count > 0) {
-                let number = (slot, base.wrapping_add(at as i64));
-                self.integers.list.extend(std::iter::repeat_n(number, count as usize));
-            }
+        if self.base == other.base && self.width == other.width && map.is_none() {
+            add_all(&mut self.counters, &other.counters, None);
+        } else {
+            self.absorb_counters(&other, &place);
         }
         let moved = |slot: u32| place(slot as usize);
         self.integers.list.extend(other.integers.list.into_iter().map(|(slot, n)| (moved(slot), n)));
         self.floats.list.extend(other.floats.list.into_iter().map(|(slot, n)| (moved(slot), n)));
     }
 
+    fn absorb_counters(&mut self, other: &Self, place: &dyn Fn(usize) -> u32) {
+        let is_same = self.base == other.base && self.width == other.width;
+        let base = other.base.unwrap_or(0);
+        for (from, counters) in other.counters.chunks(other.width.max(1)).enumerate() {
+            // slots without a group have no place here, and nothing was counted for them
+            for (at, count) in counters.iter().enumerate().filter(|(_, count)| **count > 0) {
+                let slot = place(from);
+                let counter = slot as usize * self.width + at;
+                match self.counters.get_mut(counter).filter(|_| is_same) {
+                    Some(here) => *here += count,
+                    None => {
+                        let number = (slot, base.wrapping_add(at as i64));
+                        self.integers.list.extend(std::iter::repeat_n(number, *count as usize));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The counters of a slot.
+    fn counters_of(&self, slot: usize) -> &[u64] {
+        self.counters.get(slot * self.width..(slot + 1) * self.width).unwrap_or(&[])
+    }
+
     /// The ⌈q·n⌉-th smallest number of a slot, as it came; null where it has none.
     pub fn quantile(&mut self, slot: usize, q: f64) -> Value {
-        let counters = self.counters.get(slot).map_or(&[][..], Vec::as_slice);
+        let counters = self.counters_of(slot).to_vec();
         let base = self.base.unwrap_or(0);
         let counted: usize = counters.iter().map(|count| *count as usize).sum();
         let integers = self.integers.of(slot, self.slots);

@@ -7,17 +7,24 @@ use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::{Ints, Narrow, with_narrow};
 use crate::error::{Error, Result};
 use crate::query::aggregate::counts::{Counts, add_all};
-use crate::query::group::Slots;
+use crate::query::slots::{BANKS, FEW_SLOTS, Slots};
 use crate::value::Value;
+
+/// The sum of a slot, and beside it, so that both are in one place, how many rows were counted with it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cell {
+    sum: i64,
+    rows: u64,
+}
 
 /// The sums of all slots.
 #[derive(Debug)]
 pub struct Sums {
     counts: Counts,
-    integers: Vec<i64>,
+    cells: Vec<Cell>,
     /// What went beyond 64 bits at some time, for all slots, once there is such a thing.
     wide: Vec<i128>,
-    /// No sum in `integers` is farther from 0.
+    /// No sum in `cells` is farther from 0.
     reach: u128,
     floats: Vec<f64>,
     /// Whether a broken number was among them.
@@ -30,7 +37,7 @@ impl Sums {
     pub fn new(has_filter: bool) -> Self {
         Self {
             counts: Counts::new(has_filter),
-            integers: Vec::new(),
+            cells: Vec::new(),
             wide: Vec::new(),
             reach: 0,
             floats: Vec::new(),
@@ -43,7 +50,7 @@ impl Sums {
     pub fn grow(&mut self, slots: usize) {
         self.slots = self.slots.max(slots);
         self.counts.grow(slots);
-        self.integers.resize(self.slots, 0);
+        self.cells.resize(self.slots, Cell::default());
         if !self.wide.is_empty() {
             self.wide.resize(self.slots, 0);
         }
@@ -84,6 +91,49 @@ impl Sums {
         }
     }
 
+    /// Takes in rows and counts them by slot; false, and nothing is done, where a row may be without a whole number.
+    pub fn update_and_count(&mut self, slots: &Slots, column: &Column) -> bool {
+        let (Data::Int(ints), None) = (&column.data, &column.validity) else { return false };
+        let farthest = farthest(ints, slots.rows());
+        if self.reach + farthest > i64::MAX as u128 {
+            self.spill();
+            if farthest > i64::MAX as u128 {
+                return false;
+            }
+        }
+        self.reach += farthest;
+        let is_narrow = (ints.max().wrapping_sub(ints.min()) as u64) < 1 << 24 && slots.rows() <= 1 << 16;
+        let (base, cells) = (ints.min(), self.cells.as_mut_slice());
+        let each = match slots {
+            Slots::Listed(places, list) if is_narrow => {
+                let mut few = vec![Cell::default(); list.len()];
+                with_narrow!(ints.offsets(), offsets => tally(&mut few, places, offsets, base));
+                list.iter().zip(few).for_each(|(slot, few)| cells[*slot as usize] += few);
+                return true;
+            }
+            Slots::Each(each) if is_narrow && cells.len() <= FEW_SLOTS.min(each.len()) => {
+                with_narrow!(ints.offsets(), offsets => tally(cells, each, offsets, base));
+                return true;
+            }
+            slots => slots.plain(),
+        };
+        let Slots::Each(each) = each else {
+            self.reach -= farthest;
+            return false;
+        };
+        with_narrow!(ints.offsets(), offsets => for (slot, offset) in each.iter().zip(offsets) {
+            let cell = &mut cells[*slot as usize];
+            cell.sum += base.wrapping_add(*offset as i64);
+            cell.rows += 1;
+        });
+        true
+    }
+
+    /// The rows that were counted by slot; they are counted anew from 0.
+    pub fn take_rows(&mut self) -> impl Iterator<Item = u64> {
+        self.cells.iter_mut().map(|cell| std::mem::take(&mut cell.rows))
+    }
+
     fn add_integers(&mut self, slots: &Slots, ints: &Ints, valid: Option<&Bitmap>) {
         let base = ints.min();
         if let Slots::One(slot, rows) = slots {
@@ -91,8 +141,8 @@ impl Sums {
             let offsets = sum_offsets(ints.offsets(), valid);
             return self.add_wide(*slot as usize, i128::from(base) * count as i128 + offsets as i128);
         }
-        let Slots::Each(slots) = slots else { return };
-        let farthest = u128::from(base.unsigned_abs().max(ints.max().unsigned_abs())) * slots.len() as u128;
+        let Slots::Each(slots) = slots.plain() else { return };
+        let farthest = farthest(ints, slots.len());
         if self.reach + farthest > i64::MAX as u128 {
             self.spill();
         }
@@ -104,10 +154,10 @@ impl Sums {
             };
         }
         self.reach += farthest;
-        let sums = self.integers.as_mut_slice();
+        let cells = self.cells.as_mut_slice();
         with_narrow!(ints.offsets(), offsets => match valid {
-            None => slots.iter().zip(offsets).for_each(|(slot, offset)| sums[*slot as usize] += base.wrapping_add(*offset as i64)),
-            Some(bits) => bits.ones().for_each(|row| sums[slots[row] as usize] += base.wrapping_add(offsets[row] as i64)),
+            None => slots.iter().zip(offsets).for_each(|(slot, offset)| cells[*slot as usize].sum += base.wrapping_add(*offset as i64)),
+            Some(bits) => bits.ones().for_each(|row| cells[slots[row] as usize].sum += base.wrapping_add(offsets[row] as i64)),
         });
     }
 
@@ -116,8 +166,8 @@ impl Sums {
         self.wide.resize(self.slots, 0);
         self.wide
             .iter_mut()
-            .zip(&mut self.integers)
-            .for_each(|(wide, sum)| *wide += i128::from(std::mem::take(sum)));
+            .zip(&mut self.cells)
+            .for_each(|(wide, cell)| *wide += i128::from(std::mem::take(&mut cell.sum)));
         self.reach = 0;
     }
 
@@ -129,7 +179,7 @@ impl Sums {
         match i64::try_from(amount) {
             Ok(amount) if farthest <= i64::MAX as u128 => {
                 self.reach += farthest;
-                self.integers[slot] += amount;
+                self.cells[slot].sum += amount;
             }
             _ => self.wide[slot] += amount,
         }
@@ -138,7 +188,7 @@ impl Sums {
     fn add_floats(&mut self, slots: &Slots, values: &[f64], whole: Option<&Bitmap>, valid: Option<&Bitmap>) {
         self.floats.resize(self.slots, 0.0);
         self.is_float.resize(self.slots, false);
-        match (slots, whole) {
+        match (&slots.plain(), whole) {
             (Slots::One(slot, _), None) => {
                 self.floats[*slot as usize] += sum_floats(values, valid);
                 self.is_float[*slot as usize] |= valid.is_none_or(|bits| bits.count_ones() > 0);
@@ -154,10 +204,10 @@ impl Sums {
                     Some(bits) => bits.ones().for_each(&mut add),
                 }
             }
-            (slots, Some(whole)) => {
+            (slots, _) => {
                 for row in (0..values.len()).filter(|row| valid.is_none_or(|bits| bits.get(*row))) {
                     let slot = slots.of(row);
-                    if whole.get(row) {
+                    if whole.is_some_and(|whole| whole.get(row)) {
                         self.add_wide(slot, i128::from(values[row] as i64));
                     } else {
                         self.floats[slot] += values[row];
@@ -175,7 +225,7 @@ impl Sums {
             self.spill();
         }
         self.reach += other.reach;
-        add_all(&mut self.integers, &other.integers, map);
+        add_all(&mut self.cells, &other.cells, map);
         if !other.wide.is_empty() {
             self.wide.resize(self.slots, 0);
             add_all(&mut self.wide, &other.wide, map);
@@ -194,7 +244,7 @@ impl Sums {
     }
 
     fn whole_sum(&self, slot: usize) -> i128 {
-        i128::from(self.integers[slot]) + self.wide.get(slot).copied().unwrap_or(0)
+        i128::from(self.cells[slot].sum) + self.wide.get(slot).copied().unwrap_or(0)
     }
 
     /// The sums of some slots; `rows` are those of the groups.
@@ -237,6 +287,42 @@ impl Sums {
         let valid = Bitmap::from_fn(slots.len(), |row| means[row].is_some());
         let values = means.into_iter().map(|mean| mean.unwrap_or(0.0)).collect();
         Column::new(slots.len(), Some(valid), Data::Float { values, whole: None })
+    }
+}
+
+/// No sum of so many of these numbers is farther from 0.
+fn farthest(ints: &Ints, rows: usize) -> u128 {
+    u128::from(ints.min().unsigned_abs().max(ints.max().unsigned_abs())) * rows as u128
+}
+
+/// Sums and counts rows of few slots: count above, sum of offsets below the 40th bit of one number, and several of them
+/// a slot, so that an addition need not wait for the one before. Offsets are below 2^24, rows at most 2^16, so neither
+/// reaches into the other.
+fn tally<S: Copy + Into<u64>, T: Copy + Into<u64>>(
+    cells: &mut [Cell],
+    slots: &[S],
+    offsets: &[T],
+    base: i64,
+) {
+    const ONE: u64 = 1 << 40;
+    let mut banks = vec![[0u64; BANKS]; cells.len()];
+    for (slots, offsets) in slots.chunks(BANKS).zip(offsets.chunks(BANKS)) {
+        for (bank, (slot, offset)) in slots.iter().zip(offsets).enumerate() {
+            banks[(*slot).into() as usize][bank] += ONE + (*offset).into();
+        }
+    }
+    for (cell, banks) in cells.iter_mut().zip(&banks).filter(|(_, banks)| **banks != [0; BANKS]) {
+        let rows: u64 = banks.iter().map(|bank| bank / ONE).sum();
+        let offsets: u64 = banks.iter().map(|bank| bank % ONE).sum();
+        cell.rows += rows;
+        cell.sum += base * rows as i64 + offsets as i64;
+    }
+}
+
+impl std::ops::AddAssign for Cell {
+    fn add_assign(&mut self, other: Self) {
+        self.sum += other.sum;
+        self.rows += other.rows;
     }
 }
 

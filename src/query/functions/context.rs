@@ -95,14 +95,20 @@ impl Context {
 
     /// The results of an expression for a dictionary, those of earlier blocks among them; to be given back by
     /// [`Context::keep_entries`].
-    pub fn take_entries(&self, expression: &Expr, texts: &Texts, is_json: bool) -> Entries {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = kept.entries.iter().position(|entries| entries.is_of(expression));
-        let known = known.map(|at| kept.entries.swap_remove(at));
+    ///
+    /// # Errors
+    /// A pattern that is none.
+    pub fn take_entries(&self, expression: &Expr, texts: &Texts, is_json: bool) -> Result<Entries> {
+        let known = {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = kept.entries.iter().position(|entries| entries.is_of(expression));
+            known.map(|at| kept.entries.swap_remove(at))
+        };
         // those of another dictionary go: it is that of a block or segment that is done with
-        known
-            .filter(|entries| entries.is_over(texts, is_json))
-            .unwrap_or_else(|| Entries::new(expression, texts, is_json))
+        match known.filter(|entries| entries.is_over(texts, is_json)) {
+            Some(entries) => Ok(entries),
+            None => Entries::new(expression, texts, is_json, self),
+        }
     }
 
     /// Keeps results for the next block.

@@ -18,8 +18,9 @@ use super::sql::COLUMNS;
 const BODY_BYTES: usize = 1 << 20;
 
 /// The keys of a query.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "from",
+    "sessions",
     "select",
     "by",
     "where",
@@ -46,19 +47,24 @@ const KEYS: [&str; 15] = [
 /// # Ok::<(), windrow::error::Error>(())
 /// ```
 pub fn json(body: &[u8], now_us: i64) -> Result<Query> {
+    let what = "a query is a JSON object, as in {\"from\": \"events\", \"select\": [\"count()\"]}";
+    let body = object(body, what)?;
+    let body = Object { map: &body, pointer: String::new() };
+    body.check_keys(&KEYS)?;
+    query(&body, now_us)
+}
+
+/// The object that a body is; `what` says which one where it is none.
+pub(super) fn object(body: &[u8], what: &str) -> Result<Map<String, Json>> {
     if body.len() > BODY_BYTES {
         return Err(Error::invalid(format!("the query has {} bytes; {BODY_BYTES} is the limit", body.len())));
     }
     let body: Json = serde_json::from_slice(body)
         .map_err(|error| Error::invalid(format!("the query is no JSON: {error}")))?;
-    let Json::Object(body) = body else {
-        return Err(Error::invalid(
-            "a query is a JSON object, as in {\"from\": \"events\", \"select\": [\"count()\"]}",
-        ));
-    };
-    let body = Object { map: &body, pointer: String::new() };
-    body.check_keys(&KEYS)?;
-    query(&body, now_us)
+    match body {
+        Json::Object(body) => Ok(body),
+        _ => Err(Error::invalid(what)),
+    }
 }
 
 /// The value of a JSON parameter.
@@ -102,6 +108,7 @@ fn query(body: &Object<'_>, now_us: i64) -> Result<Query> {
     let calendar = range::calendar(body)?;
     Ok(Query {
         from: from.to_owned(),
+        sessions: super::sequences::sessions(body)?,
         all_fields,
         by,
         distinct: body.flag("distinct")?.unwrap_or(false),
@@ -227,7 +234,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    fn count(&self, key: &str) -> Result<Option<usize>> {
+    pub(super) fn count(&self, key: &str) -> Result<Option<usize>> {
         let wanted = "a whole number from 0 on";
         match self.map.get(key) {
             None | Some(Json::Null) => Ok(None),
@@ -242,7 +249,7 @@ impl<'a> Object<'a> {
     }
 
     /// An array of texts; a text alone is an array of one.
-    fn texts(&self, key: &str) -> Result<Vec<&'a str>> {
+    pub(super) fn texts(&self, key: &str) -> Result<Vec<&'a str>> {
         let items = match self.map.get(key) {
             None | Some(Json::Null) => return Ok(Vec::new()),
             Some(Json::Array(items)) => items,

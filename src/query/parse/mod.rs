@@ -1,7 +1,8 @@
 //! Text to `Query` and `Expr`: SQL, JSON queries, and the one expression language of `where=`, alerts and reports.
 //!
 //! `dialect` splits and limits the text, sqlparser reads it, `expression` and `calls` turn its tree into ours, `sql`
-//! and `json` put a query together, with `names` for what ORDER BY and the like may refer to.
+//! and `json` put a query together, with `names` for what ORDER BY and the like may refer to; `sequences` reads funnels,
+//! retention, paths and sessions.
 
 mod calls;
 mod dialect;
@@ -9,6 +10,7 @@ mod expression;
 mod json;
 mod names;
 mod range;
+mod sequences;
 mod sql;
 mod types;
 
@@ -24,6 +26,7 @@ use expression::{Place, Reader};
 
 pub use dialect::TEXT_BYTES;
 pub use json::json;
+pub use sequences::sequence;
 pub use sql::sql;
 
 /// One expression; aggregates may be in it.

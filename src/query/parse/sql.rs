@@ -3,7 +3,7 @@
 
 use sqlparser::ast::{
     Distinct, Expr as Tree, GroupByExpr, LimitClause, OrderByExpr, OrderByKind, OrderBySort,
-    Query as QueryTree, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
+    Query as QueryTree, Select, SelectItem, SetExpr, TableFactor, TableFunctionArgs, TableWithJoins,
 };
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::Token;
@@ -11,6 +11,7 @@ use sqlparser::tokenizer::Token;
 use crate::error::{Error, Result};
 use crate::query::expression::Expr;
 use crate::query::language::{Item, Order, Query, Range};
+use crate::query::sequences::sessions::Sessions;
 use crate::time::Calendar;
 use crate::value::Value;
 
@@ -18,6 +19,7 @@ use super::dialect::Text;
 use super::expression::{Place, Reader};
 use super::names::Names;
 use super::read_item;
+use super::sequences::{sessions_dataset, sessions_table};
 
 /// Output columns, group keys and parts of an order at most.
 pub(super) const COLUMNS: usize = 1_000;
@@ -49,16 +51,26 @@ pub fn sql(text: &str, parameters: &[serde_json::Value]) -> Result<Query> {
     let from = dataset(&select.from)?;
     let mut reader = Reader::new(&text);
     reader.parameters = Some(parameters);
-    reader.qualifiers.push(from.0.clone());
-    reader.qualifiers.extend(from.1);
-    query(&mut reader, &tree, select, from.0, &text)
+    reader.qualifiers.push(from.name.clone());
+    let sessions = from.sessions.map(|arguments| sessions_table(&mut reader, arguments)).transpose()?;
+    reader.qualifiers.extend(from.alias);
+    query(&mut reader, &tree, select, (from.name, sessions), &text)
+}
+
+/// What stands after FROM.
+struct Source<'a> {
+    /// The dataset.
+    name: String,
+    alias: Option<String>,
+    /// Where it is `sessions(…)`, what stands in it.
+    sessions: Option<&'a TableFunctionArgs>,
 }
 
 fn query(
     reader: &mut Reader<'_>,
     tree: &QueryTree,
     select: &Select,
-    from: String,
+    (from, sessions): (String, Option<Sessions>),
     text: &Text<'_>,
 ) -> Result<Query> {
     let all_fields = is_star(&select.projection, &reader.qualifiers);
@@ -89,6 +101,7 @@ fn query(
     };
     Ok(Query {
         from,
+        sessions,
         select: items,
         all_fields,
         by,
@@ -207,7 +220,7 @@ fn plain_select(tree: &QueryTree) -> Result<&Select> {
 }
 
 /// The dataset after FROM, and its alias.
-fn dataset(from: &[TableWithJoins]) -> Result<(String, Option<String>)> {
+fn dataset(from: &[TableWithJoins]) -> Result<Source<'_>> {
     let table = match from {
         [] => {
             return Err(Error::invalid(
@@ -221,7 +234,7 @@ fn dataset(from: &[TableWithJoins]) -> Result<(String, Option<String>)> {
         TableFactor::Table {
             name,
             alias,
-            args: None,
+            args,
             with_hints,
             version: None,
             with_ordinality: false,
@@ -239,11 +252,18 @@ fn dataset(from: &[TableWithJoins]) -> Result<(String, Option<String>)> {
             if alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
                 return Err(not_yet("names for the columns of a table"));
             }
-            Ok((dataset.value.clone(), alias.as_ref().map(|alias| alias.name.value.clone())))
+            let alias = alias.as_ref().map(|alias| alias.name.value.clone());
+            match args {
+                None => Ok(Source { name: dataset.value.clone(), alias, sessions: None }),
+                Some(args) if dataset.value.eq_ignore_ascii_case("sessions") => {
+                    Ok(Source { name: sessions_dataset(args)?, alias, sessions: Some(args) })
+                }
+                Some(_) => Err(not_yet("table functions other than sessions")),
+            }
         }
         TableFactor::Derived { .. } => Err(not_yet("subqueries")),
         TableFactor::NestedJoin { .. } => Err(not_yet("joins")),
-        TableFactor::Table { .. } => Err(not_yet("table functions, samples and hints")),
+        TableFactor::Table { .. } => Err(not_yet("samples and hints of tables")),
         _ => Err(not_yet("tables other than datasets")),
     }
 }

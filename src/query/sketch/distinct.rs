@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::columnar::column::{Column, Data};
 use crate::columnar::text::Texts;
 use crate::query::aggregate::NO_SLOT;
-use crate::query::group::Slots;
+use crate::query::slots::Slots;
 use crate::value::{Value, whole};
 
 /// Bits of a hash that choose the register.

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use crate::columnar::column::Column;
 use crate::query::aggregate::NO_SLOT;
 use crate::query::aggregate::numbers::rank;
-use crate::query::group::Slots;
+use crate::query::slots::Slots;
 use crate::value::Value;
 
 /// Digits behind the first one that are kept, of the 52 of a float.
