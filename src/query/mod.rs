@@ -123,6 +123,10 @@ fn columns(plan: &Plan, rows: &[Vec<Value>]) -> Vec<AnswerColumn> {
 }
 
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod docs_tests;
+#[cfg(test)]
 mod edge_tests;
 #[cfg(test)]
 mod layouts;

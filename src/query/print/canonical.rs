@@ -9,7 +9,7 @@ use crate::value::{Value, float_text};
 
 /// How tightly an expression holds together; a part that is looser than its place stands in parentheses.
 /// The numbers are those of the parser's grammar.
-mod binding {
+pub(super) mod binding {
     pub const OR: u8 = 5;
     pub const AND: u8 = 10;
     pub const NOT: u8 = 15;
@@ -339,6 +339,11 @@ const RESERVED: &[&str] = &[
     "where",
     "with",
 ];
+
+/// A name as an identifier, in quotes where the grammar wants them.
+pub(super) fn identifier(name: &str) -> String {
+    Expr::Column(name.to_owned()).to_string()
+}
 
 fn column(f: &mut Formatter<'_>, name: &str) -> fmt::Result {
     let mut chars = name.chars();

@@ -3,6 +3,9 @@
 //! it means there what it means here; for DuckDB and ClickHouse as a person would write it there.
 
 mod canonical;
+mod clickhouse;
+mod duckdb;
+mod foreign;
 pub mod kinds;
 pub mod sqlite;
 mod statement;
@@ -23,9 +26,8 @@ pub fn query(query: &Query, dataset: &Dataset, dialect: Dialect) -> Result<Strin
     let resolved = plan::resolve(query, dataset)?;
     match dialect {
         Dialect::Sqlite => sqlite::query(&resolved, dataset),
-        Dialect::Duckdb | Dialect::Clickhouse => {
-            Err(crate::error::Error::invalid("this form of SQL is not written yet"))
-        }
+        Dialect::Duckdb => foreign::write(&resolved, dataset, &duckdb::Duckdb),
+        Dialect::Clickhouse => foreign::write(&resolved, dataset, &clickhouse::Clickhouse),
     }
 }
 

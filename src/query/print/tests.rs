@@ -1,11 +1,16 @@
-//! The canonical form of generated expressions reads back as the same expression.
+//! The canonical form of generated expressions reads back as the same expression; whole queries print as the examples
+//! say.
+
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::fields::FieldType;
+use crate::fields::{FieldSet, FieldType, Kinds};
 use crate::query::expression::{BinaryOp, Expr};
 use crate::query::functions::Function;
-use crate::query::parse::expression;
+use crate::query::language::Dialect;
+use crate::query::parse::{self, expression};
+use crate::store::snapshot::Dataset;
 use crate::value::Value;
 
 fn literals() -> impl Strategy<Value = Value> {
@@ -162,4 +167,62 @@ fn every_word_is_quoted_where_it_must_be() {
     }
     let list: Vec<String> = missing.iter().map(|word| format!("\"{word}\"")).collect();
     assert!(missing.is_empty(), "RESERVED lacks {}", list.join(", "));
+}
+
+const EXAMPLES: &str = include_str!("examples.txt");
+
+/// A dataset that has fields of every type, and no rows.
+fn dataset() -> Dataset {
+    use FieldType::{Bool, Float, Int, Json, String, Strings, Time};
+    let mut fields = FieldSet::default();
+    let both = Kinds::of(Int).with(Kinds::of(String));
+    let of = |kind| Kinds::of(kind);
+    for (name, kinds) in [
+        ("country", of(String)),
+        ("path", of(String)),
+        ("user", of(Int)),
+        ("ms", of(Int)),
+        ("value", of(Float)),
+        ("bot", of(Bool)),
+        ("tags", of(Strings)),
+        ("doc", of(Json)),
+        ("mixed", both),
+        ("ts", of(Time)),
+    ] {
+        fields.add(&name.into(), kinds);
+    }
+    Dataset { fields: Arc::new(fields), ..Dataset::new("events".into()) }
+}
+
+fn printed(text: &str, dialect: Dialect) -> String {
+    let query = match text.starts_with('{') {
+        true => parse::json(text.as_bytes(), 0),
+        false => parse::sql(text, &[]),
+    };
+    match super::query(&query.expect(text), &dataset(), dialect) {
+        Ok(sql) => sql,
+        Err(error) => format!("error: {error}"),
+    }
+}
+
+#[test]
+fn queries_print_as_the_examples_say() {
+    let told = |block: &str| {
+        let question = block.split("\n  -- ").next().unwrap_or_default().trim();
+        let forms = Dialect::ALL.iter().map(|(dialect, name)| {
+            format!("\n  -- {name}\n  {}", printed(question, *dialect).replace('\n', "\n  "))
+        });
+        format!("{question}{}", forms.collect::<String>())
+    };
+    let blocks: Vec<&str> = EXAMPLES.trim_end().split("\n\n").collect();
+    let (head, questions) = blocks.split_first().expect("a head");
+    let found: Vec<String> = questions.iter().map(|block| told(block)).collect();
+    if std::env::var("WINDROW_EXAMPLES").is_ok_and(|what| what == "write") {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/query/print/examples.txt");
+        std::fs::write(file, format!("{head}\n\n{}\n", found.join("\n\n"))).expect("written");
+    }
+    assert!(found.len() > 30, "only {} examples were found", found.len());
+    for (found, wanted) in found.iter().zip(questions) {
+        assert_eq!(found, wanted);
+    }
 }
