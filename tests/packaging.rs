@@ -152,6 +152,10 @@ fn the_container_is_built_from_what_the_source_needs() {
                 folders.push(path);
                 continue;
             }
+            // what tests take in is not part of the program
+            if path.file_name().is_some_and(|name| name.to_string_lossy().ends_with("_tests.rs")) {
+                continue;
+            }
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             let outside_tests = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
             needed.extend(embedded.captures_iter(outside_tests).map(|found| found[1].to_owned()));

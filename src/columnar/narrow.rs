@@ -19,9 +19,13 @@ pub enum Narrow {
 macro_rules! with_narrow {
     ($narrow:expr, $values:ident => $body:expr) => {
         match $narrow {
+            #[allow(clippy::unnecessary_cast, reason = "needed for the other widths")]
             $crate::columnar::narrow::Narrow::U8($values) => $body,
+            #[allow(clippy::unnecessary_cast, reason = "needed for the other widths")]
             $crate::columnar::narrow::Narrow::U16($values) => $body,
+            #[allow(clippy::unnecessary_cast, reason = "needed for the other widths")]
             $crate::columnar::narrow::Narrow::U32($values) => $body,
+            #[allow(clippy::unnecessary_cast, reason = "needed for the other widths")]
             $crate::columnar::narrow::Narrow::U64($values) => $body,
         }
     };

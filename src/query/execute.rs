@@ -162,7 +162,7 @@ impl Scan<'_> {
     }
 
     /// Output rows of the groups, at most so many, each with whether its group has no events.
-    fn grouped(&self, wanted: Option<&[Vec<Value>]>, most: usize) -> Result<(Vec<(Vec<Value>, bool)>, Held)> {
+    fn grouped(&self, wanted: Option<&[Vec<Value>]>, most: usize) -> Result<(Vec<finish::Row>, Held)> {
         let Shape::Groups { keys, aggregates, select, having, order } = &self.plan.shape else {
             return Ok((Vec::new(), self.plan.budget.hold()));
         };
@@ -253,7 +253,7 @@ impl Scan<'_> {
         select: &[Expr],
         order: &[Order],
         most: usize,
-    ) -> Result<(Vec<(Vec<Value>, bool)>, Held)> {
+    ) -> Result<(Vec<finish::Row>, Held)> {
         let directions: Vec<Direction> = order.iter().map(Direction::of).collect();
         let (mut rows, held) = self.rows(select, order, most)?;
         if !directions.is_empty() {

@@ -21,6 +21,9 @@ use crate::query::vector;
 use crate::query::view::View;
 use crate::value::Value;
 
+/// The cells of an output row, and whether its group has no events.
+pub type Row = (Vec<Value>, bool);
+
 /// The groups that were found, and those without events that were asked for.
 #[derive(Debug)]
 pub struct Grouped<'a> {
@@ -170,7 +173,7 @@ impl<'a> Grouped<'a> {
     ///
     /// # Errors
     /// As evaluating the expressions; a sum beyond 64 bits.
-    pub fn output(mut self, shape: Shape<'_>, most: usize) -> Result<(Vec<(Vec<Value>, bool)>, Held)> {
+    pub fn output(mut self, shape: Shape<'_>, most: usize) -> Result<(Vec<Row>, Held)> {
         let rows = self.survivors(shape, most)?;
         if rows.len().min(most) > shape.rows_max {
             return Err(too_many_rows(rows.len()));

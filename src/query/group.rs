@@ -73,7 +73,7 @@ impl Groups {
     pub fn slots_of_packed(&mut self, keys: &[u64]) -> Slots {
         let Table::Packed(_, table) = &mut self.table else { return Slots::One(0, 0) };
         let slots = Slots::Each(Arc::new(keys.iter().map(|key| table.find_or_add(*key)).collect()));
-        self.rows.resize(table.len(), 0);
+        self.rows.resize(table.count(), 0);
         slots
     }
 
@@ -144,7 +144,7 @@ impl Groups {
                 let keys = packed(&codes, bits, view.rows);
                 let slots =
                     Slots::Each(Arc::new(keys.into_iter().map(|key| table.find_or_add(key)).collect()));
-                self.rows.resize(table.len(), 0);
+                self.rows.resize(table.count(), 0);
                 slots
             }
             Table::Found { members, places, hasher } => {
@@ -205,7 +205,7 @@ impl Groups {
                 let parts = key.iter().zip(bits.iter()).rev();
                 let slot =
                     table.find_or_add(parts.fold(0, |key, (code, bits)| key << bits | u64::from(*code)));
-                self.rows.resize(table.len(), 0);
+                self.rows.resize(table.count(), 0);
                 slot
             }
             Table::Found { members, places, hasher } => {

@@ -28,7 +28,7 @@ impl KeyTable {
     }
 
     /// Number of keys.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.keys.len()
     }
 
@@ -84,6 +84,6 @@ mod tests {
         let numbers: Vec<u32> =
             (0..10_000u64).map(|n| table.find_or_add((n % 3_000) * 0x1_0000_0001)).collect();
         assert!(numbers.iter().enumerate().all(|(at, number)| *number as usize == at % 3_000));
-        assert_eq!((table.len(), table.keys()[2_999]), (3_000, 2_999 * 0x1_0000_0001));
+        assert_eq!((table.count(), table.keys()[2_999]), (3_000, 2_999 * 0x1_0000_0001));
     }
 }

@@ -282,7 +282,7 @@ fn compare_narrow<T: Copy + Ord + TryFrom<u64>>(offsets: &[T], wanted: u64, outc
     }
 }
 
-/// `+ - * /` of whole numbers with a whole number, or of floats; overflow is left to the reference to tell.
+/// `+ - * / %` of whole numbers with a whole number, or of floats; overflow is left to the reference to tell.
 fn arithmetic(
     op: BinaryOp,
     left: &Expr,
@@ -290,7 +290,11 @@ fn arithmetic(
     view: &View,
     context: &Context,
 ) -> Result<Option<Column>> {
-    if !matches!(op, BinaryOp::Add | BinaryOp::Subtract | BinaryOp::Multiply | BinaryOp::Divide) {
+    let is_known = matches!(
+        op,
+        BinaryOp::Add | BinaryOp::Subtract | BinaryOp::Multiply | BinaryOp::Divide | BinaryOp::Modulo
+    );
+    if !is_known {
         return Ok(None);
     }
     let (a, b) = (operand(left, view, context)?, operand(right, view, context)?);
@@ -300,9 +304,14 @@ fn arithmetic(
         validity.and(more);
     }
     if let (Some(x), Some(y), true) = (a.integers(view.rows), b.integers(view.rows), op != BinaryOp::Divide) {
-        let apply = match op {
+        if op == BinaryOp::Modulo {
+            // the rest of a division by 0 is null
+            validity.and(&Bitmap::from_fn(view.rows, |row| y[row] != 0));
+        }
+        let apply: fn(i64, i64) -> Option<i64> = match op {
             BinaryOp::Add => i64::checked_add,
             BinaryOp::Subtract => i64::checked_sub,
+            BinaryOp::Modulo => |x, y| (y != 0).then(|| x.wrapping_rem(y)),
             _ => i64::checked_mul,
         };
         let mut out = Vec::with_capacity(view.rows);
@@ -321,6 +330,7 @@ fn arithmetic(
         BinaryOp::Add => |x, y| x + y,
         BinaryOp::Subtract => |x, y| x - y,
         BinaryOp::Multiply => |x, y| x * y,
+        BinaryOp::Modulo => |x, y| x % y,
         _ => |x, y| x / y,
     };
     let values: Vec<f64> = x.iter().zip(&y).map(|(x, y)| apply(*x, *y)).collect();

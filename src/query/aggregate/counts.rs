@@ -36,7 +36,7 @@ impl Counts {
         if let Some(own) = &mut self.own {
             slots.count_into(own);
         }
-        let Some(counting) = counting else { return };
+        let Some(counting) = counting.filter(|_| slots.rows() > 0) else { return };
         let mut skipped = counting.clone();
         skipped.invert();
         if self.skipped.len() < slots.end() {

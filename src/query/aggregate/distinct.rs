@@ -25,6 +25,8 @@ pub struct Distinct {
     words: usize,
     bitmap_bytes_max: usize,
     slots: usize,
+    /// The counts of all pairs by slot, from when they are asked for until more come in.
+    counted: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -33,8 +35,6 @@ enum Sets {
     Bits(Vec<Vec<u64>>),
     /// Slot and code, some of them more than once; lists of several tasks.
     Pairs(Vec<Vec<u64>>),
-    /// All are in, and counted: by slot.
-    Counted(Vec<u32>),
 }
 
 fn pair(slot: u32, code: u32) -> u64 {
@@ -45,7 +45,14 @@ impl Distinct {
     /// No values yet; `sharers` is how many such states there are at once.
     pub fn new(domain: &Domain, sharers: usize) -> Self {
         let bitmap_bytes_max = BITMAP_BYTES / sharers.max(1);
-        Self { coder: Coder::new(domain), sets: Sets::Bits(Vec::new()), words: 0, bitmap_bytes_max, slots: 0 }
+        Self {
+            coder: Coder::new(domain),
+            sets: Sets::Bits(Vec::new()),
+            words: 0,
+            bitmap_bytes_max,
+            slots: 0,
+            counted: Vec::new(),
+        }
     }
 
     /// Bytes in memory, with what counting pairs takes at the end.
@@ -56,7 +63,6 @@ impl Distinct {
                 lists.iter().map(Vec::capacity).sum::<usize>() * size_of::<u64>() * 3 / 2
                     + self.slots * size_of::<u32>()
             }
-            Sets::Counted(all) => all.capacity() * size_of::<u32>(),
         };
         sets + self.coder.bytes()
     }
@@ -74,6 +80,7 @@ impl Distinct {
     /// # Errors
     /// As evaluating the argument.
     pub fn update(&mut self, slots: &Slots, argument: &Expr, view: &View, context: &Context) -> Result<()> {
+        self.counted.clear();
         let codes = self.coder.codes(argument, view, context)?.plain();
         let slots = &slots.plain();
         let words = self.coder.bound().div_ceil(64);
@@ -98,14 +105,13 @@ impl Distinct {
                     push_pairs(list, slots, &codes);
                 }
             }
-            // nothing comes in any more
-            Sets::Counted(_) => {}
         }
         Ok(())
     }
 
     /// Takes over those of another task.
     pub fn absorb(&mut self, other: Self, map: Option<&[u32]>) {
+        self.counted.clear();
         let codes = self.coder.absorb(other.coder);
         match (&mut self.sets, other.sets) {
             (Sets::Bits(sets), Sets::Bits(more)) if codes.is_none() => {
@@ -124,14 +130,13 @@ impl Distinct {
                     let (slot, code) = ((pair >> 32) as u32, pair as u32);
                     let slot = map.map_or(slot, |map| map[slot as usize]);
                     let code = codes.as_ref().map_or(code, |codes| codes[code as usize]);
-                    u64::from(slot) << 32 | u64::from(code)
+                    (slot != NO_SLOT).then_some(u64::from(slot) << 32 | u64::from(code))
                 };
                 let lists = match more {
                     Sets::Pairs(lists) => lists,
                     Sets::Bits(sets) => vec![pairs_of(&sets)],
-                    Sets::Counted(_) => Vec::new(),
                 };
-                let moved = lists.into_iter().map(|list| list.into_iter().map(moved).collect());
+                let moved = lists.into_iter().map(|list| list.into_iter().filter_map(moved).collect());
                 if let Sets::Bits(sets) = &self.sets {
                     self.sets = Sets::Pairs(vec![pairs_of(sets)]);
                 }
@@ -160,12 +165,11 @@ impl Distinct {
                 slots.iter().map(count).collect()
             }
             Sets::Pairs(lists) => {
-                let all = count_pairs(lists, self.slots, self.coder.bound(), null);
-                let counts = slots.iter().map(|slot| i64::from(all[*slot as usize])).collect();
-                self.sets = Sets::Counted(all);
-                counts
+                if self.counted.is_empty() {
+                    self.counted = count_pairs(lists, self.slots, self.coder.bound(), null);
+                }
+                slots.iter().map(|slot| i64::from(self.counted[*slot as usize])).collect()
             }
-            Sets::Counted(all) => slots.iter().map(|slot| i64::from(all[*slot as usize])).collect(),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::{Ints, with_narrow};
+use crate::query::aggregate::NO_SLOT;
 use crate::query::aggregate::counts::add_all;
 use crate::query::slots::Slots;
 use crate::value::Value;
@@ -42,6 +43,12 @@ impl<T> Default for Kept<T> {
 }
 
 impl<T: Copy> Kept<T> {
+    fn absorb(&mut self, other: Self, place: &dyn Fn(usize) -> u32) {
+        self.ends.clear();
+        let moved = other.list.into_iter().map(|(slot, number)| (place(slot as usize), number));
+        self.list.extend(moved.filter(|(slot, _)| *slot != NO_SLOT));
+    }
+
     /// The numbers of a slot.
     fn of(&mut self, slot: usize, slots: usize) -> &mut [(u32, T)] {
         if self.ends.is_empty() {
@@ -179,18 +186,19 @@ impl Numbers {
         } else {
             self.absorb_counters(&other, &place);
         }
-        let moved = |slot: u32| place(slot as usize);
-        self.integers.list.extend(other.integers.list.into_iter().map(|(slot, n)| (moved(slot), n)));
-        self.floats.list.extend(other.floats.list.into_iter().map(|(slot, n)| (moved(slot), n)));
+        self.integers.absorb(other.integers, &place);
+        self.floats.absorb(other.floats, &place);
     }
 
     fn absorb_counters(&mut self, other: &Self, place: &dyn Fn(usize) -> u32) {
         let is_same = self.base == other.base && self.width == other.width;
         let base = other.base.unwrap_or(0);
         for (from, counters) in other.counters.chunks(other.width.max(1)).enumerate() {
-            // slots without a group have no place here, and nothing was counted for them
+            let slot = place(from);
+            if slot == NO_SLOT {
+                continue;
+            }
             for (at, count) in counters.iter().enumerate().filter(|(_, count)| **count > 0) {
-                let slot = place(from);
                 let counter = slot as usize * self.width + at;
                 match self.counters.get_mut(counter).filter(|_| is_same) {
                     Some(here) => *here += count,

@@ -259,15 +259,7 @@ impl Maker<'_> {
     #[inline(never)]
     pub fn condition(&mut self, depth: usize) -> String {
         if depth == 0 || self.random.chance(20) {
-            return match self.field(&[Kind::Flag]).filter(|_| self.random.chance(40)) {
-                Some(field) => field,
-                None => match self.random.below(4) {
-                    0 => format!("{} {} {}", self.tame(0), self.comparison(), self.small()),
-                    1 => format!("{} = 'de'", self.text(0)),
-                    2 => format!("{} IS NULL", self.any(0)),
-                    _ => (*self.random.pick(&["TRUE", "FALSE", "NULL"])).to_owned(),
-                },
-            };
+            return self.small_condition();
         }
         match self.random.below(21) {
             0 => format!("({} AND {})", self.condition(depth - 1), self.condition(depth - 1)),
@@ -329,8 +321,21 @@ impl Maker<'_> {
         }
     }
 
+    fn small_condition(&mut self) -> String {
+        match self.field(&[Kind::Flag]).filter(|_| self.random.chance(40)) {
+            Some(field) => field,
+            None => match self.random.below(4) {
+                0 => format!("{} {} {}", self.tame(0), self.comparison(), self.small()),
+                1 => format!("{} = 'de'", self.text(0)),
+                2 => format!("{} IS NULL", self.any(0)),
+                _ => (*self.random.pick(&["TRUE", "FALSE", "NULL"])).to_owned(),
+            },
+        }
+    }
+
     #[inline(never)]
     fn comparison(&mut self) -> &'static str {
-        *self.random.pick(&["=", "<>", "<", "<=", ">", ">=", "==", "!="])
+        const SIGNS: [&str; 8] = ["=", "<>", "<", "<=", ">", ">=", "==", "!="];
+        SIGNS[self.random.below(SIGNS.len())]
     }
 }

@@ -100,16 +100,18 @@ pub fn question(random: &mut Random, fields: &[Field]) -> Question {
 
 /// Whether a bare field can have equal values in several forms.
 fn is_loose(expression: &str, fields: &[Field]) -> bool {
-    let name = expression.trim_matches('"');
+    let inner = expression.strip_prefix("explode(").and_then(|rest| rest.strip_suffix(')'));
+    let name = inner.unwrap_or(expression).trim_matches('"');
     fields.iter().any(|f| f.name == name && matches!(f.kind, Kind::Either | Kind::Mixed | Kind::Broken))
 }
 
 fn rows(maker: &mut Maker<'_>) -> (Parts, Vec<bool>, bool) {
     let mut parts = Parts { distinct: maker.random.chance(30), ..Parts::default() };
     let count = maker.random.between(1, 4) as usize;
-    for at in 0..count {
+    for alias in &ALIASES[..count] {
         let depth = maker.random.below(4);
-        let alias = maker.random.chance(30).then(|| ALIASES[at]);
+        // in an order an alias would stand for its column, and what is ordered by would not be all of them
+        let alias = (!parts.distinct && maker.random.chance(30)).then_some(*alias);
         parts.select.push((maker.any(depth), alias));
     }
     let selected: Vec<String> = parts.select.iter().map(|(text, _)| text.clone()).collect();
@@ -130,6 +132,9 @@ fn rows(maker: &mut Maker<'_>) -> (Parts, Vec<bool>, bool) {
         }
         limit(maker, &mut parts);
     }
+    // a whole number would be the position of a column
+    let is_whole = |text: &str| text.trim_matches(['(', ')', ' ']).parse::<i128>().is_ok();
+    parts.order.retain(|(text, _, _)| !is_whole(text));
     // a text that names a column of the same name would be that column
     parts.order.iter_mut().for_each(|(text, _, _)| *text = text.replace("(-", "( -"));
     let loose = vec![parts.distinct; count];

@@ -88,11 +88,13 @@ pub fn native_comparison(a: Kinds, b: Kinds) -> bool {
     !mixes(a.with(b)) && !time_beside_text(a, b) && !time_beside_text(b, a)
 }
 
-/// Whether values that are equal can have several forms: bools and times are numbers too, but other BLOBs.
+/// Whether values that are equal can have several forms, or forms stand in another order than values: bools and times are
+/// numbers too, but other BLOBs, and BLOBs stand behind text.
 fn mixes(kinds: Kinds) -> bool {
     let is_number = kinds.has(FieldType::Int) || kinds.has(FieldType::Float);
     let forms = [is_number, kinds.has(FieldType::Bool), kinds.has(FieldType::Time)];
-    forms.iter().filter(|has| **has).count() > 1
+    let count = forms.iter().filter(|has| **has).count();
+    count > 1 || count == 1 && !is_number && kinds.has(FieldType::String)
 }
 
 /// A name as an identifier.
