@@ -305,7 +305,7 @@ impl Maker<'_> {
                     self.random.pick(&PATTERNS).to_owned()
                 )
             }
-            17 => format!("{} LIKE '%!%' ESCAPE '!'", self.any(depth - 1)).replace("'%!%'", "'%!%%'"),
+            17 => format!("({} LIKE '%!%' ESCAPE '!')", self.any(depth - 1)).replace("'%!%'", "'%!%%'"),
             18 => {
                 format!("{} REGEXP '{}'", self.any(depth - 1), self.random.pick(&EXPRESSIONS).to_owned())
             }

@@ -140,7 +140,7 @@ fn compare(data: &Data, oracle: &Oracle, question: &Question) -> Outcome {
     for layout in LAYOUTS {
         let found = run(&alone(laid_out(&whole, layout)), &query).map(|answer| answer.rows);
         let is_conditional =
-            [" WHERE ", "CASE ", " AND ", " OR ", "HAVING", "\"where\"", " IN (", "LIMIT", "limit"]
+            [" WHERE ", "CASE ", " AND ", " OR ", "HAVING", "having", "where", " IN (", "LIMIT", "limit"]
                 .iter()
                 .any(|word| format!("{:?}", question.text).contains(word));
         match (&found, &wanted) {
