@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use crate::error::{Error, Result};
+use crate::query::budget::Budget;
 use crate::query::language::{Dialect, Query};
 use crate::query::print;
 use crate::query::sqlite::register;
@@ -41,7 +42,7 @@ impl Oracle {
     /// The SQL of a query and the rows that it gives.
     pub fn ask(&self, query: &Query, dataset: &Dataset) -> Result<(String, Result<Vec<Vec<Value>>>)> {
         let sql = print::query(query, dataset, Dialect::Sqlite)?;
-        let language = register(&self.connection, &query.calendar)?;
+        let language = register(&self.connection, &query.calendar, &Budget::unbounded())?;
         let mut statement =
             self.connection.prepare(&sql).map_err(|error| Error::Internal(format!("{error} in {sql}")))?;
         let width = statement.column_count();

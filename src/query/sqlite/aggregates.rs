@@ -1,6 +1,7 @@
 //! Every aggregate on a connection, row by row. `count` is SQLite's own, also as a window function; the others are here by their names in the
 //! language. With `over_` before it each is a window function too: `over_sum(x) OVER (..)`, which keeps the rows of its
-//! frame, so that frames can slide; the plain ones keep no rows. `register` in `sqlite` calls it.
+//! frame, so that frames can slide; the plain ones keep no rows. What they keep is charged to the budget of the question.
+//! `register` in `sqlite` calls it.
 
 use std::cmp::Ordering;
 use std::collections::{HashSet, VecDeque};
@@ -12,6 +13,7 @@ use rusqlite::functions::{Aggregate, Context, WindowAggregate};
 use crate::error::Result;
 use crate::query::aggregate::numbers::rank;
 use crate::query::aggregate::sums::integer_sum;
+use crate::query::budget::{Budget, Held, bytes_of};
 use crate::query::earliest::Earliest;
 use crate::query::expression::AggregateFunction;
 use crate::query::sketch::distinct::DistinctSketches;
@@ -36,6 +38,11 @@ const AGGREGATES: [(AggregateFunction, i32); 11] = [
     (AggregateFunction::First, 3),
     (AggregateFunction::Last, 3),
 ];
+
+/// Bytes of rows that come in between two charges.
+const CHARGED_BYTES: usize = 1 << 14;
+/// Rows that a frame adds up again between two looks at the clock.
+const CHECKED_ROWS: usize = 1 << 12;
 
 /// The name of an aggregate as a window function.
 pub fn window_name(function: AggregateFunction) -> String {
@@ -70,8 +77,15 @@ pub(super) fn register(connection: &Connection, shared: &Arc<Shared>) -> Result<
 /// What has come in of one group.
 #[derive(Debug)]
 enum Accumulator {
-    Different(HashSet<Value>),
-    Sum { integers: i128, floats: f64, count: u64, any_float: bool, average: bool },
+    /// With the bytes behind their pointers.
+    Different(HashSet<Value>, usize),
+    Sum {
+        integers: i128,
+        floats: f64,
+        count: u64,
+        any_float: bool,
+        average: bool,
+    },
     Extreme(Value, Ordering),
     Numbers(Vec<Value>),
     ApproxUniq(DistinctSketches),
@@ -83,7 +97,7 @@ impl Accumulator {
     fn new(function: AggregateFunction) -> Self {
         let sum = |average| Self::Sum { integers: 0, floats: 0.0, count: 0, any_float: false, average };
         match function {
-            AggregateFunction::Count | AggregateFunction::Uniq => Self::Different(HashSet::new()),
+            AggregateFunction::Count | AggregateFunction::Uniq => Self::Different(HashSet::new(), 0),
             AggregateFunction::Sum => sum(false),
             AggregateFunction::Avg => sum(true),
             AggregateFunction::Min | AggregateFunction::Any => Self::Extreme(Value::Null, Ordering::Less),
@@ -107,8 +121,10 @@ impl Accumulator {
     fn add(&mut self, row: &[Value]) {
         let Some((value, rest)) = row.split_first().filter(|(value, _)| !value.is_null()) else { return };
         match self {
-            Self::Different(values) => {
-                values.insert(value.clone());
+            Self::Different(values, behind) => {
+                if values.insert(value.clone()) {
+                    *behind += value.bytes() - size_of::<Value>();
+                }
             }
             Self::Sum { integers, floats, count, any_float, .. } => match value {
                 Value::Int(_) | Value::Time(_) | Value::Bool(_) | Value::Float(_) => {
@@ -145,10 +161,22 @@ impl Accumulator {
         }
     }
 
+    /// Bytes that grow with the rows; a sketch has a bound of its own, and the others hold one value.
+    fn bytes(&self) -> usize {
+        match self {
+            // a table of std keeps a byte beside each entry, and has room for a seventh more than it tells
+            Self::Different(values, behind) => {
+                (values.capacity() + values.capacity() / 7) * (size_of::<Value>() + 1) + behind
+            }
+            Self::Numbers(numbers) => numbers.capacity() * size_of::<Value>(),
+            _ => 0,
+        }
+    }
+
     /// The result so far; more rows may follow.
     fn result(&mut self, q: f64) -> Result<Value> {
         Ok(match self {
-            Self::Different(values) => Value::Int(values.len() as i64),
+            Self::Different(values, _) => Value::Int(values.len() as i64),
             Self::Sum { count: 0, .. } => Value::Null,
             Self::Sum { integers, floats, count, average: true, .. } => {
                 Value::finite((*floats + *integers as f64) / *count as f64)
@@ -175,14 +203,23 @@ impl Accumulator {
 struct Group {
     accumulator: Accumulator,
     q: f64,
+    /// Bytes of the rows that came since the memory was charged.
+    came: usize,
+    held: Held,
 }
 
 impl Group {
-    fn add(&mut self, row: &[Value]) {
+    fn add(&mut self, row: &[Value]) -> Result<()> {
         if let [_, q] = row {
             self.q = q.as_f64().unwrap_or(self.q);
         }
         self.accumulator.add(row);
+        self.came += row.first().map_or(0, Value::bytes);
+        if self.came >= CHARGED_BYTES {
+            self.came = 0;
+            self.held.set(self.accumulator.bytes())?;
+        }
+        Ok(())
     }
 }
 
@@ -194,12 +231,18 @@ struct Plain {
 }
 
 impl Plain {
+    fn budget(&self) -> &Arc<Budget> {
+        self.shared.budget()
+    }
+
     fn group(&self) -> Group {
-        Group { accumulator: Accumulator::new(self.function), q: 0.0 }
+        let accumulator = Accumulator::new(self.function);
+        Group { accumulator, q: 0.0, came: 0, held: self.budget().hold() }
     }
 
     fn result(&self, group: &mut Group) -> rusqlite::Result<Stored<'static>> {
-        let result = group.accumulator.result(group.q);
+        // a frame asks for one at every row, and a list is sorted each time
+        let result = self.budget().check().and_then(|()| group.accumulator.result(group.q));
         result.map(Stored::from).map_err(|error| self.shared.stop(error))
     }
 }
@@ -210,8 +253,7 @@ impl Aggregate<Group, Stored<'static>> for Plain {
     }
 
     fn step(&self, call: &mut Context<'_>, group: &mut Group) -> rusqlite::Result<()> {
-        group.add(&row_of(call));
-        Ok(())
+        group.add(&row_of(call)).map_err(|error| self.shared.stop(error))
     }
 
     fn finalize(&self, _: &mut Context<'_>, group: Option<Group>) -> rusqlite::Result<Stored<'static>> {
@@ -227,25 +269,67 @@ fn row_of(call: &Context<'_>) -> Vec<Value> {
 #[derive(Debug)]
 struct Frame {
     rows: VecDeque<Vec<Value>>,
+    bytes: usize,
+    held: Held,
     group: Option<Group>,
+}
+
+impl Frame {
+    fn push(&mut self, row: Vec<Value>) -> Result<()> {
+        if let Some(group) = &mut self.group {
+            group.add(&row)?;
+        }
+        self.bytes += bytes_of(&row);
+        self.rows.push_back(row);
+        self.charge()
+    }
+
+    fn pop(&mut self) -> Result<()> {
+        let row = self.rows.pop_front();
+        self.bytes -= row.map_or(0, |row| bytes_of(&row));
+        self.group = None;
+        self.charge()
+    }
+
+    fn charge(&mut self) -> Result<()> {
+        if self.bytes.abs_diff(self.held.bytes()) < CHARGED_BYTES {
+            Ok(())
+        } else {
+            self.held.set(self.bytes)
+        }
+    }
 }
 
 /// An aggregate over the rows of a frame.
 #[derive(Debug)]
 struct Over(Plain);
 
+impl Over {
+    fn frame(&self) -> Frame {
+        let held = self.0.budget().hold();
+        Frame { rows: VecDeque::new(), bytes: 0, held, group: Some(self.0.group()) }
+    }
+
+    /// What the rows come to, added up from the first one.
+    fn group(&self, rows: &VecDeque<Vec<Value>>) -> Result<Group> {
+        let mut group = self.0.group();
+        for (at, row) in rows.iter().enumerate() {
+            if at % CHECKED_ROWS == 0 {
+                self.0.budget().check()?;
+            }
+            group.add(row)?;
+        }
+        Ok(group)
+    }
+}
+
 impl Aggregate<Frame, Stored<'static>> for Over {
     fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<Frame> {
-        Ok(Frame { rows: VecDeque::new(), group: Some(self.0.group()) })
+        Ok(self.frame())
     }
 
     fn step(&self, call: &mut Context<'_>, frame: &mut Frame) -> rusqlite::Result<()> {
-        let row = row_of(call);
-        if let Some(group) = &mut frame.group {
-            group.add(&row);
-        }
-        frame.rows.push_back(row);
-        Ok(())
+        frame.push(row_of(call)).map_err(|error| self.0.shared.stop(error))
     }
 
     fn finalize(&self, _: &mut Context<'_>, mut frame: Option<Frame>) -> rusqlite::Result<Stored<'static>> {
@@ -256,31 +340,30 @@ impl Aggregate<Frame, Stored<'static>> for Over {
 impl WindowAggregate<Frame, Stored<'static>> for Over {
     fn value(&self, frame: Option<&mut Frame>) -> rusqlite::Result<Stored<'static>> {
         let Some(frame) = frame else { return self.0.result(&mut self.0.group()) };
-        let rows = &frame.rows;
-        let group = frame.group.get_or_insert_with(|| {
-            let mut group = self.0.group();
-            rows.iter().for_each(|row| group.add(row));
-            group
-        });
-        self.0.result(group)
+        let mut group = match frame.group.take() {
+            Some(group) => group,
+            None => self.group(&frame.rows).map_err(|error| self.0.shared.stop(error))?,
+        };
+        let result = self.0.result(&mut group);
+        frame.group = Some(group);
+        result
     }
 
     /// Rows leave a frame in the order in which they came into it.
     fn inverse(&self, _: &mut Context<'_>, frame: &mut Frame) -> rusqlite::Result<()> {
-        frame.rows.pop_front();
-        frame.group = None;
-        Ok(())
+        frame.pop().map_err(|error| self.0.shared.stop(error))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::budget::Budget;
     use crate::time::Calendar;
 
     fn ask(sql: &str) -> Vec<String> {
         let connection = Connection::open_in_memory().unwrap();
-        super::super::register(&connection, &Calendar::default()).unwrap();
+        super::super::register(&connection, &Calendar::default(), &Budget::unbounded()).unwrap();
         let mut statement = connection.prepare(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
         let rows = statement.query_map([], |row| Ok(format!("{:?}", from_sql(row.get_ref(0)?)))).unwrap();
         rows.map(|row| row.unwrap_or_else(|error| panic!("{sql}: {error}"))).collect()

@@ -162,6 +162,7 @@ fn like(values: &[Value], insensitive: bool, context: &Context) -> Result<Value>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::budget::Budget;
     use crate::time::Calendar;
 
     #[test]
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn ours_stand_in_the_place_of_those_of_sqlite() {
         let connection = Connection::open_in_memory().unwrap();
-        super::super::register(&connection, &Calendar::default()).unwrap();
+        super::super::register(&connection, &Calendar::default(), &Budget::unbounded()).unwrap();
         for (sql, wanted) in [
             ("round(-2.5)", "Float(-3.0)"),
             ("round(7)", "Int(7)"),
@@ -220,7 +221,8 @@ mod tests {
     #[test]
     fn a_fault_is_the_clients_in_our_words() {
         let connection = Connection::open_in_memory().unwrap();
-        let language = super::super::register(&connection, &Calendar::default()).unwrap();
+        let language =
+            super::super::register(&connection, &Calendar::default(), &Budget::unbounded()).unwrap();
         for (sql, wanted) in [
             ("SELECT op_add(9223372036854775807, 1)", "integer overflow in 9223372036854775807 + 1"),
             ("SELECT op_regexp('a', 'a(')", "the regular expression \"a(\" cannot be used"),

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 
 use crate::error::{Error, Result};
+use crate::query::budget::Budget;
 use crate::query::functions::Context;
 use crate::time::Calendar;
 
@@ -23,9 +24,9 @@ const FLAGS: FunctionFlags = FunctionFlags::SQLITE_UTF8
 /// What the functions of one registration share.
 #[derive(Debug)]
 struct Shared {
-    /// The calendar of the question, and the patterns that it met.
+    /// The calendar of the question, what it may take, and the patterns that it met.
     context: Context,
-    /// The first error of a function since it was asked for: SQLite hands on its words alone.
+    /// The first error of ours since it was asked for: SQLite hands on its words alone.
     fault: Mutex<Option<Error>>,
 }
 
@@ -33,13 +34,14 @@ struct Shared {
 #[derive(Debug)]
 pub struct Language(Arc<Shared>);
 
-/// Registers functions, operators and aggregates for one question, on its calendar. Registering again replaces them; no
-/// statement of the connection may be running.
+/// Registers functions, operators and aggregates for one question, on its calendar and within its budget. Registering
+/// again replaces them; no statement of the connection may be running.
 ///
 /// # Errors
 /// Those of SQLite.
-pub fn register(connection: &Connection, calendar: &Calendar) -> Result<Language> {
-    let shared = Arc::new(Shared { context: Context::new(calendar.clone()), fault: Mutex::default() });
+pub fn register(connection: &Connection, calendar: &Calendar, budget: &Arc<Budget>) -> Result<Language> {
+    let context = Context::within(calendar.clone(), Arc::clone(budget));
+    let shared = Arc::new(Shared { context, fault: Mutex::default() });
     functions::register(connection, &shared)?;
     aggregates::register(connection, &shared)?;
     Ok(Language(shared))
@@ -51,22 +53,36 @@ pub fn names() -> impl Iterator<Item = String> {
 }
 
 impl Language {
-    /// What went wrong in SQLite: the error of a function of ours where that is it.
+    /// What went wrong in SQLite: the error of ours that stopped it, where that is it.
     pub fn fault(&self, error: rusqlite::Error) -> Error {
-        let of_function = self.0.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match (error.sqlite_error_code(), of_function) {
-            (Some(rusqlite::ErrorCode::Unknown), Some(fault)) => fault,
+        use rusqlite::ErrorCode::{OperationInterrupted, Unknown};
+        match (error.sqlite_error_code(), self.0.taken()) {
+            (Some(Unknown | OperationInterrupted), Some(fault)) => fault,
             _ => Error::sqlite("asking SQLite", error),
         }
     }
 }
 
 impl Shared {
-    /// Keeps an error of a function, and stops SQLite by it.
+    /// Keeps an error of ours, and stops SQLite by it.
     fn stop(&self, error: Error) -> rusqlite::Error {
         let told = error.to_string();
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.keep(error);
         rusqlite::Error::UserFunctionError(told.into())
+    }
+
+    /// Keeps an error of ours; the first one counts.
+    fn keep(&self, error: Error) {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// The error that was kept.
+    fn taken(&self) -> Option<Error> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn budget(&self) -> &Arc<Budget> {
+        &self.context.budget
     }
 }
 
