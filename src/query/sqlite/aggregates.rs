@@ -253,7 +253,12 @@ impl Aggregate<Group, Stored<'static>> for Plain {
     }
 
     fn step(&self, call: &mut Context<'_>, group: &mut Group) -> rusqlite::Result<()> {
-        group.add(&row_of(call)).map_err(|error| self.shared.stop(error))
+        // nearly all have one argument: a list of one would be made and dropped a row
+        let added = match call.len() {
+            1 => group.add(&[from_sql(call.get_raw(0))]),
+            _ => group.add(&row_of(call)),
+        };
+        added.map_err(|error| self.shared.stop(error))
     }
 
     fn finalize(&self, _: &mut Context<'_>, group: Option<Group>) -> rusqlite::Result<Stored<'static>> {
