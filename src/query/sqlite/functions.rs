@@ -117,7 +117,9 @@ fn add(
     let shared = Arc::clone(shared);
     let call = move |call: &rusqlite::functions::Context<'_>| {
         let values: Vec<Value> = (0..call.len()).map(|at| from_sql(call.get_raw(at))).collect();
-        evaluate(&values, &shared.context).map(Stored::from).map_err(|error| shared.stop(error))
+        let result = evaluate(&values, &shared.context);
+        let result = result.and_then(|value| shared.give(value.bytes()).map(|()| value));
+        result.map(Stored::from).map_err(|error| shared.stop(error))
     };
     connection.create_scalar_function(name, arguments, FLAGS, call).map_err(|error| not_added(name, error))
 }

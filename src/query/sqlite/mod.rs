@@ -1,11 +1,21 @@
 //! The language inside SQLite: what a [`Value`](crate::value::Value) is there (`values`), every function and operator
 //! (`functions`) and every aggregate (`aggregates`), registered on a connection. SQL that `print` writes for SQLite
 //! calls them, so an expression means the same whichever engine answers.
+//!
+//! SQL that the vector engine does not speak runs here too, over the columns of datasets: a dataset is a virtual table
+//! (`table`), of which SQLite gets the rows that its conditions may hold for (`pushed`), found by a hash index where it
+//! asks again and again (`lookup`), else part by part (`scan`); all of it on a connection that can do nothing else
+//! (`sandbox`).
 
 pub mod aggregates;
 pub mod functions;
+pub mod lookup;
+pub mod pushed;
+pub mod scan;
+pub mod table;
 pub mod values;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
@@ -28,7 +38,12 @@ struct Shared {
     context: Context,
     /// The first error of ours since it was asked for: SQLite hands on its words alone.
     fault: Mutex<Option<Error>>,
+    /// Bytes of long texts that SQLite was given of late: it may hold all of them at once.
+    given: AtomicUsize,
 }
+
+/// Bytes from which on a text is long.
+const LONG_BYTES: usize = 64 << 10;
 
 /// The language as it was registered for one question.
 #[derive(Debug)]
@@ -41,7 +56,7 @@ pub struct Language(Arc<Shared>);
 /// Those of SQLite.
 pub fn register(connection: &Connection, calendar: &Calendar, budget: &Arc<Budget>) -> Result<Language> {
     let context = Context::within(calendar.clone(), Arc::clone(budget));
-    let shared = Arc::new(Shared { context, fault: Mutex::default() });
+    let shared = Arc::new(Shared { context, fault: Mutex::default(), given: AtomicUsize::new(0) });
     functions::register(connection, &shared)?;
     aggregates::register(connection, &shared)?;
     Ok(Language(shared))
@@ -79,6 +94,26 @@ impl Shared {
     /// The error that was kept.
     fn taken(&self) -> Option<Error> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// SQLite is given a text of so many bytes, which nobody charges there.
+    ///
+    /// # Errors
+    /// The long ones of late need more memory than there is.
+    #[inline]
+    fn give(&self, bytes: usize) -> Result<()> {
+        if bytes < LONG_BYTES {
+            return Ok(());
+        }
+        let given = self.given.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        self.budget().take(given)?;
+        self.budget().give(given);
+        Ok(())
+    }
+
+    /// What was given is not held any more, as far as one can tell.
+    fn forget_given(&self) {
+        self.given.store(0, Ordering::Relaxed);
     }
 
     fn budget(&self) -> &Arc<Budget> {

@@ -40,12 +40,8 @@ pub fn to_sql(value: &Value) -> ToSqlOutput<'_> {
 /// The bytes of a kind that SQLite has not; `None` for all others.
 pub fn blob(value: &Value) -> Option<Vec<u8>> {
     match value {
-        Value::Bool(b) => Some(vec![BOOL, u8::from(*b)]),
-        Value::Time(us) => {
-            let mut bytes = vec![TIME];
-            bytes.extend_from_slice(&((*us as u64) ^ SIGN).to_be_bytes());
-            Some(bytes)
-        }
+        Value::Bool(b) => Some(bool_blob(*b).to_vec()),
+        Value::Time(us) => Some(time_blob(*us).to_vec()),
         Value::List(items) => {
             let mut bytes = vec![LIST];
             for item in items.iter() {
@@ -66,6 +62,18 @@ pub fn blob(value: &Value) -> Option<Vec<u8>> {
         }
         Value::Null | Value::Int(_) | Value::Float(_) | Value::Text(_) => None,
     }
+}
+
+/// The bytes of a bool.
+pub fn bool_blob(b: bool) -> [u8; 2] {
+    [BOOL, u8::from(b)]
+}
+
+/// The bytes of a time.
+pub fn time_blob(us: i64) -> [u8; 9] {
+    let mut bytes = [TIME; 9];
+    bytes[1..].copy_from_slice(&((us as u64) ^ SIGN).to_be_bytes());
+    bytes
 }
 
 /// The value of a form that [`to_sql`] made. A BLOB that it did not make, and a float that is not finite, are null.
