@@ -35,6 +35,20 @@ pub const QUERY_TIME: Duration = Duration::from_secs(30);
 pub const QUERY_BYTES: usize = 256 << 20;
 /// All questions that run at once may hold so many times what one may.
 pub const QUERIES_TOGETHER: usize = 4;
+/// Bytes of the SQL that SQLite is asked in place of the vector engine, as printed.
+pub const SQLITE_TEXT_BYTES: i32 = 16 << 20;
+/// Bytes of a text or of a row inside SQLite: twice what a function may return.
+pub const SQLITE_VALUE_BYTES: i32 = 32 << 20;
+/// Columns of a table or of a result inside SQLite.
+pub const SQLITE_COLUMNS: i32 = 2_000;
+/// SELECTs that UNION and the like join inside SQLite.
+pub const SQLITE_COMPOUND: i32 = 500;
+/// Levels of an expression inside SQLite.
+pub const SQLITE_DEPTH: i32 = 1_000;
+/// KiB of memory in which SQLite sorts before it goes on in a temporary file.
+pub const SQLITE_SORT_KIB: i32 = 16 << 10;
+/// Steps of SQLite's machine between two looks at the clock.
+pub const SQLITE_STEPS: i32 = 1_000;
 /// Steps of a funnel: an event tells which of them it is by a bit each.
 pub const FUNNEL_STEPS: usize = 64;
 /// Periods of a retention: half their square is the number of rows of its answer.

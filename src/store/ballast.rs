@@ -29,7 +29,7 @@ pub(super) struct Ballast {
 }
 
 /// Bytes that a file system has left for us; `None` where it does not tell.
-pub(super) fn free_bytes(folder: &Path) -> Option<u64> {
+pub fn free_bytes(folder: &Path) -> Option<u64> {
     let told = rustix::fs::statvfs(folder).ok()?;
     Some(told.f_bavail.saturating_mul(told.f_frsize))
 }

@@ -2,7 +2,7 @@
 //! [`Store`] is the whole of it for a process that may write; [`read`] is for one that only looks.
 
 pub mod backup;
-mod ballast;
+pub mod ballast;
 pub mod catalog;
 mod change;
 pub mod check;

@@ -11,7 +11,9 @@ pub mod aggregates;
 pub mod functions;
 pub mod lookup;
 pub mod pushed;
+pub mod sandbox;
 pub mod scan;
+pub mod spill;
 pub mod table;
 pub mod values;
 
@@ -125,3 +127,6 @@ impl Shared {
 fn not_added(name: &str, error: rusqlite::Error) -> Error {
     Error::sqlite(format!("adding the function {name} to SQLite"), error)
 }
+
+#[cfg(test)]
+mod tests;
