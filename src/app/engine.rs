@@ -11,7 +11,7 @@ use crate::ingest::destination::Patient;
 use crate::ingest::import::{self, ImportOptions, Report};
 use crate::query::answer::Answer;
 use crate::query::budget::Limits;
-use crate::query::language::Query;
+use crate::query::language::Statement;
 use crate::query::page::{self, Page, PageRequest};
 use crate::query::sequences::{self, Kind};
 use crate::query::{self, parse};
@@ -135,7 +135,7 @@ impl Engine {
     /// # Errors
     /// What cannot be parsed, unknown names, limits.
     pub fn query(&self, json: impl AsRef<[u8]>) -> Result<Answer> {
-        self.ask(parse::json(json.as_ref(), time::now())?)
+        self.ask(parse::question(json.as_ref(), time::now())?)
     }
 
     /// Answers one SELECT; `parameters` stand for its `?`, `?1` or `$1`.
@@ -143,11 +143,11 @@ impl Engine {
     /// # Errors
     /// As [`Engine::query`].
     pub fn sql(&self, text: &str, parameters: &[serde_json::Value]) -> Result<Answer> {
-        self.ask(parse::sql(text, parameters)?)
+        self.ask(parse::statement(text, parameters)?)
     }
 
-    fn ask(&self, query: Query) -> Result<Answer> {
-        query::run(&self.store.snapshot(), &Query { limits: self.limits.clone(), ..query })
+    fn ask(&self, statement: Statement) -> Result<Answer> {
+        query::answer(&self.store.snapshot(), &statement.within(self.limits.clone()))
     }
 
     /// Answers a funnel, the JSON of `POST /v1/funnel`.

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use crate::cli::output::OutputArguments;
 use crate::cli::{Session, hints};
 use crate::error::{Error, Result};
-use crate::query::language::Query;
+use crate::query::language::{Question, Statement};
 use crate::query::{self, parse};
 use crate::store::snapshot::Snapshot;
 use crate::store::{self, catalog, open};
@@ -65,8 +65,7 @@ pub fn run(session: &Session, arguments: &SqlArguments) -> Result<()> {
         tz: arguments.tz.clone().unwrap_or(TimeZone::UTC),
         week_start: arguments.week_start.unwrap_or(Weekday::Monday),
     };
-    let query = Query { calendar, ..parse::sql(&text, &[])? };
-    answer(session, query, &arguments.output)
+    answer(session, parse::statement(&text, &[])?.on(calendar), &arguments.output)
 }
 
 /// Answers a JSON query.
@@ -76,7 +75,7 @@ pub fn run(session: &Session, arguments: &SqlArguments) -> Result<()> {
 pub fn run_query(session: &Session, arguments: &QueryArguments) -> Result<()> {
     let text = text_of(&arguments.text)?;
     hints::check_is_json(&text)?;
-    answer(session, parse::json(text.as_bytes(), time::now())?, &arguments.output)
+    answer(session, parse::question(text.as_bytes(), time::now())?, &arguments.output)
 }
 
 fn zone(name: &str) -> Result<TimeZone> {
@@ -87,10 +86,23 @@ fn weekday(name: &str) -> Result<Weekday> {
     Calendar::named(None, Some(name)).map(|calendar| calendar.week_start)
 }
 
-fn answer(session: &Session, query: Query, output: &OutputArguments) -> Result<()> {
-    let query = &Query { limits: (&session.settings).into(), ..query };
-    let snapshot = snapshot_with(&session.settings.database, &query.from)?;
-    output.print(session, query, query::run(&snapshot, query)?)
+fn answer(session: &Session, statement: Statement, output: &OutputArguments) -> Result<()> {
+    let statement = statement.within((&session.settings).into());
+    let file = &session.settings.database;
+    match (&statement.question, statement.explain) {
+        (Question::Plain(query), None) => {
+            let answer = query::answer(&snapshot_with(file, &query.from)?, &statement)?;
+            output.print(session, query, answer)
+        }
+        (Question::Plain(query), Some(_)) => {
+            let answer = query::answer(&snapshot_with(file, &query.from)?, &statement)?;
+            output.print_table(session, &[], answer)
+        }
+        (Question::Relational(_), _) => {
+            let answer = query::answer(&store::read(file, None)?, &statement)?;
+            output.print_table(session, &[], answer)
+        }
+    }
 }
 
 /// What the file holds of one dataset, as of the last commit.

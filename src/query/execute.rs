@@ -16,7 +16,7 @@ use crate::query::expression::Expr;
 use crate::query::filter::Filter;
 use crate::query::finish::{self, Grouped};
 use crate::query::functions::Context;
-use crate::query::language::Order;
+use crate::query::language::{Order, Range};
 use crate::query::measures::{Found, Measures, TASKS};
 use crate::query::partition::{self, Split};
 use crate::query::plan::{Plan, Shape};
@@ -40,6 +40,8 @@ pub struct Output {
     pub gaps: Vec<usize>,
     /// The memory of the rows.
     pub held: Option<Held>,
+    /// The period that its rows are compared with.
+    pub previous: Option<Range>,
 }
 
 /// An output row with what it is ordered by.
@@ -87,7 +89,7 @@ pub fn execute(plan: &Plan, dataset: &Dataset, wanted: Option<&[Vec<Value>]>) ->
     }
     let gaps = rows.iter().enumerate().filter(|(_, (_, is_gap))| *is_gap).map(|(at, _)| at).collect();
     let rows = rows.into_iter().map(|(cells, _)| cells).collect();
-    Ok(Output { rows, rows_scanned, segments, gaps, held: Some(held) })
+    Ok(Output { rows, rows_scanned, segments, gaps, held: Some(held), previous: None })
 }
 
 /// Rows of the parts, and the segments they are of.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use crate::error::{Error, nearest};
 use crate::query::budget::Limits;
 use crate::query::expression::Expr;
+use crate::query::relational::tree::Relational;
 use crate::query::sequences::sessions::Sessions;
 use crate::time::{Calendar, Step};
 
@@ -36,6 +37,71 @@ impl FromStr for Dialect {
             let hint = nearest(name, names.into_iter());
             Error::invalid(format!("\"{name}\" is no form of SQL; forms are {}{hint}", names.join(", ")))
         })
+    }
+}
+
+/// What one text asks, and whether the way to the answer is wanted instead of it.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// What is asked.
+    pub question: Question,
+    /// What is wanted in place of the answer.
+    pub explain: Option<Explain>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub enum Question {
+    /// A question about one dataset, for the vector engine.
+    Plain(Box<Query>),
+    /// One about several, for SQLite.
+    Relational(Box<Relational>),
+}
+
+/// What EXPLAIN tells of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Explain {
+    /// How it would be answered.
+    Plan,
+    /// The same question as SQL of a dialect.
+    Printed(Dialect),
+}
+
+impl From<Query> for Statement {
+    fn from(query: Query) -> Self {
+        Self { question: Question::Plain(Box::new(query)), explain: None }
+    }
+}
+
+impl Statement {
+    /// The same, on another calendar.
+    #[must_use]
+    pub fn on(mut self, calendar: Calendar) -> Self {
+        match &mut self.question {
+            Question::Plain(query) => query.calendar = calendar,
+            Question::Relational(relational) => relational.calendar = calendar,
+        }
+        self
+    }
+
+    /// The same, within limits.
+    #[must_use]
+    pub fn within(mut self, limits: Limits) -> Self {
+        match &mut self.question {
+            Question::Plain(query) => query.limits = limits,
+            Question::Relational(relational) => relational.limits = limits,
+        }
+        self
+    }
+
+    /// The same, with stored answers or without.
+    #[must_use]
+    pub fn cached(mut self, cache: bool) -> Self {
+        match &mut self.question {
+            Question::Plain(query) => query.cache = cache,
+            Question::Relational(relational) => relational.cache = cache,
+        }
+        self
     }
 }
 
@@ -78,6 +144,32 @@ pub struct Query {
     pub cache: bool,
     /// What it may take.
     pub limits: Limits,
+}
+
+impl Query {
+    /// All rows of a dataset, with all their fields.
+    pub fn all_of(from: String) -> Self {
+        Self {
+            from,
+            sessions: None,
+            select: Vec::new(),
+            all_fields: true,
+            by: Vec::new(),
+            distinct: false,
+            filter: None,
+            range: Range::default(),
+            calendar: Calendar::default(),
+            fill: false,
+            compare: false,
+            now: 0,
+            having: None,
+            order: Vec::new(),
+            limit: None,
+            offset: 0,
+            cache: true,
+            limits: Limits::default(),
+        }
+    }
 }
 
 /// One output column.

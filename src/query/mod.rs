@@ -1,4 +1,5 @@
-//! Questions and answers: `parse → Query → plan → execute → Answer`; [`run`] shows the whole path. Rows by page go
+//! Questions and answers: `parse → Query → plan → execute → Answer`; [`run`] shows the whole path. What one question about
+//! one dataset cannot ask goes `parse → Relational → relational → Answer`; [`answer`] tells them apart. Rows by page go
 //! `PageRequest → page`, over the same expressions and blocks.
 
 pub mod aggregate;
@@ -12,6 +13,7 @@ pub mod earliest;
 pub mod entries;
 pub mod erase;
 pub mod execute;
+pub mod explain;
 pub mod explode;
 pub mod export;
 pub mod expression;
@@ -32,6 +34,7 @@ pub mod place;
 pub mod plan;
 pub mod print;
 pub mod prune;
+pub mod relational;
 pub mod rule;
 pub mod scalar;
 pub mod seek;
@@ -44,42 +47,42 @@ pub mod sqlite;
 pub mod vector;
 pub mod view;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::Result;
-use crate::fields::Kinds;
+use crate::fields::{FieldType, Kinds};
 use crate::query::answer::{Answer, AnswerColumn, Stats};
 use crate::query::budget::Budget;
 use crate::query::execute::Output;
-use crate::query::language::{Query, Range};
+use crate::query::language::{Query, Question, Range, Statement};
 use crate::query::plan::{Plan, type_of_value};
 use crate::query::sequences::sessions;
 use crate::store::snapshot::Snapshot;
 use crate::value::Value;
 
-/// Answers a question on one snapshot.
+/// Answers one statement on one snapshot, or tells how it would be answered.
+///
+/// # Errors
+/// As [`run`].
+pub fn answer(snapshot: &Snapshot, statement: &Statement) -> Result<Answer> {
+    match (&statement.explain, &statement.question) {
+        (Some(explain), question) => explain::explain(snapshot, question, *explain),
+        (None, Question::Plain(query)) => run(snapshot, query),
+        (None, Question::Relational(relational)) => relational::run(snapshot, relational),
+    }
+}
+
+/// Answers a question about one dataset.
 ///
 /// # Errors
 /// `NotFound` for a dataset, `Invalid` for names and types, `TooLarge` for answers beyond the limits, `OverBudget` for what
 /// takes more than it may.
 pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
     let begin = Instant::now();
-    let budget = Budget::new(&query.limits);
-    let source = snapshot.dataset(&query.from)?;
-    let sessions = query.sessions.as_ref().map(|sessions| sessions::build(sessions, query, source, &budget));
-    let sessions = sessions.transpose()?;
-    let dataset = sessions.as_ref().map_or(&**source, |sessions| &sessions.dataset);
-    let mut plan = Plan { budget, ..plan::plan(query, dataset)? };
-    let mut output = execute::execute(&plan, dataset, None)?;
+    let (plan, output) = rows(snapshot, query, &Budget::new(&query.limits))?;
     let series = series(query, &plan, &output);
-    let previous = match query.compare {
-        true => Some(compare::add_previous(query, &mut plan, dataset, &mut output)?),
-        false => None,
-    };
-    let columns = columns(&plan, &output.rows);
-    if let Some(sessions) = &sessions {
-        (output.rows_scanned, output.segments) = (sessions.rows_scanned, sessions.segments);
-    }
+    let columns = columns(plan.names.iter().zip(plan.types.iter().copied()), &output.rows);
     let stats = Stats {
         elapsed_ms: begin.elapsed().as_secs_f64() * 1e3,
         rows_scanned: output.rows_scanned,
@@ -88,8 +91,28 @@ pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
         engine: "vector",
         approximate: plan.is_approximate(),
     };
-    let (range, tz) = (query.range, plan.calendar.tz);
+    let (range, tz, previous) = (query.range, plan.calendar.tz, output.previous);
     Ok(Answer { columns, rows: output.rows, next: None, stats, tz, series, range, previous })
+}
+
+/// The rows of a question within a budget, and the plan that they came by.
+///
+/// # Errors
+/// As [`run`].
+fn rows(snapshot: &Snapshot, query: &Query, budget: &Arc<Budget>) -> Result<(Plan, Output)> {
+    let source = snapshot.dataset(&query.from)?;
+    let sessions = query.sessions.as_ref().map(|sessions| sessions::build(sessions, query, source, budget));
+    let sessions = sessions.transpose()?;
+    let dataset = sessions.as_ref().map_or(&**source, |sessions| &sessions.dataset);
+    let mut plan = Plan { budget: Arc::clone(budget), ..plan::plan(query, dataset)? };
+    let mut output = execute::execute(&plan, dataset, None)?;
+    if query.compare {
+        output.previous = Some(compare::add_previous(query, &mut plan, dataset, &mut output)?);
+    }
+    if let Some(sessions) = &sessions {
+        (output.rows_scanned, output.segments) = (sessions.rows_scanned, sessions.segments);
+    }
+    Ok((plan, output))
 }
 
 /// Which rows are no whole buckets, where the question is bounded in time or wants its gaps filled.
@@ -105,12 +128,15 @@ fn series(query: &Query, plan: &Plan, output: &Output) -> Option<answer::Series>
 }
 
 /// Names and types of the output: the type known beforehand, else that of the values.
-fn columns(plan: &Plan, rows: &[Vec<Value>]) -> Vec<AnswerColumn> {
+fn columns<'a>(
+    known: impl Iterator<Item = (&'a String, Option<FieldType>)>,
+    rows: &[Vec<Value>],
+) -> Vec<AnswerColumn> {
     let found = |at: usize| {
         let kinds = rows.iter().filter_map(|row| row.get(at).and_then(type_of_value));
         kinds.fold(Kinds::default(), |all, kind| all.with(Kinds::of(kind)))
     };
-    let kind_of = |at: usize| match plan.types.get(at).copied().flatten() {
+    let name_of = |(at, kind): (usize, Option<FieldType>)| match kind {
         Some(kind) => kind.name(),
         None => match (found(at), found(at).single()) {
             (kinds, _) if kinds.is_empty() => "string",
@@ -118,8 +144,8 @@ fn columns(plan: &Plan, rows: &[Vec<Value>]) -> Vec<AnswerColumn> {
             (_, None) => "mixed",
         },
     };
-    let named = plan.names.iter().enumerate();
-    named.map(|(at, name)| AnswerColumn { name: name.clone(), kind: kind_of(at) }).collect()
+    let known = known.enumerate();
+    known.map(|(at, (name, kind))| AnswerColumn { name: name.clone(), kind: name_of((at, kind)) }).collect()
 }
 
 #[cfg(test)]

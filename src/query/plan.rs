@@ -84,7 +84,7 @@ pub enum Shape {
 /// Names that the dataset does not have, with the nearest ones; columns outside of groups; types that cannot be
 /// meant.
 pub fn plan(query: &Query, dataset: &Dataset) -> Result<Plan> {
-    let names = Names { dataset, calendar: &query.calendar };
+    let names = Names { fields: dataset, calendar: &query.calendar };
     let Query { select, by: keys, filter, having, order, distinct, limit, offset, calendar, fill, .. } =
         resolve(query, dataset)?;
     let (select, output): (Vec<Expr>, Vec<String>) =
@@ -117,7 +117,7 @@ pub fn plan(query: &Query, dataset: &Dataset) -> Result<Plan> {
 /// # Errors
 /// As [`plan`], but for what is told of groups.
 pub fn resolve(query: &Query, dataset: &Dataset) -> Result<Query> {
-    let names = Names { dataset, calendar: &query.calendar };
+    let names = Names { fields: dataset, calendar: &query.calendar };
     let resolved = |item: &Item| {
         Ok(Item { expression: names.resolve(item.expression.clone())?, name: item.name.clone() })
     };
@@ -125,7 +125,7 @@ pub fn resolve(query: &Query, dataset: &Dataset) -> Result<Query> {
         true => {
             let item =
                 |name: Arc<str>| Item { expression: Expr::Column(name.to_string()), name: name.to_string() };
-            names.all().map(item).collect()
+            all_fields(dataset).map(item).collect()
         }
         false => query.select.iter().map(resolved).collect::<Result<_>>()?,
     };
@@ -176,7 +176,7 @@ pub fn condition(expression: Expr, dataset: &Dataset) -> Result<Expr> {
     if expression.has_aggregate() {
         return Err(Error::invalid("an aggregate has no meaning in where; it belongs to select or having"));
     }
-    Names { dataset, calendar: &Calendar::default() }.condition(expression, "where")
+    Names { fields: dataset, calendar: &Calendar::default() }.condition(expression, "where")
 }
 
 /// The column that a name means.
@@ -184,7 +184,7 @@ pub fn condition(expression: Expr, dataset: &Dataset) -> Result<Expr> {
 /// # Errors
 /// `Invalid` with the nearest names.
 pub fn field_name(name: &str, dataset: &Dataset) -> Result<Arc<str>> {
-    Names { dataset, calendar: &Calendar::default() }.canonical(name)
+    dataset.canonical(name)
 }
 
 /// The columns that an expression reads, each once, added to those given.
@@ -272,48 +272,85 @@ pub fn is_same<T: PartialEq + std::fmt::Debug + ?Sized>(a: &T, b: &T) -> bool {
     a == b && format!("{a:?}") == format!("{b:?}")
 }
 
-/// What names in a question mean: the fields of a dataset, and a calendar.
+/// What has columns by name: a dataset, or the tables of a SELECT.
+pub(super) trait Fields {
+    /// The column that a name means.
+    ///
+    /// # Errors
+    /// `Invalid` with the nearest names.
+    fn canonical(&self, name: &str) -> Result<Arc<str>>;
+
+    /// The type of a column, where it has one whatever the rows hold.
+    fn type_of(&self, name: &str) -> Option<FieldType>;
+}
+
+impl Fields for Dataset {
+    fn canonical(&self, name: &str) -> Result<Arc<str>> {
+        if let Some(found) = find(name, self) {
+            return Ok(found);
+        }
+        let known: Vec<Arc<str>> = all_fields(self).collect();
+        let what = format!("the dataset \"{}\" has no field", self.name);
+        Err(unknown_name(&what, name, known.iter().map(|n| &**n)))
+    }
+
+    fn type_of(&self, name: &str) -> Option<FieldType> {
+        match name {
+            TIME => Some(FieldType::Time),
+            "_seq" => Some(FieldType::Int),
+            "_id" => Some(FieldType::String),
+            _ => {
+                let declared = self.declaration.fields.get(name).and_then(|f| f.kind);
+                self.fields.kinds(name).map_or(declared, |kinds| kinds.single())
+            }
+        }
+    }
+}
+
+/// Every column of `SELECT *`.
+pub(super) fn all_fields(dataset: &Dataset) -> impl Iterator<Item = Arc<str>> {
+    let system = [TIME, "_seq", "_id"].into_iter().map(Arc::from);
+    system.chain(dataset.fields.iter().map(|(name, _)| Arc::clone(name)))
+}
+
+/// The column of a dataset that a name means.
+pub(super) fn find(name: &str, dataset: &Dataset) -> Option<Arc<str>> {
+    // a declared one may be in no event yet
+    let is_declared = || dataset.declaration.fields.contains_key(name).then(|| name.into());
+    if is_system(name) {
+        Some(name.into())
+    } else {
+        dataset.fields.resolve(name).cloned().or_else(is_declared)
+    }
+}
+
+/// The error of a name that means nothing; `what` tells where it was looked for.
+pub(super) fn unknown_name<'a>(
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Error {
+    let hint = nearest_or_first(name, known);
+    // many a language takes a text in double quotes; a name that is near to a field was meant as one
+    let text = match hint.starts_with("; there are") {
+        true => format!("; a text stands in single quotes: '{}'", shorten(&name.replace('\'', "''"))),
+        false => String::new(),
+    };
+    Error::invalid(format!("{what} \"{name}\"{hint}{text}"))
+}
+
+/// What names in a question mean: columns, and a calendar.
 pub(super) struct Names<'a> {
-    pub(super) dataset: &'a Dataset,
+    pub(super) fields: &'a dyn Fields,
     /// Whose clock local times are on.
     pub(super) calendar: &'a Calendar,
 }
 
 impl Names<'_> {
-    /// Every column of `SELECT *`.
-    fn all(&self) -> impl Iterator<Item = Arc<str>> {
-        let system = [TIME, "_seq", "_id"].into_iter().map(Arc::from);
-        system.chain(self.dataset.fields.iter().map(|(name, _)| Arc::clone(name)))
-    }
-
-    fn canonical(&self, name: &str) -> Result<Arc<str>> {
-        if is_system(name) {
-            return Ok(name.into());
-        }
-        if let Some(found) = self.dataset.fields.resolve(name) {
-            return Ok(Arc::clone(found));
-        }
-        // declared, but no event had it yet
-        if self.dataset.declaration.fields.contains_key(name) {
-            return Ok(name.into());
-        }
-        let known: Vec<Arc<str>> = self.all().collect();
-        let hint = nearest_or_first(name, known.iter().map(|n| &**n));
-        // many a language takes a text in double quotes; a name that is near to a field was meant as one
-        let text = match hint.starts_with("; there are") {
-            true => format!("; a text stands in single quotes: '{}'", shorten(&name.replace('\'', "''"))),
-            false => String::new(),
-        };
-        Err(Error::invalid(format!(
-            "the dataset \"{}\" has no field \"{name}\"{hint}{text}",
-            self.dataset.name
-        )))
-    }
-
     /// Canonical names; texts that are compared with a time become times.
     pub(super) fn resolve(&self, expression: Expr) -> Result<Expr> {
         expression.rewrite(&mut |part| match part {
-            Expr::Column(name) => self.canonical(&name).map(|name| Expr::Column(name.to_string())),
+            Expr::Column(name) => self.fields.canonical(&name).map(|name| Expr::Column(name.to_string())),
             // these take text for what it is
             Expr::Binary(BinaryOp::Concat | BinaryOp::Regexp | BinaryOp::And | BinaryOp::Or, ..) => Ok(part),
             Expr::Binary(op, left, right) => {
@@ -398,15 +435,7 @@ impl Names<'_> {
     pub(super) fn type_of(&self, expression: &Expr) -> Option<FieldType> {
         match expression {
             Expr::Literal(value) => type_of_value(value),
-            Expr::Column(name) => match name.as_str() {
-                TIME => Some(FieldType::Time),
-                "_seq" => Some(FieldType::Int),
-                "_id" => Some(FieldType::String),
-                _ => {
-                    let declared = self.dataset.declaration.fields.get(name).and_then(|f| f.kind);
-                    self.dataset.fields.kinds(name).map_or(declared, |kinds| kinds.single())
-                }
-            },
+            Expr::Column(name) => self.fields.type_of(name),
             Expr::Not(_) | Expr::IsNull(_) | Expr::In(..) | Expr::Like { .. } => Some(FieldType::Bool),
             Expr::Cast(_, to) => Some(*to),
             Expr::Binary(op, ..) => match op {

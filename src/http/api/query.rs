@@ -6,7 +6,7 @@ use crate::error::{Error, Result, nearest};
 use crate::http::body;
 use crate::http::message::Response;
 use crate::http::routes::Call;
-use crate::query::language::Query;
+use crate::query::language::Statement;
 use crate::query::{self, format, parse};
 use crate::time::{self, Calendar};
 
@@ -20,7 +20,7 @@ pub fn query(call: &Call<'_>) -> Result<Response> {
             "the body is empty; send a query, such as {\"from\": \"visits\", \"select\": [\"count()\"]}",
         ));
     }
-    answer(call, parse::json(&body, time::now())?)
+    answer(call, parse::question(&body, time::now())?)
 }
 
 /// `POST /v1/sql`.
@@ -28,14 +28,14 @@ pub fn sql(call: &Call<'_>) -> Result<Response> {
     answer(call, read_sql(&body::decode(call.request)?)?)
 }
 
-fn answer(call: &Call<'_>, query: Query) -> Result<Response> {
-    let query = Query { limits: call.service.limits.clone(), ..query };
-    let answer = query::run(&call.service.store.snapshot(), &query)?;
+fn answer(call: &Call<'_>, statement: Statement) -> Result<Response> {
+    let statement = statement.within(call.service.limits.clone());
+    let answer = query::answer(&call.service.store.snapshot(), &statement)?;
     let form = call.request.format();
     Ok(Response::ok(form.content_type(), format::answer(&answer, form)?))
 }
 
-fn read_sql(body: &[u8]) -> Result<Query> {
+fn read_sql(body: &[u8]) -> Result<Statement> {
     const SHAPE: &str = "send {\"sql\": \"SELECT …\", \"params\": […]}";
     if body.trim_ascii().is_empty() {
         return Err(Error::invalid(format!("the body is empty; {SHAPE}")));
@@ -61,14 +61,14 @@ fn read_sql(body: &[u8]) -> Result<Query> {
             ));
         }
     };
-    let mut query = parse::sql(text, params)?;
-    query.calendar = Calendar::named(named(&object, "tz")?, named(&object, "week_start")?)?;
-    match object.get("cache") {
-        None => {}
-        Some(Value::Bool(cache)) => query.cache = *cache,
+    let statement = parse::statement(text, params)?;
+    let calendar = Calendar::named(named(&object, "tz")?, named(&object, "week_start")?)?;
+    let cache = match object.get("cache") {
+        None => true,
+        Some(Value::Bool(cache)) => *cache,
         Some(_) => return Err(Error::invalid("\"cache\" is true or false")),
-    }
-    Ok(query)
+    };
+    Ok(statement.on(calendar).cached(cache))
 }
 
 fn named<'a>(object: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>> {

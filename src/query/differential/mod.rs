@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::query::layouts::{LAYOUTS, alone, laid_out};
-use crate::query::run;
+use crate::query::layouts::{LAYOUTS, Layout, alone, laid_out};
+use crate::query::{answer, parse, run};
 use crate::value::Value;
 
 use data::{Data, Random};
-use question::{Question, question};
+use question::{Question, Text, question};
 use sqlite::Oracle;
 
 /// Questions of an ordinary run.
@@ -54,6 +54,66 @@ fn the_vector_engine_answers_as_sqlite_does() {
         refused * 20 < same && faults * 20 < same,
         "{same} same, {refused} refused, {faults} with a fault of one"
     );
+}
+
+/// The same question beside a WITH that it does not use goes to SQLite, over virtual tables.
+#[test]
+fn sqlite_over_virtual_tables_answers_as_the_vector_engine_does() {
+    let (questions, first) = (setting("WINDROW_QUERIES", QUESTIONS) / 2, setting("WINDROW_SEED", 1));
+    let counts: [AtomicUsize; 3] = Default::default();
+    let one_seed = |seed: usize| {
+        let mut random = Random(seed as u64);
+        let data = Data::new(&mut random);
+        for number in 0..A_DATASET {
+            let question = question(&mut random, &data.fields);
+            match compare_relational(&data, &question, LAYOUTS[(seed + number) % LAYOUTS.len()]) {
+                Outcome::Same => counts[0].fetch_add(1, Relaxed),
+                Outcome::Refused => counts[1].fetch_add(1, Relaxed),
+                Outcome::FaultOfOne => counts[2].fetch_add(1, Relaxed),
+                Outcome::Different(how) => {
+                    return Some(format!(
+                        "WINDROW_SEED={seed}, question {number}: {:?}\n{how}",
+                        question.text
+                    ));
+                }
+            };
+        }
+        None
+    };
+    let seeds = first..first + questions.div_ceil(A_DATASET);
+    let failures: Vec<String> = seeds.into_par_iter().filter_map(one_seed).collect();
+    assert!(failures.is_empty(), "{} datasets differ; the first:\n{}", failures.len(), failures[0]);
+    let [same, refused, faults] = counts.map(AtomicUsize::into_inner);
+    assert!(
+        refused * 20 < same && faults * 20 < same,
+        "{same} same, {refused} refused, {faults} with a fault of one"
+    );
+}
+
+fn compare_relational(data: &Data, question: &Question, layout: Layout) -> Outcome {
+    let Text::Sql(text) = &question.text else { return Outcome::Same };
+    let query = question.read().expect("reads");
+    let statement = parse::statement(&format!("WITH \"not used\" AS (SELECT 1) {text}"), &[]).expect("reads");
+    let snapshot = alone(laid_out(&data.dataset(), layout));
+    let vector = run(&snapshot, &query).map(|answer| answer.rows);
+    let sqlite = answer(&snapshot, &statement.on(query.calendar.clone()));
+    if let Ok(answer) = &sqlite {
+        assert_eq!(answer.stats.engine, "sqlite");
+    }
+    let sqlite = sqlite.map(|answer| answer.rows);
+    match (&vector, &sqlite) {
+        (Ok(vector), Ok(sqlite)) => match difference(vector, sqlite, question) {
+            Some(how) => Outcome::Different(format!("{how}\nover {layout:?}")),
+            None => Outcome::Same,
+        },
+        (Err(_), Err(_)) => Outcome::Refused,
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) if is_fault(error) => Outcome::FaultOfOne,
+        _ => Outcome::Different(format!(
+            "vector: {}\nSQLite: {}\nover {layout:?}",
+            shown(&vector),
+            shown(&sqlite)
+        )),
+    }
 }
 
 fn try_seed(seed: usize, counts: &[AtomicUsize; 3]) -> Option<String> {

@@ -8,6 +8,7 @@ use sqlparser::tokenizer::Location;
 use crate::error::{Error, Result};
 use crate::query::expression::{AggregateCall, AggregateFunction, Expr};
 use crate::query::functions::{EXPLODE_STANDS_ALONE, Function, bucket_of, part_name, unknown};
+use crate::query::relational::tree::RANKS;
 use crate::value::Value;
 
 use super::expression::{Place, Reader};
@@ -45,7 +46,8 @@ const PRESENT: [&str; 8] = [
     "sysdate",
 ];
 
-enum Argument {
+/// An argument of a call.
+pub(super) enum Argument {
     Star,
     Expression(Expr),
 }
@@ -57,14 +59,14 @@ impl Reader<'_> {
         };
         let at = Some(written.span.start);
         let name = written.value.to_lowercase();
-        if call.over.is_some() {
-            return Err(self.error(at, "window functions (OVER) are not answered yet"));
-        }
         if !call.within_group.is_empty() {
             return Err(self.error(at, "WITHIN GROUP is not answered; use quantile(x, q)"));
         }
         if call.null_treatment.is_some() || !matches!(call.parameters, FunctionArguments::None) {
             return Err(self.error(at, "this form of a call is not answered; write name(arguments)"));
+        }
+        if let Some(over) = &call.over {
+            return self.window(call, over, place, at);
         }
         match aggregate_function(&name) {
             Some(function) => self.aggregate(&name, function, call, place, at),
@@ -81,6 +83,12 @@ impl Reader<'_> {
                         "there is no function \"{name}\" in SQL; write the time, or ask a JSON query with \"range\": \
                          {{\"last\": \"30d\"}} or \"range\": \"this month\""
                     ),
+                ));
+            }
+            if RANKS.iter().any(|rank| rank.name == name) {
+                return Err(self.error(
+                    at,
+                    &format!("{name}() is a window function: write {name}(..) OVER (ORDER BY ..)"),
                 ));
             }
             let known = Function::names().chain(AGGREGATES.iter().map(|(name, _)| *name));
@@ -116,7 +124,7 @@ impl Reader<'_> {
         at: Option<Location>,
     ) -> Result<Expr> {
         let reason = match place {
-            Place::Anywhere => None,
+            Place::Anywhere | Place::Window => None,
             Place::Where => Some("stand here: rows are filtered before they are grouped; put it into HAVING"),
             Place::Condition => Some("stand here: the condition is about one row at a time"),
             Place::Key => Some("stand here; an aggregate belongs into SELECT, HAVING or ORDER BY"),
@@ -125,7 +133,20 @@ impl Reader<'_> {
         if let Some(reason) = reason {
             return Err(self.error(at, &format!("{name}() is an aggregate and cannot {reason}")));
         }
-        let (distinct, arguments) = self.arguments(call, Place::Aggregate, at)?;
+        let call = self.aggregate_call(name, function, call, Place::Aggregate, at)?;
+        Ok(Expr::Aggregate(Box::new(call)))
+    }
+
+    /// The same wherever it stands; `inside` is where its argument and its filter do.
+    pub(super) fn aggregate_call(
+        &mut self,
+        name: &str,
+        function: AggregateFunction,
+        call: &Call,
+        inside: Place,
+        at: Option<Location>,
+    ) -> Result<AggregateCall> {
+        let (distinct, arguments) = self.arguments(call, inside, at)?;
         let function = match (function, distinct) {
             (AggregateFunction::Count, true) if !arguments.is_empty() => AggregateFunction::Uniq,
             (other, false) => other,
@@ -136,8 +157,8 @@ impl Reader<'_> {
             }
         };
         let (function, argument) = self.aggregate_argument(name, function, arguments, at)?;
-        let filter = call.filter.as_deref().map(|tree| self.read(tree, Place::Aggregate)).transpose()?;
-        Ok(Expr::Aggregate(Box::new(AggregateCall { function, argument, filter })))
+        let filter = call.filter.as_deref().map(|tree| self.read(tree, inside)).transpose()?;
+        Ok(AggregateCall { function, argument, filter })
     }
 
     fn aggregate_argument(
@@ -187,7 +208,7 @@ impl Reader<'_> {
         }
     }
 
-    fn arguments(
+    pub(super) fn arguments(
         &mut self,
         call: &Call,
         place: Place,
@@ -196,7 +217,9 @@ impl Reader<'_> {
         let list = match &call.args {
             FunctionArguments::List(list) => list,
             FunctionArguments::None => return Ok((false, Vec::new())),
-            FunctionArguments::Subquery(_) => return Err(self.error(at, "subqueries are not answered yet")),
+            FunctionArguments::Subquery(_) => {
+                return Err(self.error(at, "a subquery as an argument stands in parentheses of its own"));
+            }
         };
         if let Some(clause) = list.clauses.first() {
             return Err(self.error(at, &format!("\"{clause}\" within a call is not answered")));
@@ -240,7 +263,7 @@ fn canonical(function: Function, arguments: Vec<Expr>) -> Result<Expr> {
     }
 }
 
-fn aggregate_function(name: &str) -> Option<AggregateFunction> {
+pub(super) fn aggregate_function(name: &str) -> Option<AggregateFunction> {
     AGGREGATES
         .iter()
         .find(|(known, _)| *known == name)

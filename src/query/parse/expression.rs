@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, CeilFloorKind, DataType, Expr as Tree, Ident, TrimWhereField, TypedString,
-    UnaryOperator, Value as Written, ValueWithSpan,
+    UnaryOperator, Value as Written, ValueWithSpan, WindowSpec,
 };
 use sqlparser::tokenizer::Location;
 
@@ -10,12 +10,14 @@ use crate::error::{Error, Result};
 use crate::fields::FieldType;
 use crate::query::expression::{BinaryOp, Expr};
 use crate::query::functions::Function;
+use crate::query::relational::tree::{Part, part_name};
 use crate::query::scalar::cast;
 use crate::time::{self, Bucket};
 use crate::value::Value;
 
 use super::dialect::Text;
 use super::names::Copies;
+use super::relational::{check_name, relation};
 use super::types::field_type;
 
 /// Levels of an expression at most, chains of AND and OR not counted: every recursion over it must fit the stack.
@@ -34,15 +36,21 @@ pub(super) enum Place {
     Key,
     /// In the argument or filter of an aggregate.
     Aggregate,
+    /// In a window function: groups are made already, and their aggregates are values.
+    Window,
 }
 
 /// Reads expressions of one text.
 pub(super) struct Reader<'a> {
-    text: &'a Text<'a>,
+    pub(super) text: &'a Text<'a>,
     /// What `?` stands for; none where parameters have no place.
     pub(super) parameters: Option<&'a [serde_json::Value]>,
     /// Names that may stand before a field: the dataset and its alias.
     pub(super) qualifiers: Vec<String>,
+    /// Subqueries and window functions so far; none where they have no place.
+    pub(super) parts: Option<Vec<Part>>,
+    /// The windows of the WINDOW clause.
+    pub(super) windows: Vec<(String, WindowSpec)>,
     depth: usize,
     /// What the copies of its expressions have cost.
     pub(super) copies: Copies,
@@ -50,7 +58,15 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(text: &'a Text<'a>) -> Self {
-        Self { text, parameters: None, qualifiers: Vec::new(), depth: 0, copies: Copies::default() }
+        Self {
+            text,
+            parameters: None,
+            qualifiers: Vec::new(),
+            parts: None,
+            windows: Vec::new(),
+            depth: 0,
+            copies: Copies::default(),
+        }
     }
 
     /// The expression of a tree.
@@ -62,6 +78,26 @@ impl<'a> Reader<'a> {
         let read = self.read_node(tree, place);
         self.depth -= 1;
         read
+    }
+
+    /// Reads a subquery or a side of a set operation, which nest as operators do.
+    pub(super) fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.depth >= DEPTH {
+            return Err(
+                self.error(None, &format!("subqueries and set operations nest deeper than {DEPTH} levels"))
+            );
+        }
+        self.depth += 1;
+        let read = read(self);
+        self.depth -= 1;
+        read
+    }
+
+    /// The name of a part, as an expression.
+    pub(super) fn part(&mut self, part: Part) -> Expr {
+        let parts = self.parts.get_or_insert_default();
+        parts.push(part);
+        Expr::Column(part_name(parts.len() - 1))
     }
 
     /// The same, on the heap.
@@ -83,8 +119,15 @@ impl<'a> Reader<'a> {
 
     fn read_node(&mut self, tree: &Tree, place: Place) -> Result<Expr> {
         match tree {
-            Tree::Identifier(name) => Ok(Expr::Column(name.value.clone())),
-            Tree::CompoundIdentifier(parts) => Ok(Expr::Column(self.field_name(parts))),
+            Tree::Identifier(name) => {
+                check_name(self, &name.value, tree)?;
+                Ok(Expr::Column(name.value.clone()))
+            }
+            Tree::CompoundIdentifier(parts) => {
+                let name = self.field_name(parts);
+                check_name(self, &name, tree)?;
+                Ok(Expr::Column(name))
+            }
             Tree::Nested(inner) => self.read(inner, place),
             Tree::Value(value) => self.value(value).map(Expr::Literal),
             Tree::TypedString(typed) => self.typed_string(typed),
@@ -123,8 +166,25 @@ impl<'a> Reader<'a> {
                 let arguments = parts.map(|part| self.read(part, place)).collect::<Result<Vec<_>>>()?;
                 self.named_call(name, arguments)
             }
+            Tree::Subquery(_) | Tree::Exists { .. } | Tree::InSubquery { .. } if self.parts.is_some() => {
+                self.subquery(tree, place)
+            }
             _ => self.null_test(tree, place),
         }
+    }
+
+    fn subquery(&mut self, tree: &Tree, place: Place) -> Result<Expr> {
+        let (part, negated) = match tree {
+            Tree::Exists { subquery, negated } => (Part::Exists(relation(self, subquery)?), *negated),
+            Tree::InSubquery { expr, subquery, negated } => {
+                let operand = self.read(expr, place)?;
+                (Part::In(operand, relation(self, subquery)?), *negated)
+            }
+            Tree::Subquery(subquery) => (Part::Scalar(relation(self, subquery)?), false),
+            _ => return Err(self.unsupported(tree)),
+        };
+        let part = self.part(part);
+        Ok(if negated { not(part) } else { part })
     }
 
     fn null_test(&mut self, tree: &Tree, place: Place) -> Result<Expr> {
@@ -152,7 +212,7 @@ impl<'a> Reader<'a> {
     fn unsupported(&self, tree: &Tree) -> Error {
         let what = match tree {
             Tree::Subquery(_) | Tree::Exists { .. } | Tree::InSubquery { .. } => {
-                "subqueries are not answered yet"
+                "subqueries stand in SQL only, not in this expression"
             }
             Tree::AnyOp { .. } | Tree::AllOp { .. } => {
                 "ANY and ALL are not answered; use x IN (..) or contains(list, x)"

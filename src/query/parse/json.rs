@@ -7,19 +7,19 @@ use serde_json::{Map, Value as Json};
 use crate::error::{Error, Result, nearest};
 use crate::query::budget::Limits;
 use crate::query::expression::Expr;
-use crate::query::language::{Item, Order, Query};
+use crate::query::language::{Dialect, Explain, Item, Order, Query, Statement};
 use crate::value::Value;
 
+use super::clauses::COLUMNS;
 use super::expression::Place;
 use super::names::{Copies, Names};
 use super::range;
-use super::sql::COLUMNS;
 
 /// Bytes of a JSON query at most.
 const BODY_BYTES: usize = 1 << 20;
 
 /// The keys of a query.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "from",
     "sessions",
     "select",
@@ -36,6 +36,7 @@ const KEYS: [&str; 16] = [
     "cache",
     "fill",
     "compare",
+    "explain",
 ];
 
 /// Reads a JSON query; `now_us` is what `{"last": "7d"}` counts back from.
@@ -53,6 +54,37 @@ pub fn json(body: &[u8], now_us: i64) -> Result<Query> {
     let body = Object { map: &body, pointer: String::new() };
     body.check_keys(&KEYS)?;
     query(&body, now_us)
+}
+
+/// Reads a JSON query as a statement: with `"explain": true` how it would be answered is asked, with `"explain": "duckdb"` the
+/// same as SQL of a dialect.
+///
+/// # Errors
+/// As [`json`]; an `explain` that is none.
+///
+/// ```
+/// use windrow::query::language::{Dialect, Explain};
+///
+/// let body = br#"{"from": "events", "select": ["count()"], "explain": "duckdb"}"#;
+/// let statement = windrow::query::parse::question(body, 0)?;
+/// assert_eq!(statement.explain, Some(Explain::Printed(Dialect::Duckdb)));
+/// # Ok::<(), windrow::error::Error>(())
+/// ```
+pub fn question(body: &[u8], now_us: i64) -> Result<Statement> {
+    let asked = json(body, now_us)?;
+    let body = object(body, "a query is a JSON object")?;
+    let explain = match body.get("explain") {
+        None | Some(Json::Null | Json::Bool(false)) => None,
+        Some(Json::Bool(true)) => Some(Explain::Plan),
+        Some(Json::String(dialect)) => {
+            let dialect = dialect.parse::<Dialect>().map_err(|error| at("/explain", &error))?;
+            Some(Explain::Printed(dialect))
+        }
+        Some(_) => {
+            return Err(Error::invalid("/explain: true is expected, or a dialect of SQL such as \"duckdb\""));
+        }
+    };
+    Ok(Statement { explain, ..asked.into() })
 }
 
 /// The object that a body is; `what` says which one where it is none.

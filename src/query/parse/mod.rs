@@ -1,18 +1,23 @@
 //! Text to `Query` and `Expr`: SQL, JSON queries, and the one expression language of `where=`, alerts and reports.
 //!
-//! `dialect` splits and limits the text, sqlparser reads it, `expression` and `calls` turn its tree into ours, `sql`
-//! and `json` put a query together, with `names` for what ORDER BY and the like may refer to; `sequences` reads funnels,
+//! `dialect` splits and limits the text, sqlparser reads it, `expression`, `calls` and `windows` turn its tree into ours. A
+//! `statement` is a question about one dataset (`sql`) or about more (`relational`), of the same `clauses`; `json` puts
+//! the first kind together too, with `names` for what ORDER BY and the like may refer to. `sequences` reads funnels,
 //! retention, paths and sessions.
 
 mod calls;
+mod clauses;
 mod dialect;
 mod expression;
 mod json;
 mod names;
 mod range;
+mod relational;
 mod sequences;
 mod sql;
+mod statement;
 mod types;
+mod windows;
 
 use sqlparser::ast::SelectItem;
 use sqlparser::tokenizer::Token;
@@ -20,14 +25,16 @@ use sqlparser::tokenizer::Token;
 use crate::error::Result;
 use crate::query::expression::Expr;
 use crate::query::language::Item;
+use crate::query::relational::tree::part_of;
 
 use dialect::Text;
 use expression::{Place, Reader};
 
 pub use dialect::TEXT_BYTES;
-pub use json::json;
+pub use json::{json, question};
 pub use sequences::sequence;
 pub use sql::sql;
+pub use statement::statement;
 
 /// One expression; aggregates may be in it.
 ///
@@ -79,7 +86,7 @@ fn read_item(reader: &mut Reader<'_>, tree: &SelectItem, written: &str) -> Resul
         SelectItem::UnnamedExpr(tree) => {
             let expression = reader.read(tree, Place::Anywhere)?;
             let name = match &expression {
-                Expr::Column(name) => name.clone(),
+                Expr::Column(name) if part_of(name).is_none() => name.clone(),
                 _ => written.to_owned(),
             };
             Ok(Item { expression, name })

@@ -108,7 +108,7 @@ pub fn run(snapshot: &Snapshot, question: &Sequence) -> Result<Answer> {
     let begin = Instant::now();
     let events = &question.events;
     let dataset = snapshot.dataset(&events.from)?;
-    let names = Names { dataset, calendar: &events.calendar };
+    let names = Names { fields: &**dataset, calendar: &events.calendar };
     let filter = events.filter.clone().map(|e| names.condition(e, "where")).transpose()?;
     let filter = with_range(filter, &events.range);
     let budget = Budget::new(&events.limits);

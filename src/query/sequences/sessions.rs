@@ -54,7 +54,14 @@ pub struct Built {
     pub rows_scanned: u64,
     /// Segments that they are of; the tail is one.
     pub segments: u64,
-    _held: Held,
+    held: Held,
+}
+
+impl Built {
+    /// The dataset, and the memory that it holds.
+    pub fn into_dataset(self) -> (Dataset, Held) {
+        (self.dataset, self.held)
+    }
 }
 
 /// One session.
@@ -104,7 +111,7 @@ pub fn build(sessions: &Sessions, query: &Query, source: &Dataset, budget: &Arc<
         let mut held = budget.hold();
         held.set(found.len() * size_of::<Session>())?;
         let dataset = plan.dataset(&found, &people, pages.as_ref());
-        return Ok(Built { dataset, rows_scanned, segments, _held: held });
+        return Ok(Built { dataset, rows_scanned, segments, held });
     }
 }
 
@@ -123,7 +130,7 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     fn of(sessions: &Sessions, query: &'a Query, source: &'a Dataset) -> Result<Self> {
-        let names = Names { dataset: source, calendar: &query.calendar };
+        let names = Names { fields: source, calendar: &query.calendar };
         let by = names.resolve(sessions.by.expression.clone())?;
         let by_name = match (&by, &sessions.by.expression) {
             // a field has its own name, however it was written

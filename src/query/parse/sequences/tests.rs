@@ -197,7 +197,6 @@ fn sessions_that_are_none_are_refused() {
         ("sessions(e, count(*))", "aggregate"),
         ("sessions(e, explode(tags))", "explode"),
         ("visits(e, u)", "table functions other than sessions"),
-        ("sessions(e, u) JOIN f ON a = b", "joins"),
     ] {
         let told = sql(&format!("SELECT count(*) FROM {table}"), &[])
             .map(|q| format!("{q:?}"))

@@ -21,7 +21,7 @@ use super::kinds::{every, kinds_of};
 pub(super) use query::query;
 
 /// What the numbers of a list's entries are called beside the table whose rows they are of.
-const ENTRY: &str = "\"entry\"";
+pub const ENTRY: &str = "\"entry\"";
 /// Arguments of one call at most; SQLite's own limit is 1,000, or what a connection was told.
 const ARGUMENTS: usize = 100;
 /// Digits of a decimal that SQLite is sure to read as the nearest float.
@@ -90,7 +90,7 @@ pub fn native_comparison(a: Kinds, b: Kinds) -> bool {
 
 /// Whether values that are equal can have several forms, or forms stand in another order than values: bools and times are
 /// numbers too, but other BLOBs, and BLOBs stand behind text.
-fn mixes(kinds: Kinds) -> bool {
+pub fn mixes(kinds: Kinds) -> bool {
     let is_number = kinds.has(FieldType::Int) || kinds.has(FieldType::Float);
     let forms = [is_number, kinds.has(FieldType::Bool), kinds.has(FieldType::Time)];
     let count = forms.iter().filter(|has| **has).count();

@@ -1,0 +1,66 @@
+//! SQL that asks more than one dataset goes `Relational → bind → sqlite::sandbox → Answer`: SQLite runs it over virtual
+//! tables of the same data, with the same functions. What of it is a question about one dataset by itself the vector
+//! engine answers first (`bind`).
+
+mod bind;
+mod from;
+mod made;
+mod part;
+mod scope;
+mod select;
+pub mod tree;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::query::answer::{Answer, Stats};
+use crate::query::budget::Budget;
+use crate::query::columns;
+use crate::query::language::Range;
+use crate::query::sqlite::sandbox::{self, Sandbox};
+use crate::query::sqlite::table::Table;
+use crate::store::snapshot::Snapshot;
+
+pub use bind::{Bound, Reference, bind};
+use tree::Relational;
+
+/// Answers a question on one snapshot.
+///
+/// # Errors
+/// Names and types; what takes more than it may.
+pub fn run(snapshot: &Snapshot, question: &Relational) -> Result<Answer> {
+    let begin = Instant::now();
+    let budget = Budget::new(&question.limits);
+    let bound = bind(snapshot, question, &budget)?;
+    let sandbox = connect(&bound, question, &budget)?;
+    let (rows, _held) = sandbox.rows(&bound.sql)?;
+    let columns = columns(bound.columns.iter().map(|column| (&column.name, column.kind)), &rows);
+    let (rows_scanned, segments) = sandbox.looked_at();
+    let stats = Stats {
+        elapsed_ms: begin.elapsed().as_secs_f64() * 1e3,
+        rows_scanned: rows_scanned + bound.looked_at.0,
+        segments: segments + bound.looked_at.1,
+        cache: "miss",
+        engine: "sqlite",
+        approximate: bound.is_approximate,
+    };
+    let (tz, range) = (question.calendar.tz.clone(), Range::default());
+    Ok(Answer { columns, rows, next: None, stats, tz, series: None, range, previous: None })
+}
+
+/// A connection that has the tables of a statement and nothing else.
+///
+/// # Errors
+/// Those of SQLite.
+pub fn connect(bound: &Bound, question: &Relational, budget: &Arc<Budget>) -> Result<Sandbox> {
+    let table = |(number, reference): (usize, &Reference)| Table {
+        name: format!("t{number}"),
+        dataset: Arc::clone(&reference.dataset),
+        columns: reference.columns.clone(),
+    };
+    sandbox::open(bound.references.iter().enumerate().map(table).collect(), &question.calendar, budget)
+}
+
+#[cfg(test)]
+mod tests;
