@@ -14,7 +14,8 @@ use crate::query::language::{Item, Order};
 use crate::value::Value;
 
 use super::dialect::Text;
-use super::expression::{Place, Reader, location};
+use super::expression::{Place, Reader};
+use super::location::location;
 use super::names::Names;
 use super::read_item;
 

@@ -10,18 +10,19 @@ use crate::error::{Error, Result};
 use crate::fields::FieldType;
 use crate::query::expression::{BinaryOp, Expr};
 use crate::query::functions::Function;
-use crate::query::relational::tree::{Part, part_name};
+use crate::query::relational::tree::Part;
 use crate::query::scalar::cast;
 use crate::time::{self, Bucket};
 use crate::value::Value;
 
 use super::dialect::Text;
+use super::location::location;
 use super::names::Copies;
-use super::relational::{check_name, relation};
+use super::relational::check_name;
 use super::types::field_type;
 
 /// Levels of an expression at most, chains of AND and OR not counted: every recursion over it must fit the stack.
-const DEPTH: usize = 128;
+pub(super) const DEPTH: usize = 128;
 
 /// Where an expression stands, for what may be in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub(super) struct Reader<'a> {
     pub(super) parts: Option<Vec<Part>>,
     /// The windows of the WINDOW clause.
     pub(super) windows: Vec<(String, WindowSpec)>,
-    depth: usize,
+    pub(super) depth: usize,
     /// What the copies of its expressions have cost.
     pub(super) copies: Copies,
 }
@@ -78,26 +79,6 @@ impl<'a> Reader<'a> {
         let read = self.read_node(tree, place);
         self.depth -= 1;
         read
-    }
-
-    /// Reads a subquery or a side of a set operation, which nest as operators do.
-    pub(super) fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if self.depth >= DEPTH {
-            return Err(
-                self.error(None, &format!("subqueries and set operations nest deeper than {DEPTH} levels"))
-            );
-        }
-        self.depth += 1;
-        let read = read(self);
-        self.depth -= 1;
-        read
-    }
-
-    /// The name of a part, as an expression.
-    pub(super) fn part(&mut self, part: Part) -> Expr {
-        let parts = self.parts.get_or_insert_default();
-        parts.push(part);
-        Expr::Column(part_name(parts.len() - 1))
     }
 
     /// The same, on the heap.
@@ -173,20 +154,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn subquery(&mut self, tree: &Tree, place: Place) -> Result<Expr> {
-        let (part, negated) = match tree {
-            Tree::Exists { subquery, negated } => (Part::Exists(relation(self, subquery)?), *negated),
-            Tree::InSubquery { expr, subquery, negated } => {
-                let operand = self.read(expr, place)?;
-                (Part::In(operand, relation(self, subquery)?), *negated)
-            }
-            Tree::Subquery(subquery) => (Part::Scalar(relation(self, subquery)?), false),
-            _ => return Err(self.unsupported(tree)),
-        };
-        let part = self.part(part);
-        Ok(if negated { not(part) } else { part })
-    }
-
     fn null_test(&mut self, tree: &Tree, place: Place) -> Result<Expr> {
         let is = |operand: Expr, yes: bool, no: bool| Expr::Case {
             branches: vec![(operand, Expr::Literal(Value::Bool(yes)))],
@@ -209,7 +176,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn unsupported(&self, tree: &Tree) -> Error {
+    pub(super) fn unsupported(&self, tree: &Tree) -> Error {
         let what = match tree {
             Tree::Subquery(_) | Tree::Exists { .. } | Tree::InSubquery { .. } => {
                 "subqueries stand in SQL only, not in this expression"
@@ -505,36 +472,4 @@ fn binary_op(op: &BinaryOperator) -> Option<BinaryOp> {
         BinaryOperator::Regexp => BinaryOp::Regexp,
         _ => return None,
     })
-}
-
-/// Where an expression begins, as far as it is found without going deep.
-pub(super) fn location(tree: &Tree) -> Option<Location> {
-    let mut at = tree;
-    loop {
-        at = match at {
-            Tree::Identifier(name) => return Some(name.span.start),
-            Tree::CompoundIdentifier(parts) => return parts.first().map(|part| part.span.start),
-            Tree::Value(value) => return Some(value.span.start),
-            Tree::TypedString(typed) => return Some(typed.value.span.start),
-            Tree::Function(call) => {
-                return call.name.0.first().and_then(|part| part.as_ident()).map(|name| name.span.start);
-            }
-            Tree::BinaryOp { left, .. } => left,
-            Tree::Nested(inner)
-            | Tree::IsNull(inner)
-            | Tree::IsNotNull(inner)
-            | Tree::Cast { expr: inner, .. }
-            | Tree::InList { expr: inner, .. }
-            | Tree::InSubquery { expr: inner, .. }
-            | Tree::Between { expr: inner, .. }
-            | Tree::Like { expr: inner, .. }
-            | Tree::ILike { expr: inner, .. }
-            | Tree::SimilarTo { expr: inner, .. }
-            | Tree::Collate { expr: inner, .. }
-            | Tree::AtTimeZone { timestamp: inner, .. }
-            | Tree::CompoundFieldAccess { root: inner, .. }
-            | Tree::UnaryOp { expr: inner, .. } => inner,
-            _ => return None,
-        };
-    }
 }

@@ -10,6 +10,7 @@ mod clauses;
 mod dialect;
 mod expression;
 mod json;
+mod location;
 mod names;
 mod range;
 mod relational;

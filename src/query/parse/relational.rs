@@ -11,16 +11,55 @@ use crate::error::{Error, Result};
 use crate::query::expression::Expr;
 use crate::query::language::{Item, Query};
 use crate::query::relational::tree::{
-    Body, Join, JoinCondition, JoinKind, Named, Output, PART, Relation, Select, SetOperation, Source, Table,
+    Body, Join, JoinCondition, JoinKind, Named, Output, PART, Part, Relation, Select, SetOperation, Source,
+    Table, part_name,
 };
 
 use super::clauses::{
     check_query, check_select, group_keys, items_and_stars, limits, not_answered, order_by,
 };
-use super::expression::{Place, Reader, location};
+use super::expression::{DEPTH, Place, Reader, not};
+use super::location::location;
 use super::names::Names;
 use super::sequences::{sessions_dataset, sessions_table};
 use super::sql::{is_plain, plain, plain_select, table};
+
+impl Reader<'_> {
+    /// Reads a subquery or a side of a set operation, which nest as operators do.
+    pub(super) fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.depth >= DEPTH {
+            return Err(
+                self.error(None, &format!("subqueries and set operations nest deeper than {DEPTH} levels"))
+            );
+        }
+        self.depth += 1;
+        let read = read(self);
+        self.depth -= 1;
+        read
+    }
+
+    /// The name of a part, as an expression.
+    pub(super) fn part(&mut self, part: Part) -> Expr {
+        let parts = self.parts.get_or_insert_default();
+        parts.push(part);
+        Expr::Column(part_name(parts.len() - 1))
+    }
+
+    /// A subquery within an expression.
+    pub(super) fn subquery(&mut self, tree: &Tree, place: Place) -> Result<Expr> {
+        let (part, negated) = match tree {
+            Tree::Exists { subquery, negated } => (Part::Exists(relation(self, subquery)?), *negated),
+            Tree::InSubquery { expr, subquery, negated } => {
+                let operand = self.read(expr, place)?;
+                (Part::In(operand, relation(self, subquery)?), *negated)
+            }
+            Tree::Subquery(subquery) => (Part::Scalar(relation(self, subquery)?), false),
+            _ => return Err(self.unsupported(tree)),
+        };
+        let part = self.part(part);
+        Ok(if negated { not(part) } else { part })
+    }
+}
 
 /// Rows, with what stands around them.
 pub(super) fn relation(reader: &mut Reader<'_>, tree: &QueryTree) -> Result<Relation> {

@@ -16,7 +16,7 @@ use crate::query::plan::Names;
 use crate::query::print::kinds::{every, of_field};
 use crate::query::print::sqlite::{Printed, expression, mixes};
 use crate::query::relational::made;
-use crate::query::relational::scope::{Column, Here, Known, Scope, column_name};
+use crate::query::relational::scope::{Column, Here, Known, NamedRows, Scope, column_name};
 use crate::query::relational::tree::{Body, Named, Relation, Relational, Select, SetOperation};
 use crate::store::snapshot::{Dataset, Snapshot};
 
@@ -132,12 +132,7 @@ impl Binder<'_> {
     }
 
     /// What WITH names: its text, and how it is called where.
-    fn named(
-        &self,
-        named: &Named,
-        is_recursive: bool,
-        scope: &Scope<'_>,
-    ) -> Result<(String, (String, String, Vec<Column>))> {
+    fn named(&self, named: &Named, is_recursive: bool, scope: &Scope<'_>) -> Result<(String, NamedRows)> {
         let alias = format!("\"w{}\"", self.next_alias());
         let (sql, columns) = match &named.relation.body {
             Body::Set {
@@ -156,7 +151,7 @@ impl Binder<'_> {
             Some(false) => "NOT MATERIALIZED ",
         };
         let text = format!("{alias}({}) AS {hint}(\n{sql}\n)", names(columns.len()));
-        Ok((text, (named.name.clone(), alias, columns)))
+        Ok((text, NamedRows { name: named.name.clone(), alias, columns }))
     }
 
     /// Rows that may go out from themselves: what the columns hold is known of the first of them alone.
@@ -172,7 +167,7 @@ impl Binder<'_> {
         let anything = |column: &Column| Column { kinds: every(), kind: None, ..column.clone() };
         let itself = renamed(columns.iter().map(anything).collect(), &named.columns, &named.name)?;
         let mut scope = Scope::within(outer);
-        scope.named.push((named.name.clone(), alias.to_owned(), itself));
+        scope.named.push(NamedRows { name: named.name.clone(), alias: alias.to_owned(), columns: itself });
         let (then, more) = self.body(right, &scope)?;
         let columns = together(columns, &more, operation)?;
         let order = named.relation.order.iter().map(|order| {

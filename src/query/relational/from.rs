@@ -66,7 +66,7 @@ impl Binder<'_> {
             Table::Named(wanted) => {
                 let name = name.or_else(|| Some(wanted.clone()));
                 match scope.named(wanted) {
-                    Some((_, known, columns)) => (known.clone(), name, Columns::Made(columns.clone())),
+                    Some(rows) => (rows.alias.clone(), name, Columns::Made(rows.columns.clone())),
                     None => {
                         let dataset = self.snapshot.dataset(wanted)?;
                         let shown = match &source.alias {

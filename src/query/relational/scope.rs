@@ -54,13 +54,22 @@ pub(super) enum Columns {
     Made(Vec<Column>),
 }
 
+/// Rows that WITH has named.
+#[derive(Debug)]
+pub(super) struct NamedRows {
+    /// What they are called in the question.
+    pub(super) name: String,
+    /// What they are called in the printed statement, as an identifier.
+    pub(super) alias: String,
+    pub(super) columns: Vec<Column>,
+}
+
 /// What names mean at one place.
 #[derive(Debug, Default)]
 pub(super) struct Scope<'a> {
     /// What is around it.
     pub(super) outer: Option<&'a Scope<'a>>,
-    /// What WITH names: its name in the question and in the statement, and its columns.
-    pub(super) named: Vec<(String, String, Vec<Column>)>,
+    pub(super) named: Vec<NamedRows>,
     pub(super) tables: Vec<Visible>,
     /// The columns that USING made one of.
     pub(super) merged: Vec<(String, Known)>,
@@ -73,8 +82,8 @@ impl<'a> Scope<'a> {
     }
 
     /// What WITH calls so, the nearest first.
-    pub(super) fn named(&self, name: &str) -> Option<&(String, String, Vec<Column>)> {
-        let own = self.named.iter().rev().find(|(known, ..)| known == name);
+    pub(super) fn named(&self, name: &str) -> Option<&NamedRows> {
+        let own = self.named.iter().rev().find(|rows| rows.name == name);
         own.or_else(|| self.outer.and_then(|outer| outer.named(name)))
     }
 
