@@ -8,6 +8,7 @@ pub mod nudge;
 pub mod problem;
 pub mod routes;
 pub mod server;
+mod turns;
 pub mod ui;
 
 use std::net::SocketAddr;

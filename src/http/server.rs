@@ -29,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::http::message::{HEADERS_KEPT, Method, Request, Response};
 use crate::http::nudge;
 use crate::http::problem::{self, Problem};
+use crate::http::turns::{Place, Turns};
 use crate::limits;
 
 /// A body's memory at the start, whatever length is announced.
@@ -95,6 +96,7 @@ impl Server {
             .map_err(|e| Error::Internal(format!("the server does not start: {e}")))?;
         let (sockets, handler) = (Arc::new(sockets), Arc::new(handler));
         let stopping = Arc::new(AtomicBool::new(false));
+        let turns = Arc::<Turns>::default();
         let (still_working, working) = unbounded();
         let (failed, failures) = unbounded();
         let mut threads = Vec::with_capacity(workers);
@@ -103,6 +105,7 @@ impl Server {
                 sockets: Arc::clone(&sockets),
                 handler: Arc::clone(&handler),
                 stopping: Arc::clone(&stopping),
+                turns: Arc::clone(&turns),
                 failed: failed.clone(),
                 _still_working: still_working.clone(),
             };
@@ -161,14 +164,16 @@ struct Worker<H> {
     sockets: Arc<tiny_http::Server>,
     handler: Arc<H>,
     stopping: Arc<AtomicBool>,
+    turns: Arc<Turns>,
     failed: Sender<Error>,
     _still_working: Sender<()>,
 }
 
 impl<H: Fn(&Request) -> Response> Worker<H> {
     fn run(self) {
+        let place = Place::default();
         loop {
-            match self.sockets.recv() {
+            match self.next(&place) {
                 Ok(incoming) => {
                     // tiny_http's own asserts must not cost a worker
                     if catch_unwind(AssertUnwindSafe(|| serve(incoming, &*self.handler))).is_err() {
@@ -183,6 +188,22 @@ impl<H: Fn(&Request) -> Response> Worker<H> {
                 }
             }
         }
+    }
+
+    /// The next request: one that waits already, or the first that comes in this worker's turn.
+    fn next(&self, place: &Place) -> std::io::Result<tiny_http::Request> {
+        match self.sockets.try_recv()? {
+            Some(incoming) => return Ok(incoming),
+            // what came out may have been the word to stop, and was that of this worker
+            None if self.stopping.load(Ordering::SeqCst) => {
+                return Err(std::io::ErrorKind::Interrupted.into());
+            }
+            None => {}
+        }
+        self.turns.wait(place);
+        let incoming = self.sockets.recv();
+        self.turns.pass();
+        incoming
     }
 }
 
