@@ -4,7 +4,7 @@
 use crate::columnar::column::Column;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::query::aggregate::{Family, Input, State};
+use crate::query::aggregate::{Family, Input, Share, State};
 use crate::query::codes::{Coder, Domain, Needs};
 use crate::query::explode::{explode, exploded};
 use crate::query::expression::{AggregateCall, Expr};
@@ -39,8 +39,8 @@ struct Measure<'a> {
     argument: Option<&'a Expr>,
     filter: Option<usize>,
     domain: Domain,
-    /// How many states of its kind there may be at once, in all tasks.
-    sharers: usize,
+    /// What falls to one task.
+    share: Share,
 }
 
 /// Groups with the states of all measures.
@@ -98,16 +98,18 @@ impl<'a> Measures<'a> {
                         (Family::Numbers, Some(argument)) => Domain::of_numbers(argument, dataset, parts)?,
                         _ => Domain::Open,
                     };
-                    all.measures.push(Measure { family, argument, filter, domain, sharers: 1 });
+                    all.measures.push(Measure { family, argument, filter, domain, share: Share::default() });
                     all.measures.len() - 1
                 }
             };
             all.made_of.push(place);
         }
+        let tasks = rayon::current_num_threads() * TASKS;
+        let rows = parts.iter().map(Part::rows).sum::<usize>() / tasks;
         for family in [Family::Distinct, Family::Numbers] {
             let count = all.measures.iter().filter(|measure| measure.family == family).count();
-            let sharers = count * rayon::current_num_threads() * TASKS;
-            all.measures.iter_mut().filter(|m| m.family == family).for_each(|m| m.sharers = sharers);
+            let share = Share { states: count * tasks, rows };
+            all.measures.iter_mut().filter(|m| m.family == family).for_each(|m| m.share = share);
         }
         all.counting = all.measures.iter().position(|m| m.family == Family::Sum && m.filter.is_none());
         Ok(all)
@@ -303,7 +305,7 @@ impl<'a> Measures<'a> {
 
 impl Measure<'_> {
     fn state(&self) -> State {
-        State::new(self.family, self.filter.is_some(), &self.domain, self.sharers)
+        State::new(self.family, self.filter.is_some(), &self.domain, self.share)
     }
 }
 

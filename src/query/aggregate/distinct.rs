@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::query::aggregate::NO_SLOT;
+use crate::query::aggregate::{NO_SLOT, Share};
 use crate::query::codes::{Coder, Codes, Domain};
 use crate::query::expression::Expr;
 use crate::query::functions::Context;
@@ -13,6 +13,8 @@ use crate::query::view::View;
 
 /// Bytes of the bitmaps of all tasks of a question: one task has its share of them.
 const BITMAP_BYTES: usize = if cfg!(test) { 256 } else { 64 << 20 };
+/// Bytes of bitmaps that a row is worth: making and merging those costs what sorting out its pair does.
+const BITMAP_BYTES_A_ROW: usize = 64;
 /// Pairs in a list from which on it is cleared of what it has twice.
 const PAIRS: usize = if cfg!(test) { 32 } else { 1 << 22 };
 
@@ -42,9 +44,10 @@ fn pair(slot: u32, code: u32) -> u64 {
 }
 
 impl Distinct {
-    /// No values yet; `sharers` is how many such states there are at once.
-    pub fn new(domain: &Domain, sharers: usize) -> Self {
-        let bitmap_bytes_max = BITMAP_BYTES / sharers.max(1);
+    /// No values yet; `share` is what of the question it has.
+    pub fn new(domain: &Domain, share: Share) -> Self {
+        let worth = share.rows.saturating_mul(BITMAP_BYTES_A_ROW);
+        let bitmap_bytes_max = (BITMAP_BYTES / share.states.max(1)).min(worth);
         Self {
             coder: Coder::new(domain),
             sets: Sets::Bits(Vec::new()),

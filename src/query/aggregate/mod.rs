@@ -115,17 +115,32 @@ pub struct Input<'a> {
     pub context: &'a Context,
 }
 
+/// What falls to one state of a question that is worked on in several tasks.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    /// How many such states there may be at once: each has its share of the memory for quick ways.
+    pub states: usize,
+    /// Rows that it may take in, about.
+    pub rows: usize,
+}
+
+impl Default for Share {
+    /// All of it.
+    fn default() -> Self {
+        Self { states: 1, rows: usize::MAX }
+    }
+}
+
 impl State {
-    /// The empty state; `domain` tells of the argument, and `sharers` is how many such states there are at once: each has
-    /// its share of the memory for quick ways.
-    pub fn new(family: Family, has_filter: bool, domain: &Domain, sharers: usize) -> Self {
+    /// The empty state; `domain` tells of the argument, and `share` how much of the question falls to it.
+    pub fn new(family: Family, has_filter: bool, domain: &Domain, share: Share) -> Self {
         match family {
             Family::Count => Self::Count(Counts::new(has_filter)),
             Family::Sum => Self::Sum(Sums::new(has_filter)),
             Family::Least => Self::Extreme(Extremes::new(Ordering::Less)),
             Family::Greatest => Self::Extreme(Extremes::new(Ordering::Greater)),
-            Family::Distinct => Self::Distinct(Distinct::new(domain, sharers)),
-            Family::Numbers => Self::Numbers(Numbers::new(domain.least(), sharers)),
+            Family::Distinct => Self::Distinct(Distinct::new(domain, share)),
+            Family::Numbers => Self::Numbers(Numbers::new(domain.least(), share.states)),
             Family::DistinctSketch => Self::DistinctSketch(DistinctSketches::default()),
             Family::QuantileSketch => Self::QuantileSketch(QuantileSketch::default()),
             Family::First => Self::Earliest(Earliest::new(false)),
@@ -266,7 +281,7 @@ mod tests {
 
     /// The result of an aggregate over the values of one column, its blocks given one by one, all rows in one group.
     fn result(function: AggregateFunction, blocks: &[Vec<Value>]) -> Value {
-        let mut state = State::new(Family::of(function), false, &Domain::Open, 1);
+        let mut state = State::new(Family::of(function), false, &Domain::Open, Share::default());
         let argument = Expr::Column("x".into());
         state.grow(1);
         for values in blocks {
@@ -275,7 +290,7 @@ mod tests {
             let context = Context::new(TimeZone::UTC);
             let input = Input { view: &view, argument: Some(&argument), context: &context };
             for slots in [Slots::One(0, values.len()), Slots::Each(Arc::new(vec![0; values.len()]))] {
-                let mut alone = State::new(Family::of(function), false, &Domain::Open, 1);
+                let mut alone = State::new(Family::of(function), false, &Domain::Open, Share::default());
                 alone.grow(1);
                 alone.update(&slots, input).expect("a state");
                 if let Slots::One(..) = slots {

@@ -2,14 +2,14 @@
 //! read as in a plain SELECT; `statement` calls it, and expressions call it for the subqueries in them.
 
 use sqlparser::ast::{
-    Cte, CteAsMaterialized, Distinct, Expr as Tree, JoinConstraint, JoinOperator, ObjectName,
+    Cte, CteAsMaterialized, Distinct, Expr as Tree, JoinConstraint, JoinOperator, ObjectName, OrderByKind,
     Query as QueryTree, Select as SelectTree, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
-    SetOperator, SetQuantifier, TableAlias, TableFactor, TableFunctionArgs, TableWithJoins,
+    SetOperator, SetQuantifier, TableAlias, TableFactor, TableFunctionArgs, TableWithJoins, Value as Written,
 };
 
 use crate::error::{Error, Result};
 use crate::query::expression::Expr;
-use crate::query::language::{Item, Query};
+use crate::query::language::{Item, Order, Query};
 use crate::query::relational::tree::{
     Body, Join, JoinCondition, JoinKind, Named, Output, PART, Part, Relation, Select, SetOperation, Source,
     Table, part_name,
@@ -95,9 +95,9 @@ pub(super) fn relation(reader: &mut Reader<'_>, tree: &QueryTree) -> Result<Rela
 }
 
 /// The order around sets: by names and positions of output columns, which stay as written.
-fn set_order(reader: &mut Reader<'_>, tree: &QueryTree) -> Result<Vec<crate::query::language::Order>> {
+fn set_order(reader: &mut Reader<'_>, tree: &QueryTree) -> Result<Vec<Order>> {
     let Some(order_by) = &tree.order_by else { return Ok(Vec::new()) };
-    let sqlparser::ast::OrderByKind::Expressions(parts) = &order_by.kind else {
+    let OrderByKind::Expressions(parts) = &order_by.kind else {
         return Err(not_answered("ORDER BY ALL clauses"));
     };
     parts.iter().map(|part| super::clauses::order(reader, part, Place::Key)).collect()
@@ -105,11 +105,10 @@ fn set_order(reader: &mut Reader<'_>, tree: &QueryTree) -> Result<Vec<crate::que
 
 /// A position beside `*` would depend on what fields there are.
 fn check_no_positions(tree: &QueryTree) -> Result<()> {
-    let is_position = |tree: &Tree| matches!(tree, Tree::Value(value) if matches!(value.value, sqlparser::ast::Value::Number(..)));
+    let is_position =
+        |tree: &Tree| matches!(tree, Tree::Value(value) if matches!(value.value, Written::Number(..)));
     let by_position = match tree.order_by.as_ref().map(|order_by| &order_by.kind) {
-        Some(sqlparser::ast::OrderByKind::Expressions(parts)) => {
-            parts.iter().any(|part| is_position(&part.expr))
-        }
+        Some(OrderByKind::Expressions(parts)) => parts.iter().any(|part| is_position(&part.expr)),
         _ => false,
     };
     match by_position {

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::query::explode::exploded;
 use crate::query::expression::{AggregateCall, Expr};
 use crate::query::language::{Item, Order};
-use crate::query::plan::{is_same, type_of_value};
+use crate::query::plan::is_same;
 use crate::query::print::sqlite::{ENTRY, Printed};
 use crate::query::relational::bind::{Binder, ending, names, ordered};
 use crate::query::relational::scope::{Column, Columns, Known, Scope, column_name};
@@ -218,14 +218,7 @@ fn of_window(window: &Window) -> Vec<&Expr> {
         WindowFunction::Rank(_, arguments) => arguments.iter().collect(),
     };
     let order = window.order.iter().map(|order| &order.expression);
-    own.into_iter().chain(&window.partition).chain(order).filter(|e| constant(e).is_none()).collect()
-}
-
-fn constant(e: &Expr) -> Option<()> {
-    match e {
-        Expr::Literal(value) => type_of_value(value).map(|_| ()),
-        _ => None,
-    }
+    own.into_iter().chain(&window.partition).chain(order).collect()
 }
 
 /// Equal rows once, by what is equal here.
