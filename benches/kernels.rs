@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use windrow::columnar::column::{Column, Data};
 use windrow::columnar::kernels::rows_where;
 use windrow::columnar::narrow::Ints;
-use windrow::query::aggregate::{Family, Input, State};
+use windrow::query::aggregate::{Family, Input, Share, State};
 use windrow::query::codes::Domain;
 use windrow::query::expression::Expr;
 use windrow::query::functions::Context;
@@ -66,7 +66,7 @@ fn states(
         .par_chunks(half)
         .map(|blocks| {
             let context = Context::new(TimeZone::UTC);
-            let mut state = State::new(family, false, &domain, 1);
+            let mut state = State::new(family, false, &domain, Share::default());
             state.grow(slots);
             for rows in blocks {
                 let input = Input { view: &rows.view, argument: Some(&argument), context: &context };
@@ -91,7 +91,7 @@ fn filtered(blocks: &[Rows]) {
             kept.and(&rows_where(b, |code| code == 0));
             kept.and(&rows_where(c, |code| code == 0));
             let argument = Expr::Column("amount".into());
-            let mut state = State::new(Family::Sum, false, &Domain::Open, 1);
+            let mut state = State::new(Family::Sum, false, &Domain::Open, Share::default());
             state.grow(1);
             let (view, context) = (rows.view.take(&kept.rows()), Context::new(TimeZone::UTC));
             let input = Input { view: &view, argument: Some(&argument), context: &context };

@@ -22,10 +22,12 @@ use crate::time::{self, Calendar};
 #[command(after_help = "Example:\n  windrow sql 'SELECT country, count(*) FROM visits GROUP BY country'\n  \
     windrow sql --chart 'SELECT day(_time), count(*) FROM visits GROUP BY 1'\n  \
     windrow sql --tz Europe/Berlin 'SELECT min(_time), max(_time) FROM visits'\n  \
-    windrow sql --format csv 'SELECT path, ms FROM visits LIMIT 10' > slow.csv\n\n\
+    windrow sql --format csv 'SELECT path, ms FROM visits LIMIT 10' > slow.csv\n  \
+    windrow sql 'SELECT plan, count(*) FROM visits JOIN users ON id = user_id GROUP BY 1'\n  \
+    windrow sql --format table 'EXPLAIN SELECT count(*) FROM visits'\n\n\
     Works beside a running server. All rows of a dataset are written by `windrow export`.")]
 pub struct SqlArguments {
-    /// One SELECT; - reads it from standard input
+    /// One SELECT, or EXPLAIN and a SELECT; - reads it from standard input
     #[arg(value_name = "SELECT")]
     text: String,
     /// How the answer is printed.

@@ -1,5 +1,5 @@
 //! Questions and answers: `parse → Query → plan → execute → Answer`; [`run`] shows the whole path. What one question about
-//! one dataset cannot ask goes `parse → Relational → relational → Answer`; [`answer`] tells them apart. Rows by page go
+//! one dataset cannot ask goes `parse → Relational → relational → Answer`; [`answer()`] tells them apart. Rows by page go
 //! `PageRequest → page`, over the same expressions and blocks.
 
 pub mod aggregate;

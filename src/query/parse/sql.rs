@@ -16,7 +16,7 @@ use super::sequences::{sessions_dataset, sessions_table};
 /// Reads one SELECT over one dataset; `parameters` stand for its `?`, `?1` or `$1`.
 ///
 /// # Errors
-/// What cannot be read; what asks more than one dataset: [`statement`](super::statement) reads that too.
+/// What cannot be read; what asks more than one dataset: [`statement()`](super::statement()) reads that too.
 ///
 /// ```
 /// let query = windrow::query::parse::sql("SELECT country, count(*) AS n FROM events GROUP BY 1 ORDER BY n DESC", &[])?;

@@ -256,7 +256,8 @@ fn hostile_texts_end_soon_and_cleanly() {
         let _ = sql(&format!("SELECT {text} FROM e"), &[]);
         let _ = sql(&format!("SELECT a FROM {text}"), &[]);
         let _ = sql(&text, &[]);
-        assert!(start.elapsed() < Duration::from_secs(5), "{shown}… took {:?}", start.elapsed());
+        // what grew with more than the length of a text would take hours; a busy machine takes some seconds
+        assert!(start.elapsed() < Duration::from_secs(60), "{shown}… took {:?}", start.elapsed());
     }
     assert!(expression(&(many("a or ", 1_500) + "a")).is_ok());
     assert!(refusal(&many("a", 10_000_000)).contains("262144 is the limit"));
