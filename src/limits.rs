@@ -101,6 +101,9 @@ pub const STALE_RETRIES: usize = 8;
 pub const DISCARDED_BYTES: usize = 1 << 30;
 /// Threads that answer requests. A thread waits while its commit reaches the disk, and a commit serves all that wait.
 pub const HTTP_WORKERS: usize = 64;
+/// Bytes of the stack of each: twice what the deepest question takes that is read, in a build without optimisation. Only what
+/// is used of it becomes memory.
+pub const HTTP_STACK_BYTES: usize = 4 << 20;
 /// Seconds that requests in flight have to end when the server stops.
 pub const STOP_S: u64 = 10;
 /// Seconds that questions have to end after that, when they are told to.

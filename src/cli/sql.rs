@@ -23,7 +23,7 @@ use crate::time::{self, Calendar};
     windrow sql --chart 'SELECT day(_time), count(*) FROM visits GROUP BY 1'\n  \
     windrow sql --tz Europe/Berlin 'SELECT min(_time), max(_time) FROM visits'\n  \
     windrow sql --format csv 'SELECT path, ms FROM visits LIMIT 10' > slow.csv\n  \
-    windrow sql 'SELECT plan, count(*) FROM visits JOIN users ON id = user_id GROUP BY 1'\n  \
+    windrow sql 'SELECT path, plan FROM visits JOIN users ON id = user_id'\n  \
     windrow sql --format table 'EXPLAIN SELECT count(*) FROM visits'\n\n\
     Works beside a running server. All rows of a dataset are written by `windrow export`.")]
 pub struct SqlArguments {

@@ -109,8 +109,8 @@ impl Server {
                 failed: failed.clone(),
                 _still_working: still_working.clone(),
             };
-            let thread =
-                std::thread::Builder::new().name(format!("http-{number}")).spawn(move || worker.run());
+            let builder = std::thread::Builder::new().name(format!("http-{number}"));
+            let thread = builder.stack_size(limits::HTTP_STACK_BYTES).spawn(move || worker.run());
             threads.push(thread.map_err(|e| Error::io("cannot start a thread for requests", e))?);
         }
         nudge::start(address, Arc::clone(&stopping))

@@ -94,7 +94,8 @@ impl<'a> Filter<'a> {
     pub fn rows(&self, dataset: &Dataset, part: &Part, context: &Context) -> Result<Bitmap> {
         let all = part.rows();
         let mut holds = Bitmap::filled(all, true);
-        let mut undecided = holds.clone();
+        // without a step that may fail no one asks for it
+        let mut undecided = if self.careful > 0 { holds.clone() } else { Bitmap::filled(0, true) };
         for (at, step) in self.steps.iter().enumerate() {
             if prune::verdict(step.condition, part)? == Verdict::Always {
                 continue;
@@ -113,8 +114,10 @@ impl<'a> Filter<'a> {
                 (is_true, is_false) = (scattered(&is_true, picked, all), scattered(&is_false, picked, all));
             }
             holds.and(&is_true);
-            is_false.invert();
-            undecided.and(&is_false);
+            if self.careful > 0 {
+                is_false.invert();
+                undecided.and(&is_false);
+            }
         }
         Ok(holds)
     }

@@ -129,6 +129,9 @@ fn hostile_sql_gets_a_reply_in_time_and_the_server_goes_on() {
         nested(1_000),
         selects(2_000),
         subqueries(300),
+        subqueries(62),
+        format!("{}SELECT 1{}", "(".repeat(62), " UNION SELECT 2)".repeat(62)),
+        format!("SELECT 1 WHERE {}1 = 1{}", "EXISTS (SELECT 1 FROM visits WHERE ".repeat(60), ")".repeat(60)),
         format!("SELECT '{}' FROM visits a, visits b", "x".repeat(10 << 20)),
     ] {
         let begin = Instant::now();

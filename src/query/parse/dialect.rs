@@ -6,7 +6,7 @@ use std::any::TypeId;
 use sqlparser::dialect::{Dialect, DuckDbDialect};
 use sqlparser::keywords::{Keyword, RESERVED_FOR_IDENTIFIER};
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
 
 use crate::error::{Error, Result};
 
@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 pub const TEXT_BYTES: usize = 256 << 10;
 /// How deep parentheses may nest.
 const NESTING: usize = 64;
+/// How deep SELECTs may stand in parentheses: each takes more of the stack than an expression does, here, in the parser and in
+/// SQLite.
+const SELECT_NESTING: usize = 24;
 /// The parser's own count of levels: a parenthesis and an operator before it are two or three of them.
 const PARSER_LEVELS: usize = 200;
 /// Words and operators that may follow each other between commas, those of nested parts included. The tree can be
@@ -209,6 +212,14 @@ impl<'a> Text<'a> {
                     }
                 }
                 Token::Number(..) | Token::SingleQuotedString(_) => {}
+                Token::Word(word) if begins_rows(word) && open.len() > SELECT_NESTING => {
+                    return Err(self.error(
+                        Some(token.span.start),
+                        &format!(
+                            "SELECTs nest deeper than {SELECT_NESTING} levels; name some of them by WITH"
+                        ),
+                    ));
+                }
                 other => {
                     if let Some(level) = open.last_mut() {
                         level.add(*other == Token::Comma);
@@ -236,6 +247,11 @@ impl<'a> Text<'a> {
             self.what
         ))
     }
+}
+
+/// Whether a SELECT begins, or what stands for one.
+fn begins_rows(word: &Word) -> bool {
+    word.quote_style.is_none() && matches!(word.keyword, Keyword::SELECT | Keyword::VALUES | Keyword::WITH)
 }
 
 /// What stands within one pair of parentheses.

@@ -155,6 +155,36 @@ fn sql_that_is_not_answered_is_refused_by_name() {
     }
 }
 
+/// Each on a thread with half as much stack as those of the server have; what a build without optimisation takes is more.
+#[test]
+fn selects_nest_as_deep_as_the_stack_bears() {
+    let all = |n: usize| {
+        [
+            format!("{}SELECT a FROM t{}", "SELECT * FROM (".repeat(n), ") x".repeat(n)),
+            format!("SELECT 1 WHERE {}a > 0{}", "EXISTS (SELECT 1 FROM t WHERE ".repeat(n), ")".repeat(n)),
+            format!(
+                "SELECT a FROM t WHERE {}a > 0{}",
+                "a IN (SELECT a FROM t WHERE NOT ".repeat(n),
+                ")".repeat(n)
+            ),
+            format!("{}SELECT 1{}", "WITH x AS (".repeat(n), ") SELECT a FROM x".repeat(n)),
+            format!("{}SELECT a FROM t{}", "(".repeat(n), " UNION SELECT a + 1 FROM t)".repeat(n)),
+            format!("SELECT {}1{}", "(SELECT max(a) + ".repeat(n), ")".repeat(n)),
+        ]
+    };
+    for text in all(23) {
+        let read = std::thread::Builder::new()
+            .stack_size(2 << 20)
+            .spawn(move || statement(&text, &[]).map(|_| ()).map_err(|error| format!("{text}: {error}")));
+        read.unwrap().join().unwrap().unwrap();
+    }
+    for n in [25, 62, 63] {
+        for text in all(n) {
+            assert!(statement(&text, &[]).unwrap_err().to_string().contains("SELECTs nest deeper"), "{text}");
+        }
+    }
+}
+
 #[test]
 fn the_benchmark_questions_are_read() {
     let week = "ts >= '2026-03-25T00:00:00Z' AND ts < '2026-04-01T00:00:00Z'";

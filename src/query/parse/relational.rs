@@ -229,7 +229,10 @@ fn shorten_name(item: &mut Item, tree: &SelectItem, qualifiers: &[&str]) {
     if let (Expr::Column(name), SelectItem::UnnamedExpr(Tree::CompoundIdentifier(_))) =
         (&item.expression, tree)
     {
-        let own = qualifiers.iter().find_map(|known| name.strip_prefix(known)?.strip_prefix('.'));
+        let own = qualifiers.iter().find_map(|known| {
+            let (before, rest) = name.split_at_checked(known.len())?;
+            rest.strip_prefix('.').filter(|_| before.eq_ignore_ascii_case(known))
+        });
         item.name = own.unwrap_or(name).to_owned();
     }
 }

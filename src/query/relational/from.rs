@@ -19,7 +19,10 @@ impl Binder<'_> {
         for (at, source) in sources.iter().enumerate() {
             let (rows, table) = self.table(source, scope)?;
             if let Some(name) = &table.name
-                && scope.tables.iter().any(|other| other.name.as_ref() == Some(name))
+                && scope
+                    .tables
+                    .iter()
+                    .any(|other| other.name.as_deref().is_some_and(|other| other.eq_ignore_ascii_case(name)))
             {
                 return Err(Error::invalid(format!(
                     "two tables are called \"{name}\"; give one another name, as in {name} AS other"
@@ -129,7 +132,7 @@ impl Binder<'_> {
         let mut merged = Vec::new();
         for name in names {
             let missing = || Error::invalid(format!("USING ({name}): both sides need a column of that name"));
-            let left = match scope.merged.iter().find(|(known, _)| known == name) {
+            let left = match scope.merged.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
                 Some((_, known)) => known.clone(),
                 None => {
                     let holders: Vec<&Visible> =
@@ -144,7 +147,7 @@ impl Binder<'_> {
             conditions.push(equal(&left, &right));
             merged.push((name.clone(), one_of(kind, left, right)));
         }
-        scope.merged.retain(|(name, _)| !names.contains(name));
+        scope.merged.retain(|(known, _)| !names.iter().any(|name| name.eq_ignore_ascii_case(known)));
         scope.merged.extend(merged);
         scope.tables.push(table);
         Ok(if conditions.is_empty() { "1".into() } else { conditions.join(" AND ") })

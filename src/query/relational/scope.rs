@@ -83,7 +83,7 @@ impl<'a> Scope<'a> {
 
     /// What WITH calls so, the nearest first.
     pub(super) fn named(&self, name: &str) -> Option<&NamedRows> {
-        let own = self.named.iter().rev().find(|rows| rows.name == name);
+        let own = self.named.iter().rev().find(|rows| rows.name.eq_ignore_ascii_case(name));
         own.or_else(|| self.outer.and_then(|outer| outer.named(name)))
     }
 
@@ -103,14 +103,12 @@ impl<'a> Scope<'a> {
     }
 
     fn find_here(&self, name: &str, binder: &Binder<'_>) -> Result<Option<Known>> {
-        let qualified = self.tables.iter().find_map(|table| {
-            let own = name.strip_prefix(table.name.as_deref()?)?.strip_prefix('.')?;
-            table.column(own, binder)
-        });
+        let qualified =
+            self.tables.iter().find_map(|table| table.column(within(table.name.as_deref()?, name)?, binder));
         if qualified.is_some() {
             return Ok(qualified);
         }
-        if let Some((_, merged)) = self.merged.iter().find(|(known, _)| known == name) {
+        if let Some((_, merged)) = self.merged.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
             return Ok(Some(merged.clone()));
         }
         let mut holders = self.tables.iter().filter(|table| table.has(name));
@@ -128,7 +126,7 @@ impl<'a> Scope<'a> {
             for table in &here.tables {
                 let names = table.names();
                 match &table.name {
-                    Some(own) if name.starts_with(&format!("{own}.")) => {
+                    Some(own) if within(own, name).is_some() => {
                         known.extend(names.iter().map(|name| format!("{own}.{name}")));
                     }
                     _ => known.extend(names.iter().map(|name| name.to_string())),
@@ -143,6 +141,23 @@ impl<'a> Scope<'a> {
         }
         unknown_name("no table of the SELECT has a column", name, known.iter().map(String::as_str))
     }
+}
+
+/// What stands behind the name of a table: `path` of `v.path`. As everywhere in SQL, the case of its letters is no matter.
+fn within<'n>(table: &str, name: &'n str) -> Option<&'n str> {
+    let (before, rest) = name.split_at_checked(table.len())?;
+    rest.strip_prefix('.').filter(|_| before.eq_ignore_ascii_case(table))
+}
+
+/// The place of a column: of just that name, else of the only one that differs in the case of its letters alone.
+fn place(name: &str, columns: &[Column]) -> Option<usize> {
+    let same = columns.iter().position(|column| column.name == name);
+    let alike = || {
+        let mut alike =
+            columns.iter().enumerate().filter(|(_, column)| column.name.eq_ignore_ascii_case(name));
+        alike.next().filter(|_| alike.next().is_none()).map(|(at, _)| at)
+    };
+    same.or_else(alike)
 }
 
 /// The error of a name that two tables have.
@@ -168,7 +183,7 @@ impl Visible {
     pub(super) fn has(&self, name: &str) -> bool {
         match &self.columns {
             Columns::Dataset(dataset, _) => find(name, dataset).is_some(),
-            Columns::Made(columns) => columns.iter().any(|column| column.name == name),
+            Columns::Made(columns) => place(name, columns).is_some(),
         }
     }
 
@@ -181,7 +196,7 @@ impl Visible {
                 (binder.used(*reference, name), of_field(kinds), kind)
             }
             Columns::Made(columns) => {
-                let place = columns.iter().position(|column| column.name == name)?;
+                let place = place(name, columns)?;
                 (place, columns[place].kinds, columns[place].kind)
             }
         };

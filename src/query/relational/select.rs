@@ -114,9 +114,17 @@ impl Binder<'_> {
     fn all(&self, of: Option<&str>, scope: &Scope<'_>, output: &mut Vec<(String, Known)>) -> Result<()> {
         let before = output.len();
         let mut merged: Vec<&str> = Vec::new();
-        for table in scope.tables.iter().filter(|table| of.is_none() || table.name.as_deref() == of) {
+        let is_meant = |name: Option<&str>| match (of, name) {
+            (Some(of), Some(name)) => of.eq_ignore_ascii_case(name),
+            (of, _) => of.is_none(),
+        };
+        for table in scope.tables.iter().filter(|table| is_meant(table.name.as_deref())) {
             for (place, name) in table.names().into_iter().enumerate() {
-                let shared = scope.merged.iter().find(|(known, _)| *known == *name).filter(|_| of.is_none());
+                let shared = scope
+                    .merged
+                    .iter()
+                    .find(|(known, _)| known.eq_ignore_ascii_case(&name))
+                    .filter(|_| of.is_none());
                 let known = match (shared, &table.columns) {
                     (Some((shared, _)), _) if merged.contains(&shared.as_str()) => continue,
                     (Some((shared, known)), _) => {

@@ -314,6 +314,22 @@ fn what_takes_too_much_ends_with_the_limit() {
 }
 
 #[test]
+fn the_case_of_letters_is_no_matter_for_names_of_tables() {
+    let shop = shop();
+    for sql in [
+        "SELECT V.cents FROM orders v JOIN users U ON u.ID = V.user WHERE v.id = 1",
+        "WITH Paid AS (SELECT id, cents AS Sum FROM orders GROUP BY 1, 2) SELECT PAID.sum FROM paid WHERE ID = 1",
+        "SELECT O.* FROM (SELECT cents FROM orders WHERE id = 1) o",
+        "SELECT * FROM (SELECT cents FROM orders WHERE id = 1) o JOIN (SELECT 5 AS cents) p USING (CENTS)",
+    ] {
+        assert_eq!(rows(&shop, sql), [[Value::Int(5)]], "{sql}");
+    }
+    let statement = parse::statement("SELECT V.cents FROM orders v, users LIMIT 1", &[]).unwrap();
+    assert_eq!(answer(&shop, &statement).unwrap().columns[0].name, "cents");
+    assert!(refusal(&shop, "SELECT 1 FROM orders x, users X").contains("two tables are called \"X\""));
+}
+
+#[test]
 fn plain_questions_stay_with_the_vector_engine() {
     let shop = shop();
     for sql in [
