@@ -210,6 +210,12 @@ impl Expr {
         })
     }
 
+    /// Whether it is a number or a time, whatever its sides are: its type hangs on them, but it is never a bool.
+    pub fn is_arithmetic(&self) -> bool {
+        use BinaryOp::{Add, IntegerDivide, Modulo, Multiply, Subtract};
+        matches!(self, Self::Negate(_) | Self::Binary(Add | Subtract | Multiply | IntegerDivide | Modulo, ..))
+    }
+
     /// Whether an aggregate is anywhere in it.
     pub fn has_aggregate(&self) -> bool {
         let mut found = false;

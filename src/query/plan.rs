@@ -427,6 +427,9 @@ impl Names<'_> {
             Some(kind) if kind != FieldType::Bool => Err(Error::invalid(format!(
                 "{place} needs a condition that is true or false; {resolved} is of type {kind}"
             ))),
+            None if resolved.is_arithmetic() => Err(Error::invalid(format!(
+                "{place} needs a condition that is true or false; {resolved} is a number or a time"
+            ))),
             _ => Ok(resolved),
         }
     }

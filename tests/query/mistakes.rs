@@ -76,6 +76,20 @@ fn malformed_sql_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_condition_that_is_none_is_refused() {
+    let dir = temp_dir();
+    let server = server(dir.path());
+    for condition in
+        ["country", "duration_ms", "duration_ms + 1", "-duration_ms", "_time - 5", "duration_ms // 2", "7"]
+    {
+        let sql = format!("SELECT count(*) FROM visits WHERE {condition}");
+        assert_says(&refused(&server, 400, &sql), &["where needs a condition that is true or false"]);
+        let path = format!("/v1/datasets/visits/rows?where={}", encode(condition));
+        assert_says(&server.get(&path).problem(400).1, &["needs a condition"]);
+    }
+}
+
+#[test]
 fn a_write_or_a_second_statement_is_refused() {
     let dir = temp_dir();
     let server = server(dir.path());

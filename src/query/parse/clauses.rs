@@ -188,6 +188,17 @@ pub(super) fn group_keys(
     Ok(keys)
 }
 
+/// The groups that count.
+pub(super) fn having(
+    reader: &mut Reader<'_>,
+    tree: Option<&Tree>,
+    names: &Names<'_>,
+) -> Result<Option<Expr>> {
+    let Some(tree) = tree else { return Ok(None) };
+    let having = reader.read(tree, Place::Anywhere)?;
+    names.resolve(having, &mut reader.copies).map(Some)
+}
+
 /// The order around a SELECT.
 pub(super) fn order_by(
     reader: &mut Reader<'_>,

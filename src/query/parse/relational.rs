@@ -16,7 +16,7 @@ use crate::query::relational::tree::{
 };
 
 use super::clauses::{
-    check_query, check_select, group_keys, items_and_stars, limits, not_answered, order_by,
+    check_query, check_select, group_keys, having, items_and_stars, limits, not_answered, order, order_by,
 };
 use super::expression::{DEPTH, Place, Reader, not};
 use super::location::location;
@@ -100,7 +100,7 @@ fn set_order(reader: &mut Reader<'_>, tree: &QueryTree) -> Result<Vec<Order>> {
     let OrderByKind::Expressions(parts) = &order_by.kind else {
         return Err(not_answered("ORDER BY ALL clauses"));
     };
-    parts.iter().map(|part| super::clauses::order(reader, part, Place::Key)).collect()
+    parts.iter().map(|part| order(reader, part, Place::Key)).collect()
 }
 
 /// A position beside `*` would depend on what fields there are.
@@ -204,13 +204,7 @@ fn read_select(reader: &mut Reader<'_>, tree: &SelectTree) -> Result<(Select, Ve
     let filter = tree.selection.as_ref().map(|tree| reader.read(tree, Place::Where)).transpose()?;
     let by = group_keys(reader, &tree.group_by, &items)?;
     let names = Names { items: &items, keys: &by };
-    let having = match &tree.having {
-        Some(tree) => {
-            let having = reader.read(tree, Place::Anywhere)?;
-            Some(names.resolve(having, &mut reader.copies)?)
-        }
-        None => None,
-    };
+    let having = having(reader, tree.having.as_ref(), &names)?;
     reader.windows = around;
     let is_distinct = matches!(tree.distinct, Some(Distinct::Distinct));
     Ok((Select { plain: None, is_distinct, output, from, filter, by, having }, items))

@@ -8,7 +8,7 @@ use sqlparser::ast::{
 use crate::error::{Error, Result};
 use crate::query::language::{Query, Question};
 
-use super::clauses::{check_query, check_select, group_keys, items, limits, not_answered, order_by};
+use super::clauses::{check_query, check_select, group_keys, having, items, limits, not_answered, order_by};
 use super::expression::{Place, Reader};
 use super::names::Names;
 use super::sequences::{sessions_dataset, sessions_table};
@@ -62,8 +62,7 @@ fn is_plain_select(select: &Select) -> bool {
 pub(super) fn plain(reader: &mut Reader<'_>, tree: &QueryTree) -> Result<Query> {
     check_query(tree)?;
     let SetExpr::Select(select) = &*tree.body else { return Err(Error::invalid("only SELECT is allowed")) };
-    let query = plain_select(reader, select, Some(tree))?;
-    Ok(query)
+    plain_select(reader, select, Some(tree))
 }
 
 /// The same without what stands around it, or with that.
@@ -82,13 +81,7 @@ pub(super) fn plain_select(
     let filter = select.selection.as_ref().map(|tree| reader.read(tree, Place::Where)).transpose()?;
     let by = group_keys(reader, &select.group_by, &items)?;
     let names = Names { items: &items, keys: &by };
-    let having = match &select.having {
-        Some(tree) => {
-            let having = reader.read(tree, Place::Anywhere)?;
-            Some(names.resolve(having, &mut reader.copies)?)
-        }
-        None => None,
-    };
+    let having = having(reader, select.having.as_ref(), &names)?;
     let order = order_by(reader, around.and_then(|tree| tree.order_by.as_ref()), &names)?;
     let (limit, offset) = limits(reader, around.and_then(|tree| tree.limit_clause.as_ref()))?;
     Ok(Query {

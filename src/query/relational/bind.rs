@@ -202,7 +202,7 @@ impl Binder<'_> {
                         _ => (sql, columns),
                     })
                 };
-                let is_alike = matches!(&**left, Body::Set { operation: other, .. } if other == operation && *other != SetOperation::Union);
+                let is_alike = matches!(&**left, Body::Set { operation: other, .. } if other == operation);
                 let (first, columns) = operand(left, is_alike)?;
                 let (then, more) = operand(right, false)?;
                 let columns = together(columns, &more, *operation)?;
@@ -383,6 +383,14 @@ pub(super) fn ending(order: &[String], relation: &Relation) -> String {
     text
 }
 
+/// Equal rows once, by what is equal here.
+pub(super) fn distinct(sql: &str, columns: &[Column]) -> String {
+    let keys = columns.iter().enumerate();
+    let keys: Vec<String> =
+        keys.map(|(at, column)| Printed::value(column_name(at), column.kinds).sort_key()).collect();
+    format!("SELECT {} FROM (\n{sql}\n) GROUP BY {}", names(columns.len()), keys.join(", "))
+}
+
 /// The output column that an order around sets means: its name or its position.
 fn output_place(e: &Expr, columns: &[Column]) -> Result<usize> {
     let found = match e {
@@ -453,11 +461,7 @@ fn set(
 ) -> Result<String> {
     match operation {
         SetOperation::Union if has_several_forms => {
-            let keys = columns.iter().enumerate();
-            let keys: Vec<String> =
-                keys.map(|(at, column)| Printed::value(column_name(at), column.kinds).sort_key()).collect();
-            let names = names(columns.len());
-            Ok(format!("SELECT {names} FROM (\n{first}\nUNION ALL\n{then}\n) GROUP BY {}", keys.join(", ")))
+            Ok(distinct(&format!("{first}\nUNION ALL\n{then}"), columns))
         }
         SetOperation::Intersect | SetOperation::Except if has_several_forms => Err(Error::invalid(format!(
             "{} compares values of several types in one column; cast both sides to one type",

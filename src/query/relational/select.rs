@@ -6,7 +6,7 @@ use crate::query::expression::{AggregateCall, Expr};
 use crate::query::language::{Item, Order};
 use crate::query::plan::is_same;
 use crate::query::print::sqlite::{ENTRY, Printed};
-use crate::query::relational::bind::{Binder, ending, names, ordered};
+use crate::query::relational::bind::{Binder, distinct, ending, ordered};
 use crate::query::relational::scope::{Column, Columns, Known, Scope, column_name};
 use crate::query::relational::tree::{Output, Part, Relation, Select, Window, WindowFunction, part_of};
 
@@ -227,14 +227,6 @@ fn of_window(window: &Window) -> Vec<&Expr> {
     };
     let order = window.order.iter().map(|order| &order.expression);
     own.into_iter().chain(&window.partition).chain(order).collect()
-}
-
-/// Equal rows once, by what is equal here.
-fn distinct(sql: &str, columns: &[Column]) -> String {
-    let keys = columns.iter().enumerate();
-    let keys: Vec<String> =
-        keys.map(|(at, column)| Printed::value(column_name(at), column.kinds).sort_key()).collect();
-    format!("SELECT {} FROM (\n{sql}\n) GROUP BY {}", names(columns.len()), keys.join(", "))
 }
 
 /// An order of rows that are there once: by what is put out.

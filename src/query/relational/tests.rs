@@ -234,6 +234,10 @@ fn equal_values_of_several_forms_are_one_in_sets_and_distinct_rows() {
     for sql in ["SELECT v FROM m UNION SELECT v FROM m", "SELECT DISTINCT v FROM (SELECT v FROM m) x"] {
         assert_eq!(rows(&one, sql).len(), 2, "{sql}");
     }
+    let chain = format!("SELECT v FROM m{}", " UNION SELECT v FROM m".repeat(100));
+    assert_eq!(rows(&one, &chain).len(), 2);
+    let chain = format!("SELECT 1{}", " UNION SELECT 2".repeat(100));
+    assert_eq!(rows(&one, &chain).len(), 2);
     assert!(refusal(&one, "SELECT v FROM m EXCEPT SELECT 1").contains("cast both sides to one type"));
     assert_eq!(rows(&one, "SELECT CAST(v AS string) FROM m INTERSECT SELECT '1'"), [[Value::text("1")]]);
 }
