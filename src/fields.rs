@@ -8,7 +8,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::fields::records::{Index, Relation, SearchField};
 use crate::time::{DAY, parse_duration};
+
+pub mod records;
 
 /// The type of a field, in the contract's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -123,7 +126,7 @@ impl Kinds {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Declaration {
-    /// Always events in this version.
+    /// Events that are appended, or records that have a key and change.
     pub kind: DatasetKind,
     /// Declared fields by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -144,6 +147,21 @@ pub struct Declaration {
     /// Undeclared fields and values of another type are rejected.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
+    /// Fields that are searched for words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub search: Vec<SearchField>,
+    /// The fields that tell one record from another.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "records::one_or_many")]
+    pub key: Vec<String>,
+    /// Conditions that hold for every record, or are null.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "records::one_or_many")]
+    pub checks: Vec<String>,
+    /// Indexes beside that of the key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<Index>,
+    /// How records belong to those of other datasets, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub relations: BTreeMap<String, Relation>,
 }
 
 /// What `dedupe` says where ids are never forgotten.
@@ -156,6 +174,8 @@ pub enum DatasetKind {
     /// Appended, never changed.
     #[default]
     Events,
+    /// Found by a key, changed, deleted.
+    Records,
 }
 
 /// What is declared of one field.
@@ -171,6 +191,9 @@ pub struct FieldDeclaration {
     /// Taken where a row has no value: a number, text or bool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<serde_json::Value>,
+    /// Kept apart from the other fields of a record, and read only where it is asked for: for long texts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lazy: bool,
 }
 
 impl Declaration {
@@ -192,14 +215,10 @@ impl Declaration {
                 "a declaration is a JSON object, as in {\"fields\": {\"n\": {\"type\": \"int\"}}}",
             ));
         }
-        let later = ["sort", "search", "key", "indexes", "relations"];
-        if let Some(part) = later.iter().find(|part| value.get(**part).is_some_and(|v| !v.is_null())) {
-            return Err(Error::invalid(format!(
-                "this version does not carry out \"{part}\"; leave it out (it has: kind \"events\", fields, id, time, dedupe, retention, strict)"
-            )));
-        }
-        if value.get("kind").is_some_and(|kind| kind == "records") {
-            return Err(Error::invalid("this version holds events only; declare \"kind\": \"events\""));
+        if value.get("sort").is_some_and(|part| !part.is_null()) {
+            return Err(Error::invalid(
+                "this version does not carry out \"sort\"; leave it out, or declare an index of records in that order",
+            ));
         }
         let declared: Self = serde_json::from_value(value)
             .map_err(|e| Error::invalid(format!("the declaration is wrong: {e}")))?;
@@ -234,8 +253,31 @@ impl Declaration {
         }
     }
 
+    /// Reads the TOML of a declaration, which has the same parts.
+    ///
+    /// # Errors
+    /// As [`Declaration::from_json`].
+    ///
+    /// ```
+    /// let declared = windrow::fields::Declaration::from_toml("kind = 'records'\nkey = ['id']").unwrap();
+    /// assert_eq!(declared.key, ["id"]);
+    /// ```
+    pub fn from_toml(text: &str) -> Result<Self, Error> {
+        let value: toml::Value = toml::from_str(text)
+            .map_err(|e| Error::invalid(format!("the declaration is not TOML: {}", e.to_string().trim_end())))?;
+        let json = serde_json::to_vec(&value)
+            .map_err(|e| Error::invalid(format!("the declaration has a value that JSON has not: {e}")))?;
+        Self::from_json(&json)
+    }
+
+    /// Whether it is of records.
+    pub fn is_records(&self) -> bool {
+        self.kind == DatasetKind::Records
+    }
+
     fn check(&self) -> Result<(), Error> {
         self.check_dedupe()?;
+        self.check_records()?;
         if let Some(retention) =
             self.retention.as_ref().filter(|_| self.retention_us().is_none_or(|us| us <= 0))
         {
@@ -301,6 +343,13 @@ impl FieldSet {
                 self.order.push((Arc::clone(name), kinds));
                 true
             }
+        }
+    }
+
+    /// Sets the kinds of a field that is there.
+    pub fn replace(&mut self, name: &str, kinds: Kinds) {
+        if let Some(at) = self.index.get(name) {
+            self.order[*at].1 = kinds;
         }
     }
 

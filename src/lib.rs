@@ -15,6 +15,7 @@ pub mod columnar;
 pub mod store;
 
 pub mod query;
+pub mod records;
 
 pub mod ingest;
 

@@ -14,6 +14,20 @@ pub const NESTING: usize = 64;
 pub const FIELD_NAME_BYTES: usize = 256;
 /// Distinct fields of a dataset. A program that puts values into names reaches it quickly, and should be told.
 pub const FIELDS: usize = 4_096;
+/// Fields of a dataset of records: each is a column of a table of SQLite's, which takes 2,000.
+pub const RECORD_FIELDS: usize = 1_000;
+/// Fields of an index.
+pub const INDEX_FIELDS: usize = 16;
+/// Records that one transaction puts, changes or deletes; larger batches are several, unless they are atomic.
+pub const RECORD_CHUNK: usize = 1_000;
+/// Records of a batch that is put, changed or deleted as one.
+pub const ATOMIC_RECORDS: usize = 100_000;
+/// Records that one level of `include` loads.
+pub const INCLUDED_RECORDS: usize = 10_000;
+/// Levels of relations that `include` follows.
+pub const INCLUDE_LEVELS: usize = 8;
+/// Words that a search may have.
+pub const SEARCH_WORDS: usize = 64;
 /// Cells of a batch, rows times fields: each takes up to 8 bytes while it is decoded, also where it is empty. JSON with
 /// a value in every cell reaches its limit of bytes first; what reaches this one has rows that share no fields.
 pub const BATCH_CELLS: usize = 1 << 26;

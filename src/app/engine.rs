@@ -15,6 +15,7 @@ use crate::query::language::Statement;
 use crate::query::page::{self, Page, PageRequest};
 use crate::query::sequences::{self, Kind};
 use crate::query::{self, parse};
+use crate::records::declare;
 use crate::store::backup::{self, Copied};
 use crate::store::describe::Description;
 use crate::store::progress::Progress;
@@ -117,7 +118,7 @@ impl Engine {
     /// A name or a declaration that is none, or one that the rows at hand do not allow.
     pub fn declare(&self, dataset: &str, json: impl AsRef<[u8]>) -> Result<()> {
         check_dataset_name(dataset)?;
-        self.store.declare(dataset, Declaration::from_json(json.as_ref())?)
+        declare::declare(&self.store, dataset, Declaration::from_json(json.as_ref())?)
     }
 
     /// Describes all datasets, by name.

@@ -51,6 +51,10 @@ pub struct ImportArguments {
     /// The field that the time of an event is taken from; without it, the first whose name and values say so
     #[arg(long, value_name = "FIELD")]
     pub time: Option<String>,
+    /// Make the dataset one of records with this key: a row whose key is there takes its place; may be repeated for a key
+    /// of several fields
+    #[arg(long, value_name = "FIELD")]
+    pub key: Vec<String>,
     /// The field of a JSON document that holds the array of rows
     #[arg(long, value_name = "FIELD")]
     pub at: Option<String>,
@@ -79,6 +83,7 @@ pub fn run(session: &Session, arguments: &ImportArguments) -> Result<ExitCode> {
     let settings = &session.settings;
     let store = Store::open(&settings.database, store_options(settings))?;
     let options = ImportOptions {
+        key: arguments.key.clone(),
         format: arguments.format,
         time: arguments.time.clone(),
         at: arguments.at.clone(),

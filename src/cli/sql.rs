@@ -118,7 +118,7 @@ pub(super) fn snapshot_with(path: &Path, dataset: &str) -> Result<Snapshot> {
     }
     // the other names, without their events, for the message
     let mut known = snapshot;
-    for other in catalog::load(&open::reader(path)?, None)? {
+    for other in catalog::load(&open::reader(path)?, None, &|| open::readers(path, 1))? {
         known.datasets.insert(other.name.clone(), other.into());
     }
     if known.datasets.is_empty() {

@@ -18,6 +18,8 @@ pub enum Method {
     Post,
     /// Declares.
     Put,
+    /// Changes.
+    Patch,
     /// Drops.
     Delete,
     /// Any other; no route has it.
@@ -26,11 +28,12 @@ pub enum Method {
 
 impl Method {
     /// Its name; a method that no route has is none of these.
-    pub const ALL: [(Method, &'static str); 5] = [
+    pub const ALL: [(Method, &'static str); 6] = [
         (Self::Get, "GET"),
         (Self::Head, "HEAD"),
         (Self::Post, "POST"),
         (Self::Put, "PUT"),
+        (Self::Patch, "PATCH"),
         (Self::Delete, "DELETE"),
     ];
 

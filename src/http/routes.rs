@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result, nearest};
 use crate::http::Service;
-use crate::http::api::{datasets, events, health, query, rows, sequences};
+use crate::http::api::{datasets, events, health, query, records, rows, sequences};
 use crate::http::body;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
@@ -49,7 +49,7 @@ const fn route(
 }
 
 /// Everything that can be called.
-pub const ROUTES: [Route; 15] = [
+pub const ROUTES: [Route; 20] = [
     Route {
         method: Method::Get,
         pattern: "/",
@@ -81,6 +81,40 @@ pub const ROUTES: [Route; 15] = [
         doc: "erases the events that the condition is true for",
         handler: events::erase,
     },
+    Route {
+        method: Method::Put,
+        pattern: "/v1/datasets/{dataset}/records",
+        parameters: &["atomic", "mode"],
+        doc: "puts records by their key: an object, an array, NDJSON",
+        handler: records::put,
+    },
+    Route {
+        method: Method::Patch,
+        pattern: "/v1/datasets/{dataset}/records",
+        parameters: &["where", "atomic"],
+        doc: "sets fields of the records that the condition is true for",
+        handler: records::update,
+    },
+    Route {
+        method: Method::Delete,
+        pattern: "/v1/datasets/{dataset}/records",
+        parameters: &["where", "atomic"],
+        doc: "deletes the records that the condition is true for",
+        handler: records::delete,
+    },
+    Route {
+        method: Method::Get,
+        pattern: "/v1/datasets/{dataset}/records/{key}",
+        parameters: &["fields", "include"],
+        doc: "reads one record with all its fields",
+        handler: records::get,
+    },
+    route(
+        Method::Delete,
+        "/v1/datasets/{dataset}/records/{key}",
+        records::delete_one,
+        "deletes one record",
+    ),
     Route {
         method: Method::Get,
         pattern: "/v1/datasets/{dataset}/rows",

@@ -14,7 +14,7 @@ use crate::ingest::split::{self, Shape};
 use crate::limits;
 use crate::store::catalog::ImportMark;
 use crate::store::seen;
-use crate::store::writer::{Appended, Batch, DecodedUnder};
+use crate::store::writer::{Batch, DecodedUnder};
 use crate::time::{self, TimeName};
 use crate::value::Value;
 
@@ -62,7 +62,7 @@ pub fn accept_in_turn(
         if turn()? && brings_news_late(&destination.rules(), &rules, &decoded) {
             continue;
         }
-        let Decoded { block, names, rejected, rejected_total } = decoded;
+        let Decoded { block, names, rejected, rejected_total, places } = decoded;
         let mut accepted =
             Accepted { accepted: block.rows() as u64, duplicates: 0, rejected, rejected_total, time_field };
         if block.rows() == 0 {
@@ -76,11 +76,17 @@ pub fn accept_in_turn(
             new_fields,
             import: import.clone(),
             ids: seen::id_hashes(&block, &rules.declaration),
+            places,
         };
         let batch = Batch { dataset: Arc::clone(&rules.dataset), block, rules: under };
-        if let Appended::Committed { duplicates, .. } = destination.append(batch)? {
-            accepted.accepted -= duplicates;
-            accepted.duplicates = duplicates;
+        if let Some(taken) = destination.append(batch)? {
+            let refused = taken.rejected.len() as u64;
+            accepted.accepted = accepted.accepted.saturating_sub(taken.duplicates + refused);
+            accepted.duplicates = taken.duplicates;
+            accepted.rejected.extend(taken.rejected);
+            accepted.rejected.sort_by_key(|item| item.index);
+            accepted.rejected.truncate(limits::REJECTIONS_LISTED);
+            accepted.rejected_total += refused;
             return Ok(accepted);
         }
     }

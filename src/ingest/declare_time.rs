@@ -5,6 +5,7 @@ use crate::error::{Error, Result, nearest};
 use crate::fields::{Declaration, FieldType, Kinds};
 use crate::ingest::rows::Decoded;
 use crate::ingest::rules::Rules;
+use crate::records::declare::declare;
 use crate::store::Store;
 
 /// Declares a field the time field of a dataset; `decode` decodes the first rows.
@@ -46,5 +47,5 @@ pub fn declare_time(
         let why = decoded.rejected.into_iter().next().map_or(String::new(), |e| format!(": {}", e.message));
         return Err(Error::invalid(format!("no row can be read with \"{field}\" as its time{why}")));
     }
-    store.declare(dataset, Declaration { time: Some(field.into()), ..rules.declaration })
+    declare(store, dataset, Declaration { time: Some(field.into()), ..rules.declaration })
 }

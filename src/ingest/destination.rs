@@ -1,8 +1,13 @@
-//! Where decoded batches go: to the writer, batch by batch, or gathered into segments by an import.
+//! Where decoded batches go: to the writer, batch by batch, gathered into segments by an import, or as records into their
+//! table.
 
-use crate::error::Result;
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::{Error, ItemError, Result};
 use crate::ingest::rules::Rules;
+use crate::records::put::{self, PutOptions};
 use crate::store::Store;
+use crate::store::keyed::write::Put;
 use crate::store::writer::{Appended, Batch};
 
 /// Takes batches of one dataset.
@@ -10,11 +15,29 @@ pub trait Destination: Sync {
     /// What the next batch is to be decoded under.
     fn rules(&self) -> Rules;
 
-    /// Takes a batch, unless the rules have changed since it was decoded.
+    /// Takes a batch; `None` where the rules have changed since it was decoded.
     ///
     /// # Errors
     /// Those of the store.
-    fn append(&self, batch: Batch) -> Result<Appended>;
+    fn append(&self, batch: Batch) -> Result<Option<Taken>>;
+}
+
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Rows that were there already.
+    pub duplicates: u64,
+    /// Rows that were refused.
+    pub rejected: Vec<ItemError>,
+}
+
+impl From<Appended> for Option<Taken> {
+    fn from(appended: Appended) -> Self {
+        match appended {
+            Appended::Committed { duplicates, .. } => Some(Taken { duplicates, rejected: Vec::new() }),
+            Appended::Stale => None,
+        }
+    }
 }
 
 /// The writer; a full queue is an error that the client is told.
@@ -31,8 +54,9 @@ impl Destination for Requests<'_> {
         Rules::of(&self.store.snapshot(), self.dataset)
     }
 
-    fn append(&self, batch: Batch) -> Result<Appended> {
-        self.store.append(batch)
+    fn append(&self, batch: Batch) -> Result<Option<Taken>> {
+        refuse_records(self.store, self.dataset)?;
+        self.store.append(batch).map(Into::into)
     }
 }
 
@@ -50,7 +74,53 @@ impl Destination for Patient<'_> {
         Rules::of(&self.store.snapshot(), self.dataset)
     }
 
-    fn append(&self, batch: Batch) -> Result<Appended> {
-        self.store.append_patiently(batch)
+    fn append(&self, batch: Batch) -> Result<Option<Taken>> {
+        refuse_records(self.store, self.dataset)?;
+        self.store.append_patiently(batch).map(Into::into)
+    }
+}
+
+/// Events are not for a dataset of records.
+fn refuse_records(store: &Store, dataset: &str) -> Result<()> {
+    match store.snapshot().datasets.get(dataset) {
+        Some(found) if found.keyed.is_some() => Err(Error::Conflict(format!(
+            "the dataset \"{dataset}\" holds records: put them by PUT /v1/datasets/{dataset}/records, or append events to a \
+             dataset of another name"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// The table of a dataset of records.
+#[derive(Debug)]
+pub struct Table<'s> {
+    store: &'s Store,
+    dataset: &'s str,
+    options: PutOptions,
+    put: Mutex<Put>,
+}
+
+impl<'s> Table<'s> {
+    /// That of a dataset.
+    pub fn new(store: &'s Store, dataset: &'s str, options: PutOptions) -> Self {
+        Self { store, dataset, options, put: Mutex::default() }
+    }
+
+    /// What became of all batches so far, but for the messages of what was refused.
+    pub fn done(&self) -> Put {
+        self.put.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Destination for Table<'_> {
+    fn rules(&self) -> Rules {
+        Rules::of(&self.store.snapshot(), self.dataset)
+    }
+
+    fn append(&self, batch: Batch) -> Result<Option<Taken>> {
+        let Some(mut done) = put::put(self.store, batch, self.options)? else { return Ok(None) };
+        let taken = Taken { duplicates: done.unchanged, rejected: std::mem::take(&mut done.rejected) };
+        put::add(&mut self.put.lock().unwrap_or_else(PoisonError::into_inner), done);
+        Ok(Some(taken))
     }
 }

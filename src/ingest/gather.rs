@@ -9,13 +9,13 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::error::{Error, Result};
 use crate::fields::is_system;
-use crate::ingest::destination::Destination;
+use crate::ingest::destination::{Destination, Taken};
 use crate::ingest::rules::Rules;
 use crate::limits;
 use crate::store::Store;
 use crate::store::compose::{Origin, compose};
 use crate::store::snapshot::TailBlock;
-use crate::store::writer::{Appended, Batch, DecodedUnder, SegmentBatch};
+use crate::store::writer::{Batch, DecodedUnder, SegmentBatch};
 
 /// Gathers the batches of one import.
 #[derive(Debug)]
@@ -88,12 +88,12 @@ impl Destination for Gather {
         self.lock().rules.clone()
     }
 
-    fn append(&self, batch: Batch) -> Result<Appended> {
+    fn append(&self, batch: Batch) -> Result<Option<Taken>> {
         let mut state = self.lock();
         let State { rules, set, sets, segment_rows } = &mut *state;
         let has = |name: &str| batch.block.column(name).is_some();
         let Some(fresh) = batch.rules.fresh_fields(rules.version, &rules.known, &[], has) else {
-            return Ok(Appended::Stale);
+            return Ok(None);
         };
         let bytes = batch.block.bytes();
         let is_full =
@@ -124,7 +124,7 @@ impl Destination for Gather {
         set.under.time_field = batch.rules.time_field.or(set.under.time_field.take());
         set.under.import = batch.rules.import.or(set.under.import.take());
         set.blocks.push(TailBlock { first_seq, block: Arc::new(batch.block) });
-        Ok(Appended::Committed { first_seq, duplicates: 0 })
+        Ok(Some(Taken::default()))
     }
 }
 

@@ -27,12 +27,12 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 pub use crate::ingest::options::ImportOptions;
 
 use crate::error::{Error, ItemError, Result};
-use crate::fields::check_dataset_name;
+use crate::fields::{DatasetKind, Declaration, check_dataset_name};
 use crate::ingest::accept::accept_in_turn;
 use crate::ingest::arrival;
 use crate::ingest::chunks::{Border, Chunks};
 use crate::ingest::declare_time::declare_time;
-use crate::ingest::destination::{Destination, Patient};
+use crate::ingest::destination::{Destination, Patient, Table};
 use crate::ingest::dialect::Dialect;
 use crate::ingest::format::{self, FileFormat};
 use crate::ingest::gather::Gather;
@@ -44,6 +44,8 @@ use crate::ingest::source::{self, Source};
 use crate::ingest::turns::Turns;
 use crate::ingest::{document, parquet};
 use crate::limits;
+use crate::records::declare::declare;
+use crate::records::put::PutOptions;
 use crate::store::Store;
 use crate::store::catalog::ImportMark;
 
@@ -100,6 +102,7 @@ pub fn import(
     progress: &Progress,
 ) -> Result<Report> {
     check_dataset_name(dataset)?;
+    declare_key(store, dataset, &options.key)?;
     let started = Instant::now();
     let (input, format, notes) = open(path, options, progress)?;
     options.check(input.name(), format)?;
@@ -135,6 +138,25 @@ pub fn import(
     report.elapsed = started.elapsed();
     run.end(&mut report)?;
     Ok(report)
+}
+
+/// Makes a dataset of records with the key that the user names, or holds that it is that.
+fn declare_key(store: &Store, dataset: &str, key: &[String]) -> Result<()> {
+    if key.is_empty() {
+        return Ok(());
+    }
+    let snapshot = store.snapshot();
+    match snapshot.datasets.get(dataset) {
+        Some(found) if found.declaration.key == key => Ok(()),
+        Some(found) if !found.declaration.key.is_empty() => Err(Error::Conflict(format!(
+            "the records of \"{dataset}\" have the key {}; leave --key out, or import into a dataset of another name",
+            found.declaration.key.join(", ")
+        ))),
+        _ => {
+            let kind = DatasetKind::Records;
+            declare(store, dataset, Declaration { kind, key: key.to_vec(), ..Declaration::default() })
+        }
+    }
 }
 
 /// A file that is open: text from its beginning on, or columns.
@@ -310,14 +332,20 @@ impl Run<'_> {
         if let Some(field) = &self.options.time {
             declare_time(self.store, self.dataset, field, |rules| decoder.decode(&first, rules))?;
         }
-        let is_deduped = Rules::of(&self.store.snapshot(), self.dataset).declaration.dedupe.is_some();
+        let declaration = Rules::of(&self.store.snapshot(), self.dataset).declaration;
+        let (is_deduped, is_records) = (declaration.dedupe.is_some(), declaration.is_records());
         let sealed = std::thread::scope(|scope| {
             // ids are looked up by the writer, batch by batch; without that, rows become segments at once
-            let gathered = (!is_deduped).then(|| Gather::start(self.store, self.dataset, scope));
+            let gathered =
+                (!is_deduped && !is_records).then(|| Gather::start(self.store, self.dataset, scope));
             let (gather, sealing) = gathered.unzip();
             let gather = gather.map(Arc::new);
             let destination: Arc<dyn Destination + Send> = match &gather {
                 Some(gather) => Arc::<Gather>::clone(gather),
+                None if is_records => {
+                    let options = PutOptions { takes_repeats: true, ..PutOptions::default() };
+                    Arc::new(Table::new(self.store, self.dataset, options))
+                }
                 None => Arc::new(Patient { store: self.store, dataset: self.dataset }),
             };
             scope.spawn(move || read(&mut next, &sender));

@@ -11,6 +11,8 @@ pub struct ImportOptions {
     pub format: Option<FileFormat>,
     /// The time field of the dataset; else it is found.
     pub time: Option<String>,
+    /// The key of records: the dataset is made one of records with it. Empty: the dataset is what it is.
+    pub key: Vec<String>,
     /// The field of a JSON document that holds the rows.
     pub at: Option<String>,
     /// Fields whose text is JSON, which is flattened as if it had been nested in them.

@@ -7,6 +7,7 @@ use crate::columnar::builder::{BlockBuilder, Cell, FieldId};
 use crate::columnar::{Block, TIME};
 use crate::error::ItemError;
 use crate::fields::FieldType;
+use crate::fields::records::VERSION;
 use crate::ingest::rules::Rules;
 use crate::limits;
 use crate::time;
@@ -23,6 +24,8 @@ pub struct Decoded {
     pub rejected: Vec<ItemError>,
     /// All of them.
     pub rejected_total: u64,
+    /// The places of the rows that are right, where they are records; else empty.
+    pub places: Vec<u64>,
 }
 
 /// Collects rows under the rules of a dataset.
@@ -37,6 +40,8 @@ pub struct Rows<'r> {
     row: RowState,
     rejected: Vec<ItemError>,
     rejected_total: u64,
+    is_of_records: bool,
+    places: Vec<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +90,8 @@ impl<'r> Rows<'r> {
             row: RowState::default(),
             rejected: Vec::new(),
             rejected_total: 0,
+            is_of_records: rules.declaration.is_records(),
+            places: Vec::new(),
         }
     }
 
@@ -153,6 +160,7 @@ impl<'r> Rows<'r> {
             && rule.declared.is_none()
             && !self.rules.declaration.fields.contains_key(name)
             && self.rules.declaration.id.as_deref() != Some(name)
+            && !(self.is_of_records && (name == VERSION || self.rules.declaration.key.iter().any(|k| k == name)))
         {
             return Err(format!("the field \"{name}\" is not declared, and the dataset is strict"));
         }
@@ -161,7 +169,7 @@ impl<'r> Rows<'r> {
             None => self.builder.set(id, cell),
             Some(kind) => match convert(cell, kind) {
                 Some(converted) => self.builder.set(id, converted),
-                None if self.rules.declaration.strict => {
+                None if self.rules.declaration.strict || self.is_of_records => {
                     return Err(format!(
                         "the field \"{name}\" is declared as {kind}, {} is none",
                         shown(cell)
@@ -188,6 +196,9 @@ impl<'r> Rows<'r> {
         self.note_rule(field, TIME);
         self.builder.set(field, Cell::Time(system_time.or(field_time).unwrap_or(self.rules.arrival_us)));
         self.builder.end_row();
+        if self.is_of_records {
+            self.places.push(place);
+        }
         true
     }
 
@@ -205,7 +216,8 @@ impl<'r> Rows<'r> {
     pub fn finish(self) -> Decoded {
         let names = self.builder.names().cloned().collect();
         let block = self.builder.finish();
-        Decoded { block, names, rejected: self.rejected, rejected_total: self.rejected_total }
+        let Self { rejected, rejected_total, places, .. } = self;
+        Decoded { block, names, rejected, rejected_total, places }
     }
 
     /// Defaults, the declared id, and what is required.

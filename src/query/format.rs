@@ -191,6 +191,14 @@ pub fn page_json(page: &Page, number: Option<PageNumber>) -> Vec<u8> {
     out
 }
 
+/// One row as a JSON object.
+pub fn row_json(row: &[(std::sync::Arc<str>, Value)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    object(named(row), &TimeZone::UTC, &mut out);
+    out.push(b'\n');
+    out
+}
+
 /// A page as CSV: the fields asked for, else all names of its rows in the order of their first appearance.
 ///
 /// # Errors

@@ -24,6 +24,7 @@ pub mod functions;
 pub mod group;
 pub mod intern;
 pub mod key_table;
+pub mod keyed;
 pub mod language;
 pub mod matcher;
 pub mod measures;
@@ -46,6 +47,7 @@ pub mod sort;
 pub mod sqlite;
 pub mod vector;
 pub mod view;
+pub mod words;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -80,6 +82,10 @@ pub fn answer(snapshot: &Snapshot, statement: &Statement) -> Result<Answer> {
 /// takes more than it may.
 pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
     let begin = Instant::now();
+    let dataset = snapshot.dataset(&query.from)?;
+    if dataset.keyed.is_some() && keyed::is_one_select(query) {
+        return keyed::run(dataset, query);
+    }
     let (plan, output) = rows(snapshot, query, &Budget::new(&query.limits))?;
     let series = series(query, &plan, &output);
     let columns = columns(plan.names.iter().zip(plan.types.iter().copied()), &output.rows);
@@ -100,7 +106,9 @@ pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
 /// # Errors
 /// As [`run`].
 fn rows(snapshot: &Snapshot, query: &Query, budget: &Arc<Budget>) -> Result<(Plan, Output)> {
-    let source = snapshot.dataset(&query.from)?;
+    let named = snapshot.dataset(&query.from)?;
+    let (source, _held) = keyed::as_events(named, budget)?;
+    let source = &source;
     let sessions = query.sessions.as_ref().map(|sessions| sessions::build(sessions, query, source, budget));
     let sessions = sessions.transpose()?;
     let dataset = sessions.as_ref().map_or(&**source, |sessions| &sessions.dataset);

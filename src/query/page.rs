@@ -19,7 +19,7 @@ use crate::query::functions::Context;
 use crate::query::place::PageOrder;
 use crate::query::seek::{Found, Seek};
 use crate::query::view::{self, Ids};
-use crate::query::{parse, plan};
+use crate::query::{keyed, parse, plan};
 use crate::store::part::Part;
 use crate::store::snapshot::{Dataset, Snapshot};
 use crate::value::Value;
@@ -66,6 +66,9 @@ pub struct Page {
 /// Unknown dataset or field, a limit above [`limits::PAGE_ROWS`], a cursor that is altered or of another query.
 pub fn page(snapshot: &Snapshot, secret: &[u8; 32], request: &PageRequest) -> Result<Page> {
     let dataset = snapshot.dataset(&request.dataset)?;
+    if dataset.keyed.is_some() {
+        return keyed::page::page(dataset, secret, request);
+    }
     let limit = checked_limit(request)?;
     let cursor = request.cursor.as_deref().map(|text| checked_cursor(text, secret, request)).transpose()?;
     let filter_text = cursor.as_ref().map_or(request.filter.as_ref(), |c| c.filter.as_ref());
@@ -116,7 +119,7 @@ pub fn page(snapshot: &Snapshot, secret: &[u8; 32], request: &PageRequest) -> Re
     })
 }
 
-fn checked_limit(request: &PageRequest) -> Result<usize> {
+pub(super) fn checked_limit(request: &PageRequest) -> Result<usize> {
     match request.limit.unwrap_or(limits::PAGE_ROWS_DEFAULT) {
         limit @ 1..=limits::PAGE_ROWS => Ok(limit),
         limit => Err(Error::invalid(format!(
@@ -126,7 +129,7 @@ fn checked_limit(request: &PageRequest) -> Result<usize> {
     }
 }
 
-fn checked_cursor(text: &str, secret: &[u8; 32], request: &PageRequest) -> Result<Cursor> {
+pub(super) fn checked_cursor(text: &str, secret: &[u8; 32], request: &PageRequest) -> Result<Cursor> {
     let cursor = Cursor::verify(text, secret)?;
     let differs = |name: &str, kept: &Option<String>, sent: &Option<String>| {
         (sent.is_some() && sent != kept).then(|| {
@@ -149,7 +152,11 @@ fn checked_cursor(text: &str, secret: &[u8; 32], request: &PageRequest) -> Resul
     problem.map_or(Ok(cursor), Err)
 }
 
-pub(super) fn canonical(names: &[String], dataset: &Dataset) -> Result<Vec<Arc<str>>> {
+/// The fields that names mean, each once.
+///
+/// # Errors
+/// Unknown names, and one that is named twice.
+pub fn canonical(names: &[String], dataset: &Dataset) -> Result<Vec<Arc<str>>> {
     let mut known: Vec<Arc<str>> = Vec::with_capacity(names.len());
     for name in names {
         let field = plan::field_name(name, dataset)?;
@@ -162,7 +169,7 @@ pub(super) fn canonical(names: &[String], dataset: &Dataset) -> Result<Vec<Arc<s
 }
 
 /// `-a,b` as names and whether each is descending; without an order the newest come first.
-fn order_keys(text: Option<&str>, dataset: &Dataset) -> Result<Vec<(Arc<str>, bool)>> {
+pub(super) fn order_keys(text: Option<&str>, dataset: &Dataset) -> Result<Vec<(Arc<str>, bool)>> {
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
         return Ok(vec![(TIME.into(), true)]);
     };

@@ -12,6 +12,7 @@ use crate::query::functions::{EXPLODE_STANDS_ALONE, Returns};
 use crate::query::language::{Item, Order, Query, Range};
 use crate::query::matcher::shorten;
 use crate::query::series::Series;
+use crate::store::keyed::is_lazy;
 use crate::store::snapshot::Dataset;
 use crate::time::Calendar;
 use crate::value::Value;
@@ -307,10 +308,11 @@ impl Fields for Dataset {
     }
 }
 
-/// Every column of `SELECT *`.
-pub(super) fn all_fields(dataset: &Dataset) -> impl Iterator<Item = Arc<str>> {
+/// Every column of `SELECT *`: lazy fields are read where they are named.
+pub fn all_fields(dataset: &Dataset) -> impl Iterator<Item = Arc<str>> {
     let system = [TIME, "_seq", "_id"].into_iter().map(Arc::from);
-    system.chain(dataset.fields.iter().map(|(name, _)| Arc::clone(name)))
+    let fields = dataset.fields.iter().map(|(name, _)| name);
+    system.chain(fields.filter(|name| !is_lazy(dataset, name)).cloned())
 }
 
 /// The column of a dataset that a name means.

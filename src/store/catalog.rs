@@ -6,17 +6,23 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::error::{Error, Result};
 use crate::fields::{Declaration, FieldSet, Kinds};
+use crate::store::keyed::Keyed;
+use crate::store::open::Readers;
 use crate::store::snapshot::Dataset;
 
-/// Reads all datasets, or one, without their events.
+/// Reads all datasets, or one, without their events; `readers` are the connections that records are read by.
 ///
 /// # Errors
 /// SQLite's, and `Corrupt` for a declaration that cannot be read.
-pub fn load(connection: &Connection, only: Option<&str>) -> Result<Vec<Dataset>> {
+pub fn load(
+    connection: &Connection,
+    only: Option<&str>,
+    readers: &dyn Fn() -> Result<Readers>,
+) -> Result<Vec<Dataset>> {
     let context = |e| Error::sqlite("cannot read the list of datasets", e);
     let mut statement = connection
         .prepare(
-            "SELECT id, name, declaration, time_field, next_seq, created_us
+            "SELECT id, name, declaration, time_field, next_seq, created_us, records
                FROM dataset WHERE ?1 IS NULL OR name = ?1 ORDER BY id",
         )
         .map_err(context)?;
@@ -35,13 +41,14 @@ pub fn load(connection: &Connection, only: Option<&str>) -> Result<Vec<Dataset>>
                 tail: Vec::new(),
                 created_us: row.get(5)?,
                 numberings: Default::default(),
+                keyed: None,
             };
-            Ok((dataset, declaration))
+            Ok((dataset, declaration, row.get::<_, i64>(6)?))
         })
         .map_err(context)?;
     let mut datasets = Vec::new();
     for row in rows {
-        let (mut dataset, declaration) = row.map_err(context)?;
+        let (mut dataset, declaration, records) = row.map_err(context)?;
         dataset.declaration = serde_json::from_str(&declaration).map_err(|e| {
             Error::Corrupt(format!(
                 "the stored declaration of dataset \"{}\" cannot be read: {e}",
@@ -49,6 +56,9 @@ pub fn load(connection: &Connection, only: Option<&str>) -> Result<Vec<Dataset>>
             ))
         })?;
         dataset.fields = Arc::new(load_fields(connection, dataset.id)?);
+        if dataset.declaration.is_records() {
+            dataset.keyed = Some(Keyed::new(records.unsigned_abs(), readers()?));
+        }
         datasets.push(dataset);
     }
     Ok(datasets)
@@ -94,13 +104,14 @@ pub fn update(transaction: &Transaction<'_>, dataset: &Dataset) -> Result<()> {
     let declaration = serde_json::to_string(&dataset.declaration)
         .map_err(|e| Error::Internal(format!("a declaration does not serialize: {e}")))?;
     transaction
-        .prepare_cached("UPDATE dataset SET declaration = ?2, time_field = ?3, next_seq = ?4 WHERE id = ?1")
+        .prepare_cached("UPDATE dataset SET declaration = ?2, time_field = ?3, next_seq = ?4, records = ?5 WHERE id = ?1")
         .and_then(|mut statement| {
             statement.execute(params![
                 dataset.id,
                 declaration,
                 dataset.time_field.as_deref(),
-                dataset.next_seq
+                dataset.next_seq,
+                dataset.keyed.as_ref().map_or(0, |keyed| keyed.count as i64)
             ])
         })
         .map(|_| ())
@@ -119,6 +130,14 @@ pub fn put_field(transaction: &Transaction<'_>, dataset: &Dataset, name: &str) -
         .and_then(|mut statement| statement.execute(params![dataset.id, position, name, kinds]))
         .map(|_| ())
         .map_err(|e| Error::sqlite(format!("cannot note field \"{name}\" of \"{}\"", dataset.name), e))
+}
+
+/// Forgets all fields of a dataset.
+pub fn delete_fields(transaction: &Transaction<'_>, dataset_id: i64) -> Result<()> {
+    transaction
+        .execute("DELETE FROM field WHERE dataset_id = ?1", [dataset_id])
+        .map(|_| ())
+        .map_err(|e| Error::sqlite("cannot forget the fields of a dataset", e))
 }
 
 /// Removes a dataset with its fields and events.

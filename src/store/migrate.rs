@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 const MIGRATIONS: &[&str] = &[
     include_str!("../../schema/migrate/0001_first.sql"),
     include_str!("../../schema/migrate/0002_segments.sql"),
+    include_str!("../../schema/migrate/0003_records.sql"),
 ];
 
 /// "WNDR": tells a Windrow file from any other SQLite file.

@@ -10,6 +10,7 @@ pub mod compose;
 mod copy;
 pub mod describe;
 mod failure;
+pub mod keyed;
 pub mod lock;
 pub mod log;
 pub mod maker;
@@ -29,9 +30,11 @@ pub mod snapshot;
 pub mod swap;
 pub mod tail;
 pub mod upkeep;
+pub mod values;
 mod watch;
 pub mod writer;
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -41,10 +44,11 @@ use crossbeam_channel::{Sender, TrySendError, bounded};
 use rusqlite::Connection;
 
 use crate::error::{Error, Result};
-use crate::fields::Declaration;
 use crate::limits;
 use crate::store::ballast::Ballast;
 use crate::store::catalog::ImportMark;
+use crate::store::keyed::tables::Declared;
+use crate::store::keyed::write::{DeleteBatch, Deleted, PutOutcome, RecordBatch};
 use crate::store::lock::Lock;
 use crate::store::open::{Durability, Readers};
 use crate::store::pool::BufferPool;
@@ -135,7 +139,7 @@ impl Store {
         let pool =
             Arc::new(BufferPool::new(Box::new(PooledBytes(readers.clone())), options.buffer_pool_bytes));
         let published = Arc::new(Published::default());
-        published.publish(load(&connection, None, &pool)?);
+        published.publish(load(&connection, None, &pool, &|| Ok(readers.clone()))?);
         let (commands, waiting) = bounded(limits::WRITER_QUEUE);
         let (wake, woken) = bounded(1);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
@@ -145,6 +149,7 @@ impl Store {
         let writer = Writer {
             connection,
             pool: Arc::clone(&pool),
+            readers: readers.clone(),
             wake: wake.clone(),
             seal_rows: options.seal_rows,
             dead: Vec::new(),
@@ -235,8 +240,25 @@ impl Store {
     ///
     /// # Errors
     /// `Conflict` where the declaration contradicts the events that are there.
-    pub fn declare(&self, name: &str, declaration: Declaration) -> Result<()> {
-        self.ask(|reply| Command::Declare(name.into(), Box::new(declaration), reply))
+    pub fn declare(&self, name: &str, declared: impl Into<Declared>) -> Result<()> {
+        let declared = Box::new(declared.into());
+        self.ask(|reply| Command::Declare(name.into(), declared, reply))
+    }
+
+    /// Puts records and returns when they are durable and visible; where the writer is busy, it waits.
+    ///
+    /// # Errors
+    /// `StorageUnavailable` where the file cannot be written. What is wrong with single records is in what comes back.
+    pub fn put(&self, batch: RecordBatch) -> Result<PutOutcome> {
+        self.ask(|reply| Command::Put(Box::new(batch), reply))
+    }
+
+    /// Deletes records that are still of these versions; gives those that are gone and those that are not of it any more.
+    ///
+    /// # Errors
+    /// `StorageUnavailable` where the file cannot be written.
+    pub fn delete(&self, batch: DeleteBatch) -> Result<Deleted> {
+        self.ask(|reply| Command::Delete(Box::new(batch), reply))
     }
 
     /// Drops a dataset with all its events.
@@ -324,6 +346,11 @@ impl Store {
     /// # Errors
     /// `Busy` where all read connections are in use.
     pub fn stored_bytes(&self, dataset_id: i64) -> Result<u64> {
+        let snapshot = self.snapshot();
+        let dataset = snapshot.datasets.values().find(|dataset| dataset.id == dataset_id);
+        if let Some(keyed) = dataset.and_then(|dataset| dataset.keyed.as_ref()) {
+            return keyed.stored_bytes(dataset_id);
+        }
         let reader = self.reader()?;
         segments::stored_bytes(&reader, dataset_id)
     }
@@ -348,12 +375,22 @@ pub fn read(path: &Path, only: Option<&str>) -> Result<Snapshot> {
     let bytes = Box::new(TransactionBytes(Arc::clone(&connection)));
     let pool = Arc::new(BufferPool::new(bytes, limits::BUFFER_POOL_BYTES));
     let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-    load(&connection, only, &pool)
+    let readers = OnceCell::new();
+    load(&connection, only, &pool, &|| {
+        // records are read by connections of their own, which are made where there are any
+        let made = readers.get_or_init(|| open::readers(path, limits::READERS));
+        made.as_ref().cloned().map_err(|e| Error::StorageUnavailable(e.to_string()))
+    })
 }
 
-fn load(connection: &Connection, only: Option<&str>, pool: &Arc<BufferPool>) -> Result<Snapshot> {
+fn load(
+    connection: &Connection,
+    only: Option<&str>,
+    pool: &Arc<BufferPool>,
+    readers: &dyn Fn() -> Result<Readers>,
+) -> Result<Snapshot> {
     let mut snapshot = Snapshot::default();
-    for mut dataset in catalog::load(connection, only)? {
+    for mut dataset in catalog::load(connection, only, readers)? {
         let loaded = log::load(connection, dataset.id)?;
         dataset.tail = tail::merge_all(loaded.blocks);
         dataset.segments = segments::load(connection, dataset.id, pool)?;

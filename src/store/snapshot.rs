@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::columnar::Block;
 use crate::error::{Error, Result, nearest_or_first};
 use crate::fields::{Declaration, FieldSet};
+use crate::store::keyed::Keyed;
 use crate::store::numbering::Numberings;
 use crate::store::segment::Segment;
 
@@ -42,6 +43,8 @@ pub struct Dataset {
     pub created_us: i64,
     /// Numbers of values that hold across its parts; all snapshots share them.
     pub numberings: Arc<Numberings>,
+    /// Its records, where it is one of records; it has no segments and no tail then.
+    pub keyed: Option<Keyed>,
 }
 
 /// Some rows of the tail; row r has `_seq` = `first_seq` + r.
@@ -81,11 +84,29 @@ impl Dataset {
             tail: Vec::new(),
             created_us: 0,
             numberings: Arc::default(),
+            keyed: None,
         }
     }
 
-    /// Number of events.
+    /// Its records.
+    ///
+    /// # Errors
+    /// `Conflict` where it holds events.
+    pub fn keyed(&self) -> Result<&Keyed> {
+        self.keyed.as_ref().ok_or_else(|| {
+            Error::Conflict(format!(
+                "the dataset \"{}\" holds events, not records; a dataset of another name can be declared with \"kind\": \"records\" \
+                 and a key",
+                self.name
+            ))
+        })
+    }
+
+    /// Number of events, or of records.
     pub fn rows(&self) -> u64 {
+        if let Some(keyed) = &self.keyed {
+            return keyed.count;
+        }
         let sealed: usize = self.segments.iter().map(|segment| segment.rows()).sum();
         sealed as u64 + self.tail.iter().map(|t| t.block.rows() as u64).sum::<u64>()
     }

@@ -13,13 +13,16 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::columnar::Block;
 use crate::error::{Error, Result};
-use crate::fields::{Declaration, FieldSet, is_system};
+use crate::fields::{FieldSet, is_system};
 use crate::limits;
 use crate::store::ballast::Ballast;
 use crate::store::catalog::ImportMark;
 use crate::store::change::{self, Changed};
 use crate::store::compose::NewSegment;
 use crate::store::failure::{Failure, TRIAL_EVERY, told_to_all};
+use crate::store::keyed::tables::{self, Declared};
+use crate::store::keyed::write::{DeleteBatch, Deleted, PutOutcome, RecordBatch};
+use crate::store::open::Readers;
 use crate::store::pool::BufferPool;
 use crate::store::seen::IdHashes;
 use crate::store::segment::Segment;
@@ -63,6 +66,8 @@ pub struct DecodedUnder {
     pub import: Option<ImportMark>,
     /// Of the ids, where the dataset declares `dedupe`; else empty.
     pub ids: IdHashes,
+    /// Of the rows in their request or file, where they are records; else empty.
+    pub places: Vec<u64>,
 }
 
 impl DecodedUnder {
@@ -108,7 +113,9 @@ pub(super) enum Command {
     Swap(Box<Swap>, Reply<bool>),
     /// Gives free pages back to the file system, so many at most.
     Vacuum(u32, Reply<Vacuumed>),
-    Declare(Arc<str>, Box<Declaration>, Reply<()>),
+    Declare(Arc<str>, Box<Declared>, Reply<()>),
+    Put(Box<RecordBatch>, Reply<PutOutcome>),
+    Delete(Box<DeleteBatch>, Reply<Deleted>),
     Drop(Arc<str>, Reply<()>),
     /// Forgets ids of a dataset from a hash on; answered with where to go on.
     Sweep(i64, Vec<u8>, Reply<Option<Vec<u8>>>),
@@ -123,6 +130,8 @@ pub(super) type Reply<T> = Sender<Result<T>>;
 pub(super) struct Writer {
     pub connection: Connection,
     pub pool: Arc<BufferPool>,
+    /// What records are read by.
+    pub readers: Readers,
     /// Wakes the upkeep when there is something to seal or to merge.
     pub wake: Sender<()>,
     /// Rows of a tail that is sealed.
@@ -165,6 +174,10 @@ impl Writer {
                 Command::Declare(name, declaration, reply) => {
                     let done = self.change(|writer| writer.declare(&name, *declaration));
                     let _ = reply.send(done);
+                }
+                Command::Put(batch, reply) => next = self.put_group((*batch, reply), commands),
+                Command::Delete(batch, reply) => {
+                    let _ = reply.send(self.change_that_frees(|writer| writer.delete_records(&batch)));
                 }
                 Command::Drop(name, reply) => {
                     let done = self.change_that_frees(|writer| writer.drop_dataset(&name));
@@ -280,8 +293,9 @@ impl Writer {
         Ok(outcomes)
     }
 
-    fn declare(&mut self, name: &Arc<str>, declaration: Declaration) -> Result<()> {
+    fn declare(&mut self, name: &Arc<str>, declared: Declared) -> Result<()> {
         let current = self.published.current();
+        let declaration = &declared.declaration;
         let transaction = Self::begin(&mut self.connection)?;
         let mut changed = Changed::of(&transaction, &current, name)?;
         let dataset = &mut changed.dataset;
@@ -296,8 +310,18 @@ impl Writer {
         if let Some(wanted) = &declaration.time {
             dataset.time_field = Some(wanted.as_str().into());
         }
-        let old = std::mem::replace(&mut dataset.declaration, declaration);
-        seen::redeclare(&transaction, &old, dataset)?;
+        match (dataset.declaration.is_records(), declaration.is_records()) {
+            (false, false) => {
+                let old = std::mem::replace(&mut dataset.declaration, declared.declaration);
+                seen::redeclare(&transaction, &old, dataset)?;
+            }
+            (was, is) if was != is && dataset.rows() > 0 => return Err(other_kind(dataset)),
+            (true, false) => {
+                tables::drop(&transaction, dataset.id)?;
+                (dataset.keyed, dataset.declaration) = (None, declared.declaration);
+            }
+            (_, true) => Self::declare_records(&transaction, dataset, &declared, || self.readers.clone())?,
+        }
         dataset.rules_version += if changed.is_new { change::first_version(dataset) } else { 1 };
         catalog::update(&transaction, dataset)?;
         self.watch.commit(transaction)?;
@@ -313,6 +337,7 @@ impl Writer {
         let mut snapshot = Snapshot::clone(&self.published.current());
         let id = snapshot.dataset(name)?.id;
         let transaction = Self::begin(&mut self.connection)?;
+        tables::drop(&transaction, id)?;
         catalog::delete(&transaction, id)?;
         self.watch.commit(transaction)?;
         let dropped = snapshot.datasets.remove(name);
@@ -346,6 +371,18 @@ impl Writer {
     }
 }
 
+fn other_kind(dataset: &Dataset) -> Error {
+    let (has, wants) = match dataset.keyed.is_some() {
+        true => ("records", "events"),
+        false => ("events", "records"),
+    };
+    Error::Conflict(format!(
+        "the dataset \"{}\" has {} {has}, so it cannot hold {wants}; drop it first, or declare one of another name",
+        dataset.name,
+        dataset.rows()
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,6 +395,7 @@ mod tests {
         let path = folder.path().join("a.db");
         let mut writer = Writer {
             connection: open::writer(&path, Durability::Full).expect("opens"),
+            readers: open::readers(&path, 1).expect("opens"),
             pool: Arc::new(BufferPool::new(Box::new(MemoryBytes::new(0, Vec::new())), 0)),
             wake: crossbeam_channel::bounded(1).0,
             seal_rows: 1_000,

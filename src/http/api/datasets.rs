@@ -7,6 +7,7 @@ use crate::fields::{Declaration, check_dataset_name};
 use crate::http::body;
 use crate::http::message::Response;
 use crate::http::routes::Call;
+use crate::records::declare;
 use crate::store::Store;
 use crate::store::describe::Description;
 use crate::store::snapshot::Dataset;
@@ -41,7 +42,7 @@ pub fn declare(call: &Call<'_>) -> Result<Response> {
         ));
     }
     let declaration = Declaration::from_json(&body)?;
-    call.service.store.declare(call.dataset(), declaration)?;
+    declare::declare(&call.service.store, call.dataset(), declaration)?;
     describe(call)
 }
 

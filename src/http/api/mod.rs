@@ -4,6 +4,7 @@ pub mod datasets;
 pub mod events;
 pub mod health;
 pub mod query;
+pub mod records;
 pub mod rows;
 pub mod sequences;
 

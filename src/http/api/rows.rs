@@ -7,18 +7,20 @@ use crate::http::routes::Call;
 use crate::limits;
 use crate::query::budget::Limits;
 use crate::query::format::{self, Format, PageNumber};
-use crate::query::page::{self, Page, PageRequest};
+use crate::query::page::{Page, PageRequest};
+use crate::records::relations;
 
 /// What the route takes.
-pub const PARAMETERS: [&str; 9] =
-    ["where", "order", "fields", "limit", "cursor", "count", "page", "per_page", "cache"];
+pub const PARAMETERS: [&str; 10] =
+    ["where", "order", "fields", "include", "limit", "cursor", "count", "page", "per_page", "cache"];
 
 /// `GET /v1/datasets/{dataset}/rows`.
 pub fn page(call: &Call<'_>) -> Result<Response> {
     let (mut wanted, number) = read(call.dataset(), call.request)?;
     wanted.limits = call.service.limits.clone();
     let store = &call.service.store;
-    let page = page::page(&store.snapshot(), store.secret(), &wanted)?;
+    let include = relations::paths(call.request.parameter("include"))?;
+    let page = relations::page(&store.snapshot(), store.secret(), &wanted, &include)?;
     let form = call.request.format();
     let body = match form {
         Format::Csv => format::page_csv(&page, wanted.fields.as_deref())?,
@@ -86,7 +88,11 @@ fn count_of(request: &Request, name: &str, most: usize) -> Result<Option<usize>>
         .ok_or_else(|| Error::invalid(format!("{name} is a whole number from {bound}, not \"{text}\"")))
 }
 
-fn fields(text: &str) -> Result<Vec<String>> {
+/// The names of `fields=`.
+///
+/// # Errors
+/// An empty name.
+pub(super) fn fields(text: &str) -> Result<Vec<String>> {
     let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
     if names.iter().any(String::is_empty) {
         return Err(Error::invalid(format!(

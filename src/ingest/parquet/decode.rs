@@ -32,6 +32,7 @@ pub fn decode(chunk: &RowChunk, place: u64, rules: &Rules) -> Decoded {
 fn leaves_values_alone(rules: &Rules, fields: &Fields, rows: usize) -> bool {
     let declaration = &rules.declaration;
     let asks = declaration.strict
+        || declaration.is_records()
         || declaration.fields.values().any(|field| field.required || field.default.is_some())
         || fields.columns.iter().any(|(name, _)| **name == *"_id");
     let is_converted = |name: &str, column: &Column| {
@@ -88,6 +89,7 @@ fn by_columns(fields: &Fields, rows: usize, place: u64, rules: &Rules) -> Decode
             .map(|(row, message)| ItemError { index: place + u64::from(row), message })
             .collect(),
         rejected_total,
+        places: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::query::budget::Budget;
 use crate::query::language::{Dialect, Query};
 use crate::query::print;
 use crate::query::sqlite::register;
-use crate::query::sqlite::values::{Stored, from_sql};
+use crate::store::values::{Stored, from_sql};
 use crate::store::snapshot::Dataset;
 use crate::value::Value;
 

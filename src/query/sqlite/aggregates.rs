@@ -20,7 +20,7 @@ use crate::query::sketch::distinct::DistinctSketches;
 use crate::query::sketch::quantile::QuantileSketch;
 use crate::value::Value;
 
-use super::values::{Stored, from_sql};
+use crate::store::values::{Stored, from_sql};
 use super::{FLAGS, Shared, not_added};
 
 /// The aggregates with their numbers of arguments. What q is of a quantile comes with the rows; `first` and `last` take
@@ -231,7 +231,7 @@ struct Plain {
 }
 
 impl Plain {
-    fn budget(&self) -> &Arc<Budget> {
+    fn budget(&self) -> Arc<Budget> {
         self.shared.budget()
     }
 

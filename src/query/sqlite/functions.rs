@@ -13,7 +13,7 @@ use crate::query::functions::{Context, Function, PatternKind};
 use crate::query::scalar;
 use crate::value::Value;
 
-use super::values::{Stored, from_sql, sort_key};
+use crate::store::values::{Stored, from_sql, sort_key};
 use super::{FLAGS, Shared, not_added};
 
 /// One operator: its name, its number of arguments (-1 is any), what it does.
@@ -117,7 +117,7 @@ fn add(
     let shared = Arc::clone(shared);
     let call = move |call: &rusqlite::functions::Context<'_>| {
         let values: Vec<Value> = (0..call.len()).map(|at| from_sql(call.get_raw(at))).collect();
-        let result = evaluate(&values, &shared.context);
+        let result = evaluate(&values, &shared.context());
         let result = result.and_then(|value| shared.give(value.bytes()).map(|()| value));
         result.map(Stored::from).map_err(|error| shared.stop(error))
     };

@@ -1,5 +1,5 @@
-//! The language inside SQLite: what a [`Value`](crate::value::Value) is there (`values`), every function and operator
-//! (`functions`) and every aggregate (`aggregates`), registered on a connection. SQL that `print` writes for SQLite
+//! The language inside SQLite: every function and operator (`functions`) and every aggregate (`aggregates`), over values
+//! in the forms of `store::values`, registered on a connection. SQL that `print` writes for SQLite
 //! calls them, so an expression means the same whichever engine answers.
 //!
 //! SQL that the vector engine does not speak runs here too, over the columns of datasets: a dataset is a virtual table
@@ -8,6 +8,7 @@
 //! (`sandbox`).
 
 pub mod aggregates;
+pub mod ask;
 pub mod functions;
 pub mod lookup;
 pub mod pushed;
@@ -15,10 +16,9 @@ pub mod sandbox;
 pub mod scan;
 pub mod spill;
 pub mod table;
-pub mod values;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
@@ -36,8 +36,9 @@ const FLAGS: FunctionFlags = FunctionFlags::SQLITE_UTF8
 /// What the functions of one registration share.
 #[derive(Debug)]
 struct Shared {
-    /// The calendar of the question, what it may take, and the patterns that it met.
-    context: Context,
+    /// The calendar of the question, what it may take, and the patterns that it met. A connection that is asked one question
+    /// after the other gets another for each.
+    context: RwLock<Context>,
     /// The first error of ours since it was asked for: SQLite hands on its words alone.
     fault: Mutex<Option<Error>>,
     /// Bytes of long texts that SQLite was given of late: it may hold all of them at once.
@@ -57,7 +58,7 @@ pub struct Language(Arc<Shared>);
 /// # Errors
 /// Those of SQLite.
 pub fn register(connection: &Connection, calendar: &Calendar, budget: &Arc<Budget>) -> Result<Language> {
-    let context = Context::within(calendar.clone(), Arc::clone(budget));
+    let context = RwLock::new(Context::within(calendar.clone(), Arc::clone(budget)));
     let shared = Arc::new(Shared { context, fault: Mutex::default(), given: AtomicUsize::new(0) });
     functions::register(connection, &shared)?;
     aggregates::register(connection, &shared)?;
@@ -70,6 +71,14 @@ pub fn names() -> impl Iterator<Item = String> {
 }
 
 impl Language {
+    /// The same functions, for the next question.
+    pub fn renew(&self, calendar: &Calendar, budget: &Arc<Budget>) {
+        self.0.taken();
+        self.0.forget_given();
+        let context = Context::within(calendar.clone(), Arc::clone(budget));
+        *self.0.context.write().unwrap_or_else(PoisonError::into_inner) = context;
+    }
+
     /// What went wrong in SQLite: the error of ours that stopped it, where that is it.
     pub fn fault(&self, error: rusqlite::Error) -> Error {
         use rusqlite::ErrorCode::{OperationInterrupted, Unknown};
@@ -118,8 +127,12 @@ impl Shared {
         self.given.store(0, Ordering::Relaxed);
     }
 
-    fn budget(&self) -> &Arc<Budget> {
-        &self.context.budget
+    fn context(&self) -> RwLockReadGuard<'_, Context> {
+        self.context.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn budget(&self) -> Arc<Budget> {
+        Arc::clone(&self.context().budget)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::fields::{FieldType, Kinds};
 use crate::query::expression::{BinaryOp, Expr};
 use crate::value::Value;
 
-use super::values;
+use crate::store::values;
 
 /// What is asked of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
     use crate::query::functions::Context;
     use crate::query::scalar;
-    use crate::query::sqlite::values::Stored;
+    use crate::store::values::Stored;
     use crate::time::Calendar;
 
     #[test]

@@ -83,7 +83,7 @@ impl Source {
     }
 
     /// What the question may take.
-    pub fn budget(&self) -> &Arc<Budget> {
+    pub fn budget(&self) -> Arc<Budget> {
         self.shared.budget()
     }
 
@@ -143,7 +143,7 @@ impl Source {
         if self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(self.number(&part)) {
             self.looked.look_at(dataset, &part);
         }
-        let mut rows = Filter::new(wanted.condition.as_ref()).rows(dataset, &part, &self.shared.context)?;
+        let mut rows = Filter::new(wanted.condition.as_ref()).rows(dataset, &part, &self.shared.context())?;
         for (column, values) in &wanted.among {
             if let (true, Some(name)) = (rows.count_ones() > 0, self.table.columns.get(*column)) {
                 rows = among(&rows, &*view::column(dataset, &part, name)?, values);

@@ -29,7 +29,7 @@ use super::Shared;
 use super::lookup::{Index, Repeated, Way};
 use super::pushed::{self, Argument, Term, Test, Values};
 use super::scan::{Looked, Piece, Scan, Source};
-use super::values::{Stored, bool_blob, time_blob};
+use crate::store::values::{Stored, bool_blob, time_blob};
 
 /// Bytes that an index takes for a row, about: what has no room for one should stand outside of a join.
 const INDEX_ROW_BYTES: u64 = 64;

@@ -22,7 +22,7 @@ use crate::value::Value;
 
 use super::sandbox::{self, Sandbox};
 use super::table::Table;
-use super::values::{Stored, blob, from_sql};
+use crate::store::values::{Stored, blob, from_sql};
 
 /// A dataset of one field a column, in blocks of so many rows. The times are seconds from 1970 on.
 fn dataset(name: &str, columns: &[(&str, Vec<Value>)], block_rows: usize) -> Dataset {

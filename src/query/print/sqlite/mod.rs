@@ -3,6 +3,7 @@
 //! never a wrong answer. A condition has two forms: the value that the language knows, and the native truth (1, 0 or
 //! NULL) that stands in WHERE, CASE and the like.
 
+pub mod keyed;
 mod query;
 
 use std::fmt::Write;
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::fields::{FieldType, Kinds};
 use crate::query::expression::{AggregateCall, AggregateFunction, BinaryOp, Expr};
 use crate::query::sqlite::functions::{cast_name, operator_name};
-use crate::query::sqlite::values;
+use crate::store::values;
 use crate::time;
 use crate::value::{Value, float_text};
 
@@ -30,7 +31,7 @@ const EXACT_DIGITS: usize = 15;
 /// An expression as SQL.
 #[derive(Debug, Clone)]
 pub struct Printed {
-    /// Its value, in the form of `sqlite::values`; stands anywhere without parentheses.
+    /// Its value, in the form of `store::values`; stands anywhere without parentheses.
     pub sql: String,
     /// What kinds of value it can have, and perhaps others.
     pub kinds: Kinds,
@@ -71,7 +72,16 @@ pub type Columns<'a> = &'a dyn Fn(&str) -> Result<Printed>;
 /// # Errors
 /// Those of `columns`.
 pub fn expression(expression: &Expr, columns: Columns<'_>) -> Result<Printed> {
-    Printer { columns }.print(expression)
+    Printer { columns, is_stored: false }.print(expression)
+}
+
+/// An expression over columns of a table of records: bools and times stand in the form that they are stored in, so that
+/// SQLite sees what an index or the condition of one is good for.
+///
+/// # Errors
+/// Those of `columns`.
+pub fn stored_expression(expression: &Expr, columns: Columns<'_>) -> Result<Printed> {
+    Printer { columns, is_stored: true }.print(expression)
 }
 
 /// An expression as a condition: 1, 0 or NULL.
@@ -79,7 +89,7 @@ pub fn expression(expression: &Expr, columns: Columns<'_>) -> Result<Printed> {
 /// # Errors
 /// Those of `columns`.
 pub fn condition(expression: &Expr, columns: Columns<'_>) -> Result<String> {
-    Printer { columns }.print(expression).map(Printed::condition)
+    Printer { columns, is_stored: false }.print(expression).map(Printed::condition)
 }
 
 /// Whether `=`, `<` and the like, `IN` and `IS` of SQLite mean what ours do between values of these kinds.
@@ -162,11 +172,19 @@ fn bytes(bytes: &[u8]) -> String {
 
 struct Printer<'a> {
     columns: Columns<'a>,
+    /// Whether bools and times stand in the form that they are stored in.
+    is_stored: bool,
 }
 
 impl Printer<'_> {
     fn print(&self, e: &Expr) -> Result<Printed> {
         match e {
+            Expr::Literal(value @ (Value::Bool(_) | Value::Time(_))) if self.is_stored => {
+                let truth = matches!(value, Value::Bool(_)).then(|| u8::from(*value == Value::Bool(true)));
+                let sql = bytes(&values::blob(value).unwrap_or_default());
+                let truth = truth.map(|truth| truth.to_string());
+                Ok(Printed { sql, kinds: kinds_of(e, &|_| every()), truth })
+            }
             Expr::Literal(Value::Bool(truth)) => Ok(Printed::truth(if *truth { "1" } else { "0" })),
             Expr::Literal(value) => Ok(Printed::value(literal(value), kinds_of(e, &|_| every()))),
             Expr::Column(name) => (self.columns)(name),

@@ -1,4 +1,4 @@
-//! A whole query as SQL for SQLite, over a table that holds the forms of `sqlite::values` in columns without a declared
+//! A whole query as SQL for SQLite, over a table that holds the forms of `store::values` in columns without a declared
 //! type. Called by `print::query`.
 
 use crate::error::Result;
@@ -10,7 +10,7 @@ use crate::query::print::kinds::of_field;
 use crate::query::print::statement::{self, Writer, body, ending};
 use crate::store::snapshot::Dataset;
 
-use super::{ENTRY, Printed, condition, expression, mixes, quoted};
+use super::{ENTRY, Printed, expression, keyed, mixes, quoted, stored_expression};
 
 /// The text of a resolved query.
 ///
@@ -39,6 +39,9 @@ fn inner_name(column: usize) -> String {
 
 impl SqliteWriter<'_> {
     fn column(&self, name: &str) -> Result<Printed> {
+        if self.dataset.keyed.is_some() {
+            return keyed::column(self.dataset, &keyed::own_name(self.dataset), name);
+        }
         let column = quoted(name)?;
         let is_other = |expression: &Expr| !matches!(expression, Expr::Column(field) if field == name);
         // an output column of the same name would be meant, or one of those that entries have
@@ -52,7 +55,10 @@ impl SqliteWriter<'_> {
     }
 
     fn printed(&self, e: &Expr) -> Result<Printed> {
-        expression(e, &|name| self.column(name))
+        match self.dataset.keyed.is_some() {
+            true => stored_expression(e, &|name| self.column(name)),
+            false => expression(e, &|name| self.column(name)),
+        }
     }
 
     /// DISTINCT where equal values may have several forms, which that of SQLite would tell apart.
@@ -82,7 +88,7 @@ impl Writer for SqliteWriter<'_> {
     }
 
     fn condition(&self, e: &Expr) -> Result<String> {
-        condition(e, &|name| self.column(name))
+        self.printed(e).map(Printed::condition)
     }
 
     fn group_key(&self, e: &Expr) -> Result<String> {
@@ -101,7 +107,10 @@ impl Writer for SqliteWriter<'_> {
     }
 
     fn source(&self, query: &Query) -> Result<String> {
-        let table = quoted(&self.dataset.name)?;
+        let table = match self.dataset.keyed.is_some() {
+            true => keyed::own_name(self.dataset),
+            false => quoted(&self.dataset.name)?,
+        };
         match exploded(&query.by) {
             None => Ok(table),
             Some(list) => {

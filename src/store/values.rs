@@ -111,6 +111,18 @@ fn list(bytes: &[u8]) -> Option<Value> {
     item.is_empty().then(|| Value::List(items.into()))
 }
 
+/// Whether a value has just this form.
+pub fn is_stored_as(value: &Value, stored: ValueRef<'_>) -> bool {
+    match (value, stored) {
+        (Value::Null, ValueRef::Null) => true,
+        (Value::Int(a), ValueRef::Integer(b)) => *a == b,
+        (Value::Float(a), ValueRef::Real(b)) => a.to_bits() == b.to_bits(),
+        (Value::Text(a), ValueRef::Text(b)) => a.as_bytes() == b,
+        (other, ValueRef::Blob(b)) => blob(other).is_some_and(|a| a == b),
+        _ => false,
+    }
+}
+
 /// What SQLite compares and groups by as we do, whatever the kinds: bools and times as the numbers that they equal, all
 /// else as it is. Nulls still stand where NULLS FIRST or LAST puts them.
 pub fn sort_key(value: Value) -> Value {

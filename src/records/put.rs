@@ -1,0 +1,195 @@
+//! Records in: rows that are decoded become records, each with its key once, the checks are asked, and the writer gets them
+//! chunk by chunk, a transaction each, or all at once where they are meant to be one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::columnar::TIME;
+use crate::columnar::column::{Column, Data};
+use crate::error::{Error, ItemError, Result};
+use crate::fields::is_system;
+use crate::fields::records::VERSION;
+use crate::limits;
+use crate::records::checks::Checks;
+use crate::store::Store;
+use crate::store::keyed::write::{Mode, Put, PutOutcome, Record, RecordBatch};
+use crate::store::snapshot::Dataset;
+use crate::store::writer::{Batch, DecodedUnder};
+use crate::value::Value;
+
+/// How records are put.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PutOptions {
+    /// What is done with a key that is there.
+    pub mode: Mode,
+    /// All of them or none.
+    pub is_atomic: bool,
+    /// Whether a key may come several times, and the last counts: files are not batches.
+    pub takes_repeats: bool,
+}
+
+/// Puts the rows of a batch; `None` where they have to be decoded anew. Rejected rows are in what comes back.
+///
+/// # Errors
+/// `NotFound` and `Conflict` for a dataset that is none of records, and the store's.
+pub fn put(store: &Store, batch: Batch, options: PutOptions) -> Result<Option<Put>> {
+    let snapshot = store.snapshot();
+    let dataset = snapshot.dataset(&batch.dataset)?;
+    dataset.keyed()?;
+    let mut put = Put::default();
+    let (fields, records) = records(&batch, dataset, options.takes_repeats, &mut put.rejected)?;
+    let most = if options.is_atomic { limits::ATOMIC_RECORDS } else { limits::RECORD_CHUNK };
+    if options.is_atomic {
+        if records.len() > most {
+            return Err(Error::TooLarge(format!(
+                "an atomic batch has {most} records at most, this one {}; send it in pieces, or without atomic",
+                records.len()
+            )));
+        }
+        if !put.rejected.is_empty() {
+            return Ok(Some(put));
+        }
+    }
+    let (names, kinds): (Vec<Arc<str>>, Vec<_>) =
+        fields.iter().map(|(name, column)| (Arc::clone(name), column.kinds())).unzip();
+    let mut rules = batch.rules;
+    let import = rules.import.take();
+    let mut left = records.into_iter();
+    let mut is_first = true;
+    loop {
+        let chunk: Vec<Record> = left.by_ref().take(most).collect();
+        let is_last = left.len() == 0;
+        if chunk.is_empty() && !(is_first && import.is_some()) {
+            break;
+        }
+        rules.import = import.clone().filter(|_| is_last);
+        let new = RecordBatch {
+            dataset: Arc::clone(&batch.dataset),
+            rules: rules.clone(),
+            fields: names.clone(),
+            kinds: kinds.clone(),
+            records: chunk,
+            mode: options.mode,
+            is_atomic: options.is_atomic,
+        };
+        match store.put(new)? {
+            PutOutcome::Stale if is_first => return Ok(None),
+            PutOutcome::Stale => return Err(changed_midway(&batch.dataset, &put)),
+            PutOutcome::Done(done) => add(&mut put, done),
+        }
+        if is_last {
+            break;
+        }
+        if is_first {
+            rules = renewed(store, dataset, rules)?;
+            is_first = false;
+        }
+    }
+    put.rejected.sort_by_key(|item| item.index);
+    Ok(Some(put))
+}
+
+/// Adds what became of a chunk.
+pub fn add(all: &mut Put, more: Put) {
+    all.inserted += more.inserted;
+    all.updated += more.updated;
+    all.unchanged += more.unchanged;
+    all.rejected.extend(more.rejected);
+    all.outdated.extend(more.outdated);
+    all.taken += more.taken;
+}
+
+/// The rules after the first chunk, which has brought new fields and perhaps the time field.
+fn renewed(store: &Store, before: &Dataset, rules: DecodedUnder) -> Result<DecodedUnder> {
+    let snapshot = store.snapshot();
+    let now = snapshot.dataset(&before.name)?;
+    let is_same = now.id == before.id && now.declaration == before.declaration;
+    let version = if is_same { now.rules_version } else { rules.version };
+    let new_fields = rules.new_fields.iter().filter(|name| now.fields.kinds(name).is_none()).cloned().collect();
+    Ok(DecodedUnder { version, time_field: None, new_fields, ..rules })
+}
+
+fn changed_midway(dataset: &str, put: &Put) -> Error {
+    Error::Conflict(format!(
+        "the declaration of \"{dataset}\" was changed while records were put: {} are, the others are not; send them again",
+        put.inserted + put.updated + put.unchanged
+    ))
+}
+
+type Fields<'b> = Vec<(&'b Arc<str>, &'b Column)>;
+
+/// The rows of a batch as records, and their fields. What is wrong with a row by itself, or beside the others, is told.
+fn records<'b>(
+    batch: &'b Batch,
+    dataset: &Dataset,
+    takes_repeats: bool,
+    rejected: &mut Vec<ItemError>,
+) -> Result<(Fields<'b>, Vec<Record>)> {
+    let (block, places) = (&batch.block, &batch.rules.places);
+    let all = block.columns().filter(|(name, _)| !is_system(name) && ***name != *VERSION);
+    let (fields, strange): (Fields<'b>, Fields<'b>) =
+        all.map(|(name, column)| (name, &**column)).partition(|(name, _)| why_no_field(name, dataset).is_none());
+    let key: Vec<Option<&Column>> =
+        dataset.declaration.key.iter().map(|name| block.column(name).map(|column| &**column)).collect();
+    let times = block.column(TIME).map(|column| &column.data);
+    let version = block.column(VERSION);
+    let checks = Checks::of(dataset)?;
+    let mut seen: HashMap<Vec<Value>, u64> = HashMap::with_capacity(block.rows());
+    let mut records = Vec::with_capacity(block.rows());
+    for row in 0..block.rows() {
+        let place = places.get(row).copied().unwrap_or(row as u64);
+        let mut reject = |message: String| rejected.push(ItemError { index: place, message });
+        if let Some((name, _)) = strange.iter().find(|(_, column)| !column.get(row).is_null()) {
+            reject(why_no_field(name, dataset).unwrap_or_default());
+            continue;
+        }
+        let key: Vec<Value> =
+            key.iter().map(|column| column.map_or(Value::Null, |column| column.get(row))).collect();
+        if let Some(at) = key.iter().position(Value::is_null) {
+            let name = dataset.declaration.key.get(at).map_or("", String::as_str);
+            reject(format!("the field \"{name}\" is in the key and has no value"));
+            continue;
+        }
+        if let Some(earlier) = seen.get(&key).filter(|_| !takes_repeats) {
+            reject(format!("item {earlier} has the same key; a batch names each record once"));
+            continue;
+        }
+        let version = match version.map_or(Value::Null, |column| column.get(row)) {
+            Value::Null => None,
+            Value::Int(version @ 0..) => Some(version),
+            other => {
+                reject(format!("{VERSION} is {}, and has to be a whole number from 0 on", other.to_text()));
+                continue;
+            }
+        };
+        let value = |name: &str| block.column(name).map_or(Value::Null, |column| column.get(row));
+        if let Some(why) = (!checks.is_empty()).then(|| checks.refusal(&value)).flatten() {
+            reject(why);
+            continue;
+        }
+        if !takes_repeats {
+            seen.insert(key, place);
+        }
+        let time_us = match times {
+            Some(Data::Time(times)) => times.get(row),
+            _ => 0,
+        };
+        let values = fields.iter().map(|(_, column)| column.get(row)).collect();
+        records.push(Record { place, time_us, version, values });
+    }
+    Ok((fields, records))
+}
+
+/// Why no record of the dataset can have a field of this name; `None` where one can.
+fn why_no_field(name: &str, dataset: &Dataset) -> Option<String> {
+    if dataset.fields.kinds(name).is_some() {
+        return None;
+    }
+    if name.contains('\0') {
+        return Some(format!("the field name {name:?} has a zero character, which no field of records can have"));
+    }
+    let alike = dataset.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    alike.map(|(known, _)| {
+        format!("the field \"{name}\" is called \"{known}\" here; records do not tell the case of letters apart")
+    })
+}

@@ -1,0 +1,112 @@
+//! What a snapshot has of a dataset of records: how many there are, and the connections that read them. Records are read
+//! as they are when a question begins, which is the snapshot's commit or a later one.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use r2d2::PooledConnection;
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::Connection;
+
+use crate::error::{Error, Result};
+use crate::store::keyed::{lazy_table, table, text_table};
+use crate::store::open::Readers;
+
+/// How long a size is told again before it is measured anew: that reads every page.
+const SIZE_KEPT: Duration = Duration::from_secs(60);
+
+/// The records of a dataset, as of one commit.
+#[derive(Debug, Clone)]
+pub struct Keyed {
+    /// How many there are.
+    pub count: u64,
+    /// Goes up with every commit that changes them, from 0 at the start of the process.
+    pub changes: u64,
+    /// Connections to the file.
+    pub readers: Readers,
+    /// What is derived from them and kept from question to question: all snapshots share it.
+    pub derived: Arc<Derived>,
+}
+
+/// What readers keep of a dataset's records: of no use to what comes after the dataset is dropped.
+#[derive(Debug, Default)]
+pub struct Derived {
+    size: Mutex<Option<(Instant, u64)>>,
+    kept: Mutex<Option<(u64, Arc<dyn Any + Send + Sync>)>>,
+    statements: AtomicU64,
+}
+
+impl Derived {
+    /// A statement is run over the records.
+    pub fn count_statement(&self) {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many statements were run over the records since the process began.
+    pub fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
+    }
+}
+
+impl Keyed {
+    /// Those of a dataset that has `count` of them.
+    pub fn new(count: u64, readers: Readers) -> Self {
+        Self { count, changes: 0, readers, derived: Arc::default() }
+    }
+
+    /// A connection that only reads.
+    ///
+    /// # Errors
+    /// `Busy` where all are in use.
+    pub fn reader(&self) -> Result<PooledConnection<SqliteConnectionManager>> {
+        self.readers.get().map_err(|e| Error::Busy {
+            detail: format!("all read connections are in use: {e}"),
+            retry_after_s: 1,
+        })
+    }
+
+    /// What was kept, if it was made of these very records, else what is made of them now; `make` may fail.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn kept<T: Any + Send + Sync>(&self, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        let known = self.derived.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((changes, kept)) = known
+            && changes == self.changes
+            && let Ok(kept) = kept.downcast::<T>()
+        {
+            return Ok(kept);
+        }
+        let made = Arc::new(make()?);
+        let kept: Arc<dyn Any + Send + Sync> = Arc::<T>::clone(&made);
+        *self.derived.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.changes, kept));
+        Ok(made)
+    }
+
+    /// Bytes that they take in the file with all their indexes, as of a minute ago at most.
+    ///
+    /// # Errors
+    /// `Busy`, and SQLite's.
+    pub fn stored_bytes(&self, dataset_id: i64) -> Result<u64> {
+        let mut size = self.derived.size.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((measured, bytes)) = *size
+            && measured.elapsed() < SIZE_KEPT
+        {
+            return Ok(bytes);
+        }
+        let bytes = stored_bytes(&*self.reader()?, dataset_id)?;
+        *size = Some((Instant::now(), bytes));
+        Ok(bytes)
+    }
+}
+
+fn stored_bytes(connection: &Connection, id: i64) -> Result<u64> {
+    let sql = "SELECT coalesce(sum(pgsize), 0) FROM dbstat('main', 1) WHERE name IN
+                 (SELECT name FROM sqlite_schema WHERE tbl_name IN (?1, ?2) OR name GLOB ?3 || '_*')";
+    connection
+        .query_row(sql, [table(id), lazy_table(id), text_table(id)], |row| row.get::<_, i64>(0))
+        .map(i64::unsigned_abs)
+        .map_err(|e| Error::sqlite("cannot measure the records", e))
+}

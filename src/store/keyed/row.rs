@@ -1,0 +1,393 @@
+//! One record into its table, its lazy fields and the search, or out of them. The statements are prepared once a batch;
+//! only what differs is written, so indexes of other fields are not touched.
+
+use std::sync::Arc;
+
+use rusqlite::types::{ToSql, Value as Owned, ValueRef};
+use rusqlite::{CachedStatement, ErrorCode, Transaction, params_from_iter};
+
+use crate::error::{Error, Result};
+use crate::fields::records::VERSION;
+use crate::store::keyed::write::{Mode, Record};
+use crate::store::keyed::{is_lazy, lazy_table, quoted, table, text_table};
+use crate::store::snapshot::Dataset;
+use crate::store::values::{Stored, from_sql, is_stored_as, to_sql};
+use crate::value::Value;
+
+/// What became of a record.
+pub(super) enum Outcome {
+    Inserted,
+    Updated,
+    Unchanged,
+    /// Why it was not taken: for what it is itself.
+    Refused(String),
+    /// For its version, which is not that of the record that is there.
+    Outdated(String),
+    /// For what other records are.
+    Taken(String),
+}
+
+/// Writes records of one dataset within a transaction.
+pub(super) struct Rows<'t> {
+    transaction: &'t Transaction<'t>,
+    id: i64,
+    has_time_field: bool,
+    /// Names for messages, and the place of each in `fields`.
+    key: Vec<(String, usize)>,
+    fields: Vec<Field>,
+    /// Places in `fields` of those that are searched.
+    searched: Vec<usize>,
+    has_lazy: bool,
+    insert: CachedStatement<'t>,
+    find: CachedStatement<'t>,
+}
+
+/// A field of the dataset.
+struct Field {
+    column: String,
+    is_lazy: bool,
+    /// Where the batch has its value; without one it has none.
+    given: Option<usize>,
+}
+
+/// A record as it is stored.
+struct Known {
+    seq: i64,
+    version: i64,
+    /// `_time`, and a value a field that is not lazy.
+    time: Owned,
+    values: Vec<Owned>,
+}
+
+impl<'t> Rows<'t> {
+    /// Prepares to write records that have values of these fields.
+    pub(super) fn new(
+        transaction: &'t Transaction<'t>,
+        dataset: &Dataset,
+        given: &[Arc<str>],
+    ) -> Result<Self> {
+        let names: Vec<&Arc<str>> =
+            dataset.fields.iter().map(|(name, _)| name).filter(|name| &***name != VERSION).collect();
+        let field = |name: &&Arc<str>| Field {
+            column: quoted(name),
+            is_lazy: is_lazy(dataset, name),
+            given: given.iter().position(|other| other == *name),
+        };
+        let fields: Vec<Field> = names.iter().map(field).collect();
+        let place = |wanted: &str| names.iter().position(|name| ***name == *wanted);
+        let key = dataset.declaration.key.iter().filter_map(|name| Some((name.clone(), place(name)?)));
+        let key: Vec<(String, usize)> = key.collect();
+        let searched = dataset.declaration.search.iter().filter_map(|search| place(&search.field)).collect();
+        let own: Vec<&str> = fields.iter().filter(|field| !field.is_lazy).map(|f| f.column.as_str()).collect();
+        let key_columns: Vec<&str> = key.iter().map(|(_, at)| fields[*at].column.as_str()).collect();
+        let name = table(dataset.id);
+        let places: Vec<String> = (1..=own.len() + 2).map(|at| format!("?{at}")).collect();
+        let insert = format!(
+            "INSERT INTO {name} (_version, _seq, _time, {}) VALUES (1, {}) ON CONFLICT ({}) DO NOTHING",
+            own.join(", "),
+            places.join(", "),
+            key_columns.join(", ")
+        );
+        let is_it: Vec<String> =
+            key_columns.iter().enumerate().map(|(at, column)| format!("{column} = ?{}", at + 1)).collect();
+        let find = format!(
+            "SELECT _seq, _version, _time, {} FROM {name} WHERE {}",
+            own.join(", "),
+            is_it.join(" AND ")
+        );
+        let has_lazy = fields.iter().any(|field| field.is_lazy);
+        Ok(Self {
+            transaction,
+            id: dataset.id,
+            has_time_field: dataset.time_field.is_some(),
+            insert: prepare(transaction, &insert)?,
+            find: prepare(transaction, &find)?,
+            key,
+            fields,
+            searched,
+            has_lazy,
+        })
+    }
+
+    /// Puts one record; `next_seq` is its number if it is new.
+    pub(super) fn put(&mut self, record: &Record, next_seq: i64, mode: Mode) -> Result<Outcome> {
+        let null = Value::Null;
+        if let Some((name, _)) = self.key.iter().find(|(_, at)| value_of(&self.fields[*at], record, &null).is_null())
+        {
+            return Ok(Outcome::Refused(format!("the field \"{name}\" is in the key and has no value")));
+        }
+        let may_be_new = mode != Mode::Replace && record.version.is_none_or(|version| version == 0);
+        if may_be_new && let Some(outcome) = self.insert(record, next_seq)? {
+            return Ok(outcome);
+        }
+        let Some(known) = self.find(record)? else {
+            return Ok(match record.version {
+                Some(version) => {
+                    Outcome::Outdated(format!("{} is not there, so not in version {version}", self.told(record)))
+                }
+                None => Outcome::Taken(format!("{} is not there", self.told(record))),
+            });
+        };
+        match record.version {
+            Some(version) if version != known.version => Ok(Outcome::Outdated(format!(
+                "{} has version {}, not {version}: someone else has changed it; read it again",
+                self.told(record),
+                known.version
+            ))),
+            _ if mode == Mode::Insert => Ok(Outcome::Taken(format!("{} is there already", self.told(record)))),
+            _ => self.update(record, &known, mode == Mode::Merge),
+        }
+    }
+
+    /// The outcome where the key is new, or cannot be inserted for another reason.
+    fn insert(&mut self, record: &Record, next_seq: i64) -> Result<Option<Outcome>> {
+        let null = Value::Null;
+        let time = Value::Time(record.time_us);
+        let mut place = 3;
+        let mut bind = || -> rusqlite::Result<()> {
+            self.insert.raw_bind_parameter(1, next_seq)?;
+            self.insert.raw_bind_parameter(2, to_sql(&time))?;
+            for field in self.fields.iter().filter(|field| !field.is_lazy) {
+                self.insert.raw_bind_parameter(place, to_sql(value_of(field, record, &null)))?;
+                place += 1;
+            }
+            Ok(())
+        };
+        bind().map_err(|e| Error::sqlite("cannot put a record", e))?;
+        match self.insert.raw_execute() {
+            Ok(0) => return Ok(None),
+            Ok(_) => {}
+            Err(e) => return refusal(e).map(Some),
+        }
+        if self.has_lazy {
+            self.put_lazy(next_seq, record, &null)?;
+        }
+        self.put_words(next_seq, |field| value_of(field, record, &null).clone())?;
+        Ok(Some(Outcome::Inserted))
+    }
+
+    fn find(&mut self, record: &Record) -> Result<Option<Known>> {
+        let null = Value::Null;
+        let key = self.key.iter().map(|(_, at)| Stored::from(value_of(&self.fields[*at], record, &null).clone()));
+        let failed = |e| Error::sqlite("cannot find a record", e);
+        let mut rows = self.find.query(params_from_iter(key)).map_err(failed)?;
+        let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
+        let owned = |at: usize| row.get::<_, Owned>(at).map_err(failed);
+        let width = self.fields.iter().filter(|field| !field.is_lazy).count();
+        Ok(Some(Known {
+            seq: row.get(0).map_err(failed)?,
+            version: row.get(1).map_err(failed)?,
+            time: owned(2)?,
+            values: (3..3 + width).map(owned).collect::<Result<_>>()?,
+        }))
+    }
+
+    /// Writes what differs from the record that is there.
+    fn update(&mut self, record: &Record, known: &Known, is_merge: bool) -> Result<Outcome> {
+        let null = Value::Null;
+        let lazy = if self.has_lazy { self.find_lazy(known.seq)? } else { Vec::new() };
+        let (mut own_at, mut lazy_at) = (0, 0);
+        // what each field has now and had before, of those that differ
+        let mut changed: Vec<(usize, &Value)> = Vec::new();
+        for (at, field) in self.fields.iter().enumerate() {
+            let before = match field.is_lazy {
+                true => lazy.get(lazy_at),
+                false => known.values.get(own_at),
+            };
+            if field.is_lazy { lazy_at += 1 } else { own_at += 1 }
+            let now = value_of(field, record, &null);
+            if is_merge && now.is_null() {
+                continue;
+            }
+            if !is_stored_as(now, before.map_or(ValueRef::Null, ValueRef::from)) {
+                changed.push((at, now));
+            }
+        }
+        let time = Value::Time(record.time_us);
+        let is_time_given = !is_merge || changed.iter().any(|_| true);
+        let is_moved = self.has_time_field && is_time_given && !is_stored_as(&time, ValueRef::from(&known.time));
+        if changed.is_empty() && !is_moved {
+            return Ok(Outcome::Unchanged);
+        }
+        let mut sets = vec!["_version = _version + 1".to_owned()];
+        let mut values: Vec<Stored<'_>> = Vec::new();
+        for (at, now) in changed.iter().filter(|(at, _)| !self.fields[*at].is_lazy) {
+            values.push(Stored(std::borrow::Cow::Borrowed(*now)));
+            sets.push(format!("{} = ?{}", self.fields[*at].column, values.len()));
+        }
+        if is_moved {
+            values.push(Stored(std::borrow::Cow::Borrowed(&time)));
+            sets.push(format!("_time = ?{}", values.len()));
+        }
+        values.push(Stored::from(Value::Int(known.seq)));
+        let sql = format!("UPDATE {} SET {} WHERE _seq = ?{}", table(self.id), sets.join(", "), values.len());
+        if let Err(e) = prepare(self.transaction, &sql)?.execute(params_from_iter(values)) {
+            return refusal(e);
+        }
+        if changed.iter().any(|(at, _)| self.fields[*at].is_lazy) {
+            let is_kept = |field: &Field| is_merge && value_of(field, record, &null).is_null();
+            let lazy_fields = self.fields.iter().filter(|field| field.is_lazy).zip(&lazy);
+            let values = lazy_fields.map(|(field, before)| match is_kept(field) {
+                true => Stored::from(from_sql(ValueRef::from(before))),
+                false => Stored::from(value_of(field, record, &null).clone()),
+            });
+            self.write_lazy(known.seq, values.collect())?;
+        }
+        if changed.iter().any(|(at, _)| self.searched.contains(at)) {
+            self.delete_words(known.seq)?;
+            let (own, lazy) = (known.values.iter(), lazy.iter());
+            let before = before_by_field(&self.fields, own, lazy);
+            let now = |at: usize, field: &Field| match value_of(field, record, &null) {
+                Value::Null if is_merge => before.get(at).map_or(Value::Null, |b| from_sql(ValueRef::from(*b))),
+                given => given.clone(),
+            };
+            let texts: Vec<Value> = self.searched.iter().map(|at| now(*at, &self.fields[*at])).collect();
+            self.write_words(known.seq, texts)?;
+        }
+        Ok(Outcome::Updated)
+    }
+
+    /// Deletes a record of this number that is still of this version; `None` where it is gone already.
+    pub(super) fn delete(&mut self, seq: i64, version: i64) -> Result<Option<bool>> {
+        let failed = |e| Error::sqlite("cannot delete a record", e);
+        let name = table(self.id);
+        let now = prepare(self.transaction, &format!("SELECT _version FROM {name} WHERE _seq = ?1"))?
+            .query_map([seq], |row| row.get::<_, i64>(0))
+            .and_then(|mut found| found.next().transpose())
+            .map_err(failed)?;
+        match now {
+            None => return Ok(None),
+            Some(now) if now != version => return Ok(Some(false)),
+            Some(_) => {}
+        }
+        prepare(self.transaction, &format!("DELETE FROM {name} WHERE _seq = ?1"))?.execute([seq]).map_err(failed)?;
+        if self.has_lazy {
+            let sql = format!("DELETE FROM {} WHERE _seq = ?1", lazy_table(self.id));
+            prepare(self.transaction, &sql)?.execute([seq]).map_err(failed)?;
+        }
+        if !self.searched.is_empty() {
+            self.delete_words(seq)?;
+        }
+        Ok(Some(true))
+    }
+
+    fn find_lazy(&self, seq: i64) -> Result<Vec<Owned>> {
+        let columns: Vec<&str> =
+            self.fields.iter().filter(|field| field.is_lazy).map(|field| field.column.as_str()).collect();
+        let sql = format!("SELECT {} FROM {} WHERE _seq = ?1", columns.join(", "), lazy_table(self.id));
+        let read = |row: &rusqlite::Row<'_>| (0..columns.len()).map(|at| row.get(at)).collect();
+        let found = prepare(self.transaction, &sql)?
+            .query_map([seq], read)
+            .and_then(|mut rows| rows.next().transpose())
+            .map_err(|e| Error::sqlite("cannot find the lazy fields of a record", e))?;
+        Ok(found.unwrap_or_else(|| vec![Owned::Null; columns.len()]))
+    }
+
+    fn put_lazy(&self, seq: i64, record: &Record, null: &Value) -> Result<()> {
+        let lazy = self.fields.iter().filter(|field| field.is_lazy);
+        self.write_lazy(seq, lazy.map(|field| Stored::from(value_of(field, record, null).clone())).collect())
+    }
+
+    fn write_lazy(&self, seq: i64, values: Vec<Stored<'_>>) -> Result<()> {
+        let columns: Vec<&str> =
+            self.fields.iter().filter(|field| field.is_lazy).map(|field| field.column.as_str()).collect();
+        let places: Vec<String> = (2..=columns.len() + 1).map(|at| format!("?{at}")).collect();
+        let sql = format!(
+            "INSERT OR REPLACE INTO {} (_seq, {}) VALUES (?1, {})",
+            lazy_table(self.id),
+            columns.join(", "),
+            places.join(", ")
+        );
+        let all = std::iter::once(Stored::from(Value::Int(seq))).chain(values);
+        prepare(self.transaction, &sql)?
+            .execute(params_from_iter(all))
+            .map(|_| ())
+            .map_err(|e| Error::sqlite("cannot put the lazy fields of a record", e))
+    }
+
+    fn put_words(&self, seq: i64, value: impl Fn(&Field) -> Value) -> Result<()> {
+        if self.searched.is_empty() {
+            return Ok(());
+        }
+        self.write_words(seq, self.searched.iter().map(|at| value(&self.fields[*at])).collect())
+    }
+
+    fn write_words(&self, seq: i64, texts: Vec<Value>) -> Result<()> {
+        let columns: Vec<String> = (0..texts.len()).map(|at| format!("c{at}")).collect();
+        let places: Vec<String> = (2..=texts.len() + 1).map(|at| format!("?{at}")).collect();
+        let sql = format!(
+            "INSERT INTO {} (rowid, {}) VALUES (?1, {})",
+            text_table(self.id),
+            columns.join(", "),
+            places.join(", ")
+        );
+        let seq: Box<dyn ToSql> = Box::new(seq);
+        let texts = texts.iter().map(|text| Box::new(searched_text(text)) as Box<dyn ToSql>);
+        prepare(self.transaction, &sql)?
+            .execute(params_from_iter(std::iter::once(seq).chain(texts)))
+            .map(|_| ())
+            .map_err(|e| Error::sqlite("cannot put the words of a record", e))
+    }
+
+    fn delete_words(&self, seq: i64) -> Result<()> {
+        let sql = format!("DELETE FROM {} WHERE rowid = ?1", text_table(self.id));
+        prepare(self.transaction, &sql)?
+            .execute([seq])
+            .map(|_| ())
+            .map_err(|e| Error::sqlite("cannot take the words of a record out", e))
+    }
+
+    /// The key of a record, for a message.
+    fn told(&self, record: &Record) -> String {
+        let null = Value::Null;
+        let part = |(name, at): &(String, usize)| {
+            format!("{name} {}", value_of(&self.fields[*at], record, &null).to_text())
+        };
+        format!("the record with {}", self.key.iter().map(part).collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// What is searched of a value: the entries of a list a line each.
+fn searched_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::List(items) => Some(items.join("\n")),
+        other => Some(other.to_text().into_owned()),
+    }
+}
+
+fn before_by_field<'v>(
+    fields: &[Field],
+    mut own: impl Iterator<Item = &'v Owned>,
+    mut lazy: impl Iterator<Item = &'v Owned>,
+) -> Vec<&'v Owned> {
+    fields.iter().filter_map(|field| if field.is_lazy { lazy.next() } else { own.next() }).collect()
+}
+
+fn value_of<'v>(field: &Field, record: &'v Record, null: &'v Value) -> &'v Value {
+    field.given.and_then(|at| record.values.get(at)).unwrap_or(null)
+}
+
+fn prepare<'t>(transaction: &'t Transaction<'_>, sql: &str) -> Result<CachedStatement<'t>> {
+    transaction.prepare_cached(sql).map_err(|e| Error::sqlite("cannot prepare a statement for records", e))
+}
+
+/// Why SQLite refuses one record; all other errors end the transaction.
+fn refusal(error: rusqlite::Error) -> Result<Outcome> {
+    match &error {
+        rusqlite::Error::SqliteFailure(failure, told) if failure.code == ErrorCode::ConstraintViolation => {
+            let told = told.as_deref().unwrap_or_default();
+            let fields = told.split_once("failed: ").map_or(told, |(_, fields)| fields);
+            let named: Vec<&str> =
+                fields.split(", ").map(|field| field.split_once('.').map_or(field, |(_, name)| name)).collect();
+            Ok(match told.starts_with("UNIQUE") {
+                true => Outcome::Taken(format!(
+                    "another record has the same {}, which a unique index forbids",
+                    named.join(", ")
+                )),
+                false => Outcome::Refused(format!("it breaks a rule of its table: {told}")),
+            })
+        }
+        _ => Err(Error::sqlite("cannot put a record", error)),
+    }
+}
