@@ -34,5 +34,7 @@ pub use query::answer::Answer;
 pub use query::budget::Limits;
 pub use query::format::Format;
 pub use query::page::{Page, PageRequest};
+pub use records::put::PutOptions;
 pub use store::StoreOptions;
+pub use store::keyed::write::Put;
 pub use value::Value;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::fields::{Declaration, check_dataset_name};
 use crate::ingest::accept::{Accepted, accept, decode_json};
-use crate::ingest::destination::Patient;
+use crate::ingest::destination::{Patient, Table};
 use crate::ingest::import::{self, ImportOptions, Report};
 use crate::query::answer::Answer;
 use crate::query::budget::Limits;
@@ -15,9 +15,11 @@ use crate::query::language::Statement;
 use crate::query::page::{self, Page, PageRequest};
 use crate::query::sequences::{self, Kind};
 use crate::query::{self, parse};
-use crate::records::declare;
+use crate::records::put::PutOptions;
+use crate::records::{change, declare};
 use crate::store::backup::{self, Copied};
 use crate::store::describe::Description;
+use crate::store::keyed::write::Put;
 use crate::store::progress::Progress;
 use crate::store::{Store, StoreOptions};
 use crate::time;
@@ -195,6 +197,45 @@ impl Engine {
     /// Unknown names, a condition that is none, a file that cannot be written.
     pub fn erase(&self, dataset: &str, condition: &str) -> Result<u64> {
         query::erase::erase(&self.store, dataset, condition)
+    }
+
+    /// Puts records by their key: a JSON object, an array of them, or NDJSON, as `PUT …/records` does. When this returns
+    /// they are committed and visible to the next question.
+    ///
+    /// ```
+    /// use windrow::{Engine, PutOptions, Value};
+    ///
+    /// # fn main() -> windrow::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let engine = Engine::open(folder.path().join("wiki.db"))?;
+    /// engine.declare("pages", r#"{"kind": "records", "key": "slug", "search": ["title^3", "body"],
+    ///     "fields": {"title": {"type": "string"}, "body": {"type": "string", "lazy": true}}}"#)?;
+    /// let page = r#"{"slug": "csrf", "title": "Cross-site request forgery", "body": "A token a form…"}"#;
+    /// assert_eq!(engine.put("pages", page, PutOptions::default())?.inserted, 1);
+    /// assert_eq!(engine.put("pages", page, PutOptions::default())?.unchanged, 1);
+    /// let answer = engine.sql("SELECT title FROM pages WHERE slug = ?", &["csrf".into()])?;
+    /// assert_eq!(answer.rows, [[Value::text("Cross-site request forgery")]]);
+    /// assert_eq!(engine.delete_records("pages", "slug = 'csrf'")?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A dataset that is none of records, JSON that cannot be read at all, and the store's. What is wrong with single
+    /// records is in the result.
+    pub fn put(&self, dataset: &str, json: impl AsRef<[u8]>, options: PutOptions) -> Result<Put> {
+        self.store.snapshot().dataset(dataset)?.keyed()?;
+        let table = Table::new(&self.store, dataset, options);
+        let accepted = accept(&table, |rules| decode_json(json.as_ref(), rules))?;
+        Ok(Put { rejected: accepted.rejected, ..table.done() })
+    }
+
+    /// Deletes the records that a condition is true for; the result is their number.
+    ///
+    /// # Errors
+    /// As [`Engine::erase`].
+    pub fn delete_records(&self, dataset: &str, condition: &str) -> Result<u64> {
+        change::delete(&self.store, dataset, condition, false).map(|done| done.deleted)
     }
 
     /// Copies the database as it is now to a file, and verifies the copy.

@@ -7,6 +7,7 @@ use crate::cli::Session;
 use crate::cli::progress::counted;
 use crate::error::Result;
 use crate::query::erase::erase;
+use crate::records::change::delete;
 use crate::store::{Store, open};
 
 /// What `erase` takes.
@@ -36,13 +37,19 @@ pub fn run(session: &Session, arguments: &EraseArguments) -> Result<()> {
         return Err(open::missing(database));
     }
     let store = Store::open(database, store_options(&session.settings))?;
-    let erased = erase(&store, &arguments.dataset, &arguments.condition)?;
+    let snapshot = store.snapshot();
+    let is_of_records = snapshot.datasets.get(arguments.dataset.as_str()).is_some_and(|d| d.keyed.is_some());
+    drop(snapshot);
+    let (erased, what) = match is_of_records {
+        true => (delete(&store, &arguments.dataset, &arguments.condition, false)?.deleted, "record"),
+        false => (erase(&store, &arguments.dataset, &arguments.condition)?, "event"),
+    };
     store.upkeep().give_back()?;
     store.close();
     let told = if session.json {
         format!("{}\n", serde_json::json!({ "erased": erased }))
     } else {
-        format!("{}: {} erased\n", arguments.dataset, counted(erased, "event"))
+        format!("{}: {} erased\n", arguments.dataset, counted(erased, what))
     };
     session.print(told.as_bytes())
 }

@@ -32,6 +32,11 @@ pub fn erase(store: &Store, dataset: &str, condition: &str) -> Result<u64> {
     }
     let snapshot = store.snapshot();
     let found = snapshot.dataset(dataset)?;
+    if found.keyed.is_some() {
+        return Err(Error::Conflict(format!(
+            "the dataset \"{dataset}\" holds records: delete them by DELETE /v1/datasets/{dataset}/records?where="
+        )));
+    }
     let (id, found) = (found.id, Arc::clone(found));
     // nothing of what is to go shall be held on to
     drop(snapshot);

@@ -20,6 +20,8 @@ use crate::query::filter::Filter;
 use crate::query::functions::Context;
 use crate::query::prune::Verdict;
 use crate::query::view::View;
+use crate::query::budget::Budget;
+use crate::query::keyed::columns::{Chunks, with};
 use crate::query::{page, parse, plan};
 use crate::store::part::Part;
 use crate::store::snapshot::{Dataset, Snapshot};
@@ -137,43 +139,45 @@ impl Export {
         encode: impl Fn(&Batch<'_>) -> Result<T> + Sync,
         mut take: impl FnMut(T) -> Result<()>,
     ) -> Result<u64> {
+        if self.dataset.keyed.is_none() {
+            return self.run_over(&self.dataset, &encode, &mut take);
+        }
+        let mut fields = self.fields.clone();
+        self.filter.iter().for_each(|filter| plan::add_columns(filter, &mut fields));
+        let mut chunks = Chunks::new(&self.dataset, &fields, &Budget::unbounded())?;
+        let mut rows = 0;
+        while let Some(blocks) = chunks.next()? {
+            rows += self.run_over(&with(&self.dataset, blocks), &encode, &mut take)?;
+        }
+        Ok(rows)
+    }
+
+    fn run_over<T: Send>(
+        &self,
+        dataset: &Dataset,
+        encode: &(impl Fn(&Batch<'_>) -> Result<T> + Sync),
+        take: &mut impl FnMut(T) -> Result<()>,
+    ) -> Result<u64> {
         let filter = Filter::new(self.filter.as_ref());
         let mut rows = 0;
-        for source in self.dataset.sources() {
+        for source in dataset.sources() {
             if filter.verdict(&source)? == Verdict::Never {
                 continue;
             }
             let parts = source.parts();
-            let picks = self.picks(&parts, &filter)?;
+            let picks = picks(dataset, &parts, &filter)?;
             rows += picks.len() as u64;
             let batches: Vec<&[Pick]> = picks.chunks(BATCH_ROWS).collect();
             for together in batches.chunks(rayon::current_num_threads().max(1)) {
                 let encoded: Vec<Result<T>> =
-                    together.par_iter().map(|picks| encode(&self.batch(&parts, picks)?)).collect();
+                    together.par_iter().map(|picks| encode(&self.batch(dataset, &parts, picks)?)).collect();
                 encoded.into_iter().try_for_each(|one| take(one?))?;
             }
         }
         Ok(rows)
     }
 
-    /// The rows that count, in order of `_seq`.
-    fn picks(&self, parts: &[Part], filter: &Filter<'_>) -> Result<Vec<Pick>> {
-        let of_part = |at: usize| -> Result<Vec<Pick>> {
-            let part = &parts[at];
-            if filter.verdict(part)? == Verdict::Never {
-                return Ok(Vec::new());
-            }
-            let context = Context::new(jiff::tz::TimeZone::UTC);
-            let (bits, seqs) = (filter.rows(&self.dataset, part, &context)?, part.row_seqs()?);
-            Ok(bits.ones().map(|row| (seqs.get(row), at as u32, row as u32)).collect())
-        };
-        let found: Vec<Vec<Pick>> = (0..parts.len()).into_par_iter().map(of_part).collect::<Result<_>>()?;
-        let mut picks = found.concat();
-        picks.sort_unstable();
-        Ok(picks)
-    }
-
-    fn batch(&self, parts: &[Part], picks: &[Pick]) -> Result<Batch<'_>> {
+    fn batch(&self, dataset: &Dataset, parts: &[Part], picks: &[Pick]) -> Result<Batch<'_>> {
         let mut slots: Vec<(u32, Vec<u32>)> = Vec::new();
         let mut places = Vec::with_capacity(picks.len());
         for (_, part, row) in picks {
@@ -186,10 +190,27 @@ impl Export {
             slots[slot].1.push(*row);
         }
         let columns_of = |(part, rows): &(u32, Vec<u32>)| -> Result<Vec<Arc<Column>>> {
-            let view = View::columns(&self.dataset, &parts[*part as usize], &self.fields, Some(rows))?;
+            let view = View::columns(dataset, &parts[*part as usize], &self.fields, Some(rows))?;
             Ok(self.fields.iter().map(|name| view.column(name)).collect())
         };
         let columns = slots.iter().map(columns_of).collect::<Result<_>>()?;
         Ok(Batch { fields: &self.fields, keeps_nulls: self.names_fields, columns, places })
     }
+}
+
+/// The rows that count, in order of `_seq`.
+fn picks(dataset: &Dataset, parts: &[Part], filter: &Filter<'_>) -> Result<Vec<Pick>> {
+    let of_part = |at: usize| -> Result<Vec<Pick>> {
+        let part = &parts[at];
+        if filter.verdict(part)? == Verdict::Never {
+            return Ok(Vec::new());
+        }
+        let context = Context::new(jiff::tz::TimeZone::UTC);
+        let (bits, seqs) = (filter.rows(dataset, part, &context)?, part.row_seqs()?);
+        Ok(bits.ones().map(|row| (seqs.get(row), at as u32, row as u32)).collect())
+    };
+    let found: Vec<Vec<Pick>> = (0..parts.len()).into_par_iter().map(of_part).collect::<Result<_>>()?;
+    let mut picks = found.concat();
+    picks.sort_unstable();
+    Ok(picks)
 }

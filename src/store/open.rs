@@ -221,16 +221,26 @@ pub(super) fn alone_of_any(path: &Path) -> Result<Connection> {
     let context = || format!("cannot read {}", path.display());
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let full = std::path::absolute(path).map_err(|e| Error::io(context(), e))?;
+    let connection = Connection::open_with_flags(format!("{}?immutable=1", uri(&full)), flags)
+        .map_err(|e| in_file(path, Error::sqlite(context(), e)))?;
+    connection.execute_batch(READER_PRAGMAS).map_err(|e| in_file(path, Error::sqlite(context(), e)))?;
+    Ok(connection)
+}
+
+/// The full path of a file as a URI of SQLite's, to which parameters can be added.
+fn uri(full: &Path) -> String {
     let escaped = |byte: &u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => char::from(*byte).to_string(),
         other => format!("%{other:02X}"),
     };
-    let full = std::path::absolute(path).map_err(|e| Error::io(context(), e))?;
     let name: String = full.as_os_str().as_bytes().iter().map(escaped).collect();
-    let connection = Connection::open_with_flags(format!("file://{name}?immutable=1"), flags)
-        .map_err(|e| in_file(path, Error::sqlite(context(), e)))?;
-    connection.execute_batch(READER_PRAGMAS).map_err(|e| in_file(path, Error::sqlite(context(), e)))?;
-    Ok(connection)
+    format!("file://{name}")
+}
+
+/// The name by which a connection attaches a file that it only reads.
+pub fn read_only_uri(full: &Path) -> String {
+    format!("{}?mode=ro", uri(full))
 }
 
 /// Refuses a file that this program would have to bring up to date first.

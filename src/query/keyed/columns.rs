@@ -7,54 +7,90 @@ use crate::columnar::builder::column_of;
 use crate::columnar::column::Column;
 use crate::columnar::{Block, TIME};
 use crate::error::Result;
-use crate::limits;
+use crate::fields::{DatasetKind, Declaration};
 use crate::query::budget::{Budget, Held};
 use crate::query::plan::all_fields;
 use crate::query::print::sqlite::keyed::{column, own_name};
-use crate::query::keyed::reader;
+use crate::query::keyed::reader::{self, Reader};
 use crate::store::snapshot::{Dataset, TailBlock};
 use crate::time::Calendar;
 use crate::value::Value;
 
-/// The records of a dataset with these fields, or with all that are not lazy, and the memory that they hold.
+/// All records of a dataset with the fields that are not lazy, and the memory that they hold.
 ///
 /// # Errors
 /// Those of reading, and more memory than the question may take.
-pub fn dataset(dataset: &Dataset, fields: Option<&[Arc<str>]>, budget: &Arc<Budget>) -> Result<(Dataset, Held)> {
-    let all: Vec<Arc<str>> = match fields {
-        Some(fields) => fields.to_vec(),
-        None => all_fields(dataset).collect(),
-    };
-    let own = own_name(dataset);
-    let wanted: Vec<Arc<str>> =
-        all.into_iter().filter(|name| !matches!(&**name, TIME | "_seq")).collect();
-    let mut list = vec![format!("{own}._seq"), format!("{own}._time")];
-    for name in &wanted {
-        list.push(column(dataset, &own, name)?.sql);
+pub fn dataset(dataset: &Dataset, budget: &Arc<Budget>) -> Result<(Dataset, Held)> {
+    let fields: Vec<Arc<str>> = all_fields(dataset).collect();
+    let mut chunks = Chunks::new(dataset, &fields, budget)?;
+    let (mut tail, mut held) = (Vec::new(), budget.hold());
+    while let Some(blocks) = chunks.next()? {
+        held.add(blocks.iter().map(|block| block.block.bytes()).sum())?;
+        tail.extend(blocks);
     }
-    let reader = reader::open(dataset.keyed()?, &Calendar::default(), budget)?;
-    let sql = format!("SELECT {} FROM {own} WHERE {own}._seq > ?1 ORDER BY {own}._seq LIMIT ?2", list.join(", "));
-    let mut held = budget.hold();
-    let (mut tail, mut last) = (Vec::new(), i64::MIN);
-    loop {
-        let (rows, _) = reader.rows(&sql, &[Value::Int(last), Value::Int(limits::TAIL_BLOCK_ROWS as i64)])?;
-        let seqs: Vec<i64> = rows.iter().map(|row| integer(row.first())).collect();
-        let Some(end) = seqs.last() else { break };
-        last = *end;
-        // a block has its rows numbered without gaps
-        let mut begin = 0;
-        while begin < rows.len() {
-            let gap = (begin + 1..rows.len()).find(|at| seqs[*at] != seqs[begin] + (at - begin) as i64);
-            let end = gap.unwrap_or(rows.len());
-            let block = block(&wanted, &rows[begin..end]);
-            held.add(block.bytes())?;
-            tail.push(TailBlock { first_seq: seqs[begin], block: Arc::new(block) });
-            begin = end;
-        }
-    }
-    let declaration = crate::fields::Declaration { kind: Default::default(), ..dataset.declaration.clone() };
-    Ok((Dataset { tail, keyed: None, declaration, ..dataset.clone() }, held))
+    Ok((with(dataset, tail), held))
 }
+
+/// The dataset as one of events, with these in its tail.
+pub fn with(dataset: &Dataset, tail: Vec<TailBlock>) -> Dataset {
+    let declaration = Declaration { kind: DatasetKind::Events, ..dataset.declaration.clone() };
+    Dataset { tail, keyed: None, declaration, ..dataset.clone() }
+}
+
+/// The records of a dataset, some at a time, in order of `_seq`.
+pub struct Chunks {
+    reader: Reader,
+    sql: String,
+    fields: Vec<Arc<str>>,
+    last: i64,
+}
+
+impl Chunks {
+    /// Those of a dataset, with these fields.
+    ///
+    /// # Errors
+    /// Unknown names, and no connection.
+    pub fn new(dataset: &Dataset, fields: &[Arc<str>], budget: &Arc<Budget>) -> Result<Self> {
+        let own = own_name(dataset);
+        let fields: Vec<Arc<str>> =
+            fields.iter().filter(|name| !matches!(&***name, TIME | "_seq")).cloned().collect();
+        let mut list = vec![format!("{own}._seq"), format!("{own}._time")];
+        for name in &fields {
+            list.push(column(dataset, &own, name)?.sql);
+        }
+        let reader = reader::open(dataset.keyed()?, &Calendar::default(), budget)?;
+        let sql = format!(
+            "SELECT {} FROM {own} WHERE {own}._seq > ?1 ORDER BY {own}._seq LIMIT ?2",
+            list.join(", ")
+        );
+        Ok(Self { reader, sql, fields, last: i64::MIN })
+    }
+
+    /// The next ones; `None` at the end.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn next(&mut self) -> Result<Option<Vec<TailBlock>>> {
+        let parameters = [Value::Int(self.last), Value::Int(CHUNK_ROWS)];
+        let (rows, _) = self.reader.rows(&self.sql, &parameters)?;
+        let seqs: Vec<i64> = rows.iter().map(|row| integer(row.first())).collect();
+        let Some(end) = seqs.last() else { return Ok(None) };
+        self.last = *end;
+        let mut blocks = Vec::new();
+        let mut begin = 0;
+        // the rows of a block are numbered without gaps
+        while let (Some(first), Some(rest)) = (seqs.get(begin), seqs.get(begin..)) {
+            let count = rest.iter().zip(*first..).take_while(|(seq, counted)| *seq == counted).count();
+            let rows = rows.get(begin..begin + count).unwrap_or_default();
+            blocks.push(TailBlock { first_seq: *first, block: Arc::new(block(&self.fields, rows)) });
+            begin += count;
+        }
+        Ok(Some(blocks))
+    }
+}
+
+/// Records that are read at once.
+const CHUNK_ROWS: i64 = 16_384;
 
 fn integer(value: Option<&Value>) -> i64 {
     match value {

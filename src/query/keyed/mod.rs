@@ -63,6 +63,6 @@ pub fn as_events(dataset: &Arc<Dataset>, budget: &Arc<Budget>) -> Result<(Arc<Da
     if dataset.keyed.is_none() {
         return Ok((Arc::clone(dataset), None));
     }
-    let (events, held) = columns::dataset(dataset, None, budget)?;
+    let (events, held) = columns::dataset(dataset, budget)?;
     Ok((Arc::new(events), Some(held)))
 }

@@ -313,7 +313,7 @@ impl Binder<'_> {
         let calendar = self.question.calendar.clone();
         let query = Query { calendar, limits: self.question.limits.clone(), ..plain.clone() };
         let is_of_it = query.sessions.is_some() || query::plan::plan(&query, dataset).is_ok();
-        if scope.named(&plain.from).is_some() || !is_of_it {
+        if scope.named(&plain.from).is_some() || !is_of_it || dataset.keyed.is_some() {
             return Ok(None);
         }
         let (plan, output) = query::rows(self.snapshot, &query, self.budget)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::fields::{FieldType, is_system};
+use crate::query::keyed;
 use crate::query::language::Query;
 use crate::query::print::sqlite::{Printed, native_comparison};
 use crate::query::relational::bind::{Binder, renamed};
@@ -108,11 +109,11 @@ impl Binder<'_> {
     }
 
     fn sessions(&self, query: &Query, alias: &str) -> Result<(Arc<Dataset>, usize)> {
-        let source = self.snapshot.dataset(&query.from)?;
+        let (source, _held) = keyed::as_events(self.snapshot.dataset(&query.from)?, self.budget)?;
         let calendar = self.question.calendar.clone();
         let query = Query { calendar, limits: self.question.limits.clone(), ..query.clone() };
         let Some(of) = &query.sessions else { return Err(Error::Internal("sessions of nothing".into())) };
-        let built = sessions::build(of, &query, source, self.budget)?;
+        let built = sessions::build(of, &query, &source, self.budget)?;
         self.add_looked_at((built.rows_scanned, built.segments));
         let (dataset, held) = built.into_dataset();
         let dataset = Arc::new(dataset);

@@ -18,9 +18,11 @@ use crate::query::answer::{Answer, Stats};
 use crate::query::budget::Budget;
 use crate::query::columns;
 use crate::query::language::Range;
-use crate::query::sqlite::sandbox::{self, Sandbox};
+use crate::query::print::sqlite::keyed::{column, own_name};
+use crate::query::sqlite::sandbox::{self, Records, Sandbox};
 use crate::query::sqlite::table::Table;
-use crate::store::snapshot::Snapshot;
+use crate::store::keyed::{lazy_table, table};
+use crate::store::snapshot::{Dataset, Snapshot};
 
 pub use bind::{Bound, Reference, bind};
 use tree::Relational;
@@ -54,12 +56,31 @@ pub fn run(snapshot: &Snapshot, question: &Relational) -> Result<Answer> {
 /// # Errors
 /// Those of SQLite.
 pub fn connect(bound: &Bound, question: &Relational, budget: &Arc<Budget>) -> Result<Sandbox> {
-    let table = |(number, reference): (usize, &Reference)| Table {
-        name: format!("t{number}"),
-        dataset: Arc::clone(&reference.dataset),
-        columns: reference.columns.clone(),
-    };
-    sandbox::open(bound.references.iter().enumerate().map(table).collect(), &question.calendar, budget)
+    let (mut tables, mut records) = (Vec::new(), Records::default());
+    for (number, Reference { dataset, columns, .. }) in bound.references.iter().enumerate() {
+        let name = format!("t{number}");
+        match &dataset.keyed {
+            None => tables.push(Table { name, dataset: Arc::clone(dataset), columns: columns.clone() }),
+            Some(keyed) => {
+                records.file = keyed.file()?;
+                records.views.push((name, of_records(dataset, columns)?));
+                records.tables.extend([table(dataset.id), lazy_table(dataset.id)]);
+            }
+        }
+    }
+    sandbox::open(tables, &records, &question.calendar, budget)
+}
+
+/// The columns of records that a statement asks for, as it calls them.
+fn of_records(dataset: &Dataset, columns: &[Arc<str>]) -> Result<String> {
+    let own = own_name(dataset);
+    let column = |(at, name): (usize, &Arc<str>)| Ok(format!("{} AS c{at}", column(dataset, &own, name)?.sql));
+    let mut list: Vec<String> = columns.iter().enumerate().map(column).collect::<Result<_>>()?;
+    if list.is_empty() {
+        // its rows are counted
+        list.push("1".to_owned());
+    }
+    Ok(format!("SELECT {} FROM {own}", list.join(", ")))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::query::answer::{Answer, AnswerColumn, Stats};
 use crate::query::budget::{Budget, Limits};
 use crate::query::expression::Expr;
+use crate::query::keyed;
 use crate::query::language::Range;
 use crate::query::plan::{Names, with_range};
 use crate::query::sequences::funnel::Funnel;
@@ -107,11 +108,12 @@ type Table = (Vec<(&'static str, &'static str)>, Vec<Vec<Value>>);
 pub fn run(snapshot: &Snapshot, question: &Sequence) -> Result<Answer> {
     let begin = Instant::now();
     let events = &question.events;
-    let dataset = snapshot.dataset(&events.from)?;
+    let budget = Budget::new(&events.limits);
+    let (dataset, _held) = keyed::as_events(snapshot.dataset(&events.from)?, &budget)?;
+    let dataset = &dataset;
     let names = Names { fields: &**dataset, calendar: &events.calendar };
     let filter = events.filter.clone().map(|e| names.condition(e, "where")).transpose()?;
     let filter = with_range(filter, &events.range);
-    let budget = Budget::new(&events.limits);
     let scan = Scan::new(dataset, filter.as_ref(), &events.calendar, budget)?;
     let by = names.resolve(events.by.clone())?;
     let (columns, rows) = scan.ask(|| match &question.analysis {

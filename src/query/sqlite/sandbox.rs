@@ -4,6 +4,7 @@
 //! speak asks it.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
@@ -14,8 +15,11 @@ use rusqlite::{Connection, OpenFlags};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::query::budget::{Budget, Held};
+use crate::store::open::{BUSY_TIMEOUT, read_only_uri};
 use crate::time::Calendar;
 use crate::value::Value;
+
+
 
 use super::scan::Looked;
 use super::table::{self, Table};
@@ -48,25 +52,58 @@ pub struct Sandbox {
     looked: Arc<Looked>,
 }
 
+/// Tables of records, which are in the file.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// The file.
+    pub file: String,
+    /// The names of tables of the question, each with the SELECT over the file that it stands for.
+    pub views: Vec<(String, String)>,
+    /// The tables that these read.
+    pub tables: Vec<String>,
+}
+
 /// Opens a connection with these tables, on the calendar and within the budget of a question.
 ///
 /// # Errors
 /// Those of SQLite.
-pub fn open(tables: Vec<Table>, calendar: &Calendar, budget: &Arc<Budget>) -> Result<Sandbox> {
+pub fn open(
+    tables: Vec<Table>,
+    records: &Records,
+    calendar: &Calendar,
+    budget: &Arc<Budget>,
+) -> Result<Sandbox> {
     let failed = |error| Error::sqlite("opening a connection for a question", error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_in_memory_with_flags(flags).map_err(failed)?;
     let language = register(&connection, calendar, budget)?;
     let looked = Arc::<Looked>::default();
+    let views = records.views.iter().map(|(name, _)| name.clone());
+    let names = tables.iter().map(|table| table.name.clone()).chain(views);
     let readable: HashSet<String> =
-        tables.iter().map(|table| table.name.clone()).chain([ENTRIES.to_owned()]).collect();
+        names.chain(records.tables.iter().cloned()).chain([ENTRIES.to_owned()]).collect();
     for table in tables {
         table::register(&connection, table, &language.0, &looked)?;
     }
+    attach(&connection, records).map_err(failed)?;
     restrict(&connection).map_err(failed)?;
     allow(&connection, readable).map_err(failed)?;
     watch(&connection, &language).map_err(failed)?;
     Ok(Sandbox { connection, language, looked })
+}
+
+/// Makes tables of records readable under the names that the question has for them.
+fn attach(connection: &Connection, records: &Records) -> rusqlite::Result<()> {
+    if records.views.is_empty() {
+        return Ok(());
+    }
+    connection.execute("ATTACH ?1 AS records", [read_only_uri(Path::new(&records.file))])?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    records
+        .views
+        .iter()
+        .try_for_each(|(name, select)| connection.execute_batch(&format!("CREATE TEMP VIEW \"{name}\" AS {select}")))
 }
 
 /// Sets what SQLite may take of each thing, and lets it sort and keep in files rather than in memory.
@@ -82,7 +119,7 @@ fn restrict(connection: &Connection) -> rusqlite::Result<()> {
         (Limit::SQLITE_LIMIT_COLUMN, limits::SQLITE_COLUMNS),
         (Limit::SQLITE_LIMIT_COMPOUND_SELECT, limits::SQLITE_COMPOUND),
         (Limit::SQLITE_LIMIT_EXPR_DEPTH, limits::SQLITE_DEPTH),
-        (Limit::SQLITE_LIMIT_ATTACHED, 0),
+        (Limit::SQLITE_LIMIT_ATTACHED, 1),
         (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 0),
         (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
     ] {

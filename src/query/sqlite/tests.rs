@@ -57,7 +57,7 @@ fn open(tables: Vec<Table>) -> Sandbox {
 }
 
 fn within(tables: Vec<Table>, budget: &Arc<Budget>) -> Sandbox {
-    sandbox::open(tables, &Calendar::default(), budget).unwrap()
+    sandbox::open(tables, &sandbox::Records::default(), &Calendar::default(), budget).unwrap()
 }
 
 fn ask(sandbox: &Sandbox, sql: &str) -> Result<Vec<Vec<Value>>> {

@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::store::keyed::{lazy_table, table, text_table};
 use crate::store::open::Readers;
 
-/// How long a size is told again before it is measured anew: that reads every page.
-const SIZE_KEPT: Duration = Duration::from_secs(60);
+/// A size is told again for so many times as long as it took to measure it, which reads every page.
+const SIZE_KEPT: u32 = 100;
 
 /// The records of a dataset, as of one commit.
 #[derive(Debug, Clone)]
@@ -30,10 +30,19 @@ pub struct Keyed {
     pub derived: Arc<Derived>,
 }
 
+/// A size that was measured.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    bytes: u64,
+    changes: u64,
+    measured: Instant,
+    took: Duration,
+}
+
 /// What readers keep of a dataset's records: of no use to what comes after the dataset is dropped.
 #[derive(Debug, Default)]
 pub struct Derived {
-    size: Mutex<Option<(Instant, u64)>>,
+    size: Mutex<Option<Size>>,
     kept: Mutex<Option<(u64, Arc<dyn Any + Send + Sync>)>>,
     statements: AtomicU64,
 }
@@ -67,6 +76,15 @@ impl Keyed {
         })
     }
 
+    /// The full path of the file that they are in.
+    ///
+    /// # Errors
+    /// `Busy` where all connections are in use.
+    pub fn file(&self) -> Result<String> {
+        let reader = self.reader()?;
+        reader.path().map(str::to_owned).ok_or_else(|| Error::Internal("records are in no file".into()))
+    }
+
     /// What was kept, if it was made of these very records, else what is made of them now; `make` may fail.
     ///
     /// # Errors
@@ -85,19 +103,20 @@ impl Keyed {
         Ok(made)
     }
 
-    /// Bytes that they take in the file with all their indexes, as of a minute ago at most.
+    /// Bytes that they take in the file with all their indexes. Of many records it may be that of a moment ago.
     ///
     /// # Errors
     /// `Busy`, and SQLite's.
     pub fn stored_bytes(&self, dataset_id: i64) -> Result<u64> {
         let mut size = self.derived.size.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((measured, bytes)) = *size
-            && measured.elapsed() < SIZE_KEPT
+        if let Some(known) = *size
+            && (known.changes == self.changes || known.measured.elapsed() < known.took * SIZE_KEPT)
         {
-            return Ok(bytes);
+            return Ok(known.bytes);
         }
+        let begin = Instant::now();
         let bytes = stored_bytes(&*self.reader()?, dataset_id)?;
-        *size = Some((Instant::now(), bytes));
+        *size = Some(Size { bytes, changes: self.changes, measured: Instant::now(), took: begin.elapsed() });
         Ok(bytes)
     }
 }

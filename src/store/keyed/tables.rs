@@ -13,6 +13,7 @@ use crate::limits;
 use crate::store::catalog;
 use crate::store::keyed::{column_type, lazy_table, quoted, table, text_table, words_table};
 use crate::store::snapshot::Dataset;
+use crate::time::{TimeName, time_name};
 
 /// A declaration, and what of it is said in SQLite's own words.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +31,18 @@ impl From<Declaration> for Declared {
 }
 
 impl Declared {
+    /// The field of records whose time `_time` is: the declared one, else the first that is declared as a time and whose
+    /// name says so.
+    pub(in crate::store) fn time_field(&self) -> Option<Arc<str>> {
+        let of_name = |wanted: TimeName| {
+            let mut times = self.declaration.fields.iter().filter(|(_, field)| field.kind == Some(FieldType::Time));
+            times.find(|(name, field)| !field.lazy && time_name(name) == Some(wanted)).map(|(name, _)| name)
+        };
+        let declared = self.declaration.time.as_ref();
+        let found = declared.or_else(|| of_name(TimeName::Exact)).or_else(|| of_name(TimeName::Word));
+        found.map(|name| name.as_str().into())
+    }
+
     fn indexes(&self) -> impl Iterator<Item = (&Index, Option<&str>)> {
         let conditions = self.index_conditions.iter().map(Option::as_deref).chain(std::iter::repeat(None));
         self.declaration.indexes.iter().zip(conditions)

@@ -256,6 +256,7 @@ impl Writer {
             _ => {
                 tables::drop(transaction, dataset.id)?;
                 dataset.keyed = Some(Keyed::new(0, readers()));
+                dataset.time_field = declared.time_field();
                 tables::create(transaction, dataset, declared)
             }
         }
