@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result, nearest};
 use crate::http::Service;
-use crate::http::api::{datasets, events, health, query, records, rows, sequences};
+use crate::http::api::{datasets, events, health, query, records, rows, search, sequences};
 use crate::http::body;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
@@ -49,7 +49,7 @@ const fn route(
 }
 
 /// Everything that can be called.
-pub const ROUTES: [Route; 20] = [
+pub const ROUTES: [Route; 21] = [
     Route {
         method: Method::Get,
         pattern: "/",
@@ -121,6 +121,13 @@ pub const ROUTES: [Route; 20] = [
         parameters: &rows::PARAMETERS,
         doc: "reads rows page by page, newest first unless order says otherwise",
         handler: rows::page,
+    },
+    Route {
+        method: Method::Get,
+        pattern: "/v1/datasets/{dataset}/search",
+        parameters: &search::PARAMETERS,
+        doc: "finds rows by words in their texts, with a piece of each and counts by fields",
+        handler: search::search,
     },
     route(Method::Post, "/v1/query", query::query, "answers one JSON query"),
     route(Method::Post, "/v1/sql", query::sql, "answers one read-only SELECT"),

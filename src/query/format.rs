@@ -191,6 +191,45 @@ pub fn page_json(page: &Page, number: Option<PageNumber>) -> Vec<u8> {
     out
 }
 
+/// Rows that a search found, with the facets and what is told of it; `told` is a JSON object, of which the parts stand
+/// beside the rows.
+///
+/// # Errors
+/// A bug.
+pub fn found_json(
+    page: &Page,
+    facets: &[(String, Vec<(Value, u64)>)],
+    told: &impl serde::Serialize,
+) -> Result<Vec<u8>> {
+    let mut out = b"{\"rows\":".to_vec();
+    list(&mut out, &page.rows, |out, row| object(named(row), &TimeZone::UTC, out));
+    out.extend_from_slice(b",\"facets\":{");
+    for (at, (name, values)) in facets.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write_json_string(name, &mut out);
+        out.push(b':');
+        list(&mut out, values, |out, (value, count)| {
+            let count = Value::Int(i64::try_from(*count).unwrap_or(i64::MAX));
+            object([("value", value), ("count", &count)].into_iter(), &TimeZone::UTC, out);
+        });
+    }
+    out.extend_from_slice(b"},\"next\":");
+    optional(&page.next, &mut out);
+    if let Some(total) = page.total {
+        out.extend_from_slice(format!(",\"total\":{total}").as_bytes());
+    }
+    let told = serde_json::to_string(told)
+        .map_err(|e| Error::Internal(format!("what is told of a search does not serialize: {e}")))?;
+    if let Some(inner) = told.strip_prefix('{').and_then(|told| told.strip_suffix('}')).filter(|t| !t.is_empty()) {
+        out.push(b',');
+        out.extend_from_slice(inner.as_bytes());
+    }
+    out.extend_from_slice(b"}\n");
+    Ok(out)
+}
+
 /// One row as a JSON object.
 pub fn row_json(row: &[(std::sync::Arc<str>, Value)]) -> Vec<u8> {
     let mut out = Vec::new();

@@ -12,3 +12,6 @@ pub mod declare;
 pub mod one;
 pub mod put;
 pub mod relations;
+pub mod search;
+mod search_events;
+mod search_records;

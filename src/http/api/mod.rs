@@ -6,6 +6,7 @@ pub mod health;
 pub mod query;
 pub mod records;
 pub mod rows;
+pub mod search;
 pub mod sequences;
 
 #[cfg(test)]

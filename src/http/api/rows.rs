@@ -77,7 +77,7 @@ fn read(dataset: &str, request: &Request) -> Result<(PageRequest, Option<PageNum
 }
 
 /// The value of a parameter that counts, from 1 to the most there may be.
-fn count_of(request: &Request, name: &str, most: usize) -> Result<Option<usize>> {
+pub(super) fn count_of(request: &Request, name: &str, most: usize) -> Result<Option<usize>> {
     let Some(text) = request.parameter(name) else { return Ok(None) };
     // a sign is no digit, though parse takes one
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());

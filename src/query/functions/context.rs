@@ -11,8 +11,10 @@ use crate::error::Result;
 use crate::query::budget::Budget;
 use crate::query::entries::Entries;
 use crate::query::expression::Expr;
+use crate::query::functions::search::Search;
 use crate::query::matcher::{Matcher, compile};
 use crate::time::{Bucket, Bucketer, Calendar};
+use crate::value::Value;
 
 /// Compiled patterns kept; literals of a query fit, patterns out of a column turn over.
 const PATTERNS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
@@ -32,6 +34,7 @@ pub struct Context {
 
 struct Kept {
     patterns: LruCache<(PatternKind, String), Arc<Matcher>>,
+    searches: LruCache<Vec<Value>, Arc<Search>>,
     buckets: Vec<(Bucket, Bucketer)>,
     entries: Vec<Entries>,
 }
@@ -67,11 +70,11 @@ impl Context {
 
     /// A context for one calendar, within a budget.
     pub fn within(calendar: impl Into<Calendar>, budget: Arc<Budget>) -> Self {
-        let patterns = LruCache::new(PATTERNS);
+        let (patterns, searches) = (LruCache::new(PATTERNS), LruCache::new(PATTERNS));
         Self {
             calendar: calendar.into(),
             budget,
-            kept: Mutex::new(Kept { patterns, buckets: Vec::new(), entries: Vec::new() }),
+            kept: Mutex::new(Kept { patterns, searches, buckets: Vec::new(), entries: Vec::new() }),
         }
     }
 
@@ -88,6 +91,18 @@ impl Context {
         });
         kept.patterns.put(key, Arc::clone(&matcher));
         Ok(matcher)
+    }
+
+    /// A search made ready, from the cache where it was used before: what is looked for, and perhaps the list of the
+    /// names of the texts.
+    pub fn search(&self, asked: &[Value]) -> Arc<Search> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(search) = kept.searches.get(asked) {
+            return Arc::clone(search);
+        }
+        let search = Arc::new(Search::new(asked));
+        kept.searches.put(asked.to_vec(), Arc::clone(&search));
+        search
     }
 
     /// The start of the bucket that the instant lies in.

@@ -3,6 +3,7 @@
 
 mod context;
 mod number;
+pub mod search;
 mod text;
 mod times;
 
@@ -102,7 +103,7 @@ const TIME: Returns = Returns::Always(FieldType::Time);
 const FLOAT: Returns = Returns::Always(FieldType::Float);
 
 /// Every scalar function. A row here is all that a new one takes, beside its code.
-pub static FUNCTIONS: [ScalarFunction; 35] = [
+pub static FUNCTIONS: [ScalarFunction; 36] = [
     bucket("minute", Bucket::Minute, "start of the minute"),
     bucket("hour", Bucket::Hour, "start of the hour"),
     bucket("day", Bucket::Day, "start of the day in the query's time zone"),
@@ -137,6 +138,14 @@ pub static FUNCTIONS: [ScalarFunction; 35] = [
         text::contains,
     )
     .alias(&["list_contains", "array_contains"]),
+    function(
+        "matches",
+        (2, ANY),
+        BOOL,
+        "whether texts have the words of a search: `matches('sql inject*', title, body)`",
+        search::matches,
+    )
+    .seeing_nulls(),
     function(
         EXPLODE,
         (1, 1),

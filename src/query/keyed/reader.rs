@@ -61,6 +61,22 @@ impl Reader {
         self.asked()?.rows_with(sql, parameters)
     }
 
+    /// What is made of each row of a SELECT.
+    ///
+    /// # Errors
+    /// As [`Asked::rows`].
+    pub fn each<T>(
+        &self,
+        sql: &str,
+        read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        self.derived.count_statement();
+        let asked = self.asked()?;
+        let mut statement = self.connection.prepare_cached(sql).map_err(|e| asked.fault(e))?;
+        let rows = statement.query_map([], read).map_err(|e| asked.fault(e))?;
+        rows.collect::<rusqlite::Result<Vec<T>>>().map_err(|e| asked.fault(e))
+    }
+
     /// SQLite's plan of a SELECT.
     ///
     /// # Errors

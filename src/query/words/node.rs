@@ -82,6 +82,28 @@ impl Node {
         }
     }
 
+    /// The search as it would be typed, which is read as this again.
+    pub fn to_text(&self) -> String {
+        let inner = |node: &Self| match node {
+            Self::Words { .. } => node.to_text(),
+            _ => format!("({})", node.to_text()),
+        };
+        let joined = |nodes: &[Self], word: &str| nodes.iter().map(inner).collect::<Vec<_>>().join(word);
+        match self {
+            Self::Words { field, words, is_prefix } => {
+                let field = field.as_ref().map_or(String::new(), |field| format!("{field}:"));
+                match (words.as_slice(), is_prefix) {
+                    (words, true) => format!("{field}{}*", words.join(".")),
+                    ([word], false) => format!("{field}{word}"),
+                    (words, false) => format!("{field}\"{}\"", words.join(" ")),
+                }
+            }
+            Self::And(nodes) => joined(nodes, " AND "),
+            Self::Or(nodes) => joined(nodes, " OR "),
+            Self::Not(wanted, unwanted) => format!("{} NOT {}", inner(wanted), inner(unwanted)),
+        }
+    }
+
     fn write_operand(&self, out: &mut String) {
         if matches!(self, Self::Words { .. }) {
             return self.write_fts5(out);

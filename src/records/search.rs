@@ -1,0 +1,279 @@
+//! Search: what people type becomes words to look for, which are found, ranked, shown with a piece of text around them, and
+//! counted by fields. Records have an index of words (`search_records`), events are looked through (`search_events`); both
+//! answer alike. A word that is in no text is taken for a typing error of one that is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::limits;
+use crate::query::budget::{Budget, Limits};
+use crate::query::cursor::Cursor;
+use crate::query::functions::search::text_of;
+use crate::query::plan;
+use crate::query::words::language::read;
+use crate::query::words::node::Node;
+use crate::query::words::snippet::{Marks, Wanted, snippet};
+use crate::records::{search_events, search_records};
+use crate::store::snapshot::{Dataset, Snapshot};
+use crate::value::Value;
+
+/// Words around what was found.
+const SNIPPET_WORDS: usize = 24;
+/// Values of a facet that are told.
+pub(super) const FACET_VALUES: usize = 50;
+
+/// What is searched; texts as the client sent them.
+#[derive(Debug, Clone, Default)]
+pub struct SearchRequest {
+    /// The dataset.
+    pub dataset: String,
+    /// What is looked for.
+    pub text: String,
+    /// Rows that count: a SQL expression.
+    pub filter: Option<String>,
+    /// Whether the best come first, or the newest; else the best of records and the newest of events.
+    pub by_rank: Option<bool>,
+    /// Exactly these fields, in this order; else all that are not lazy.
+    pub fields: Option<Vec<String>>,
+    /// Fields whose values are counted over everything found.
+    pub facets: Vec<String>,
+    /// Rows at most.
+    pub limit: Option<usize>,
+    /// Where to go on.
+    pub cursor: Option<String>,
+    /// Whether everything found is to be counted.
+    pub count: bool,
+    /// What it may take.
+    pub limits: Limits,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Rows as names and values; `_score` and `_snippet` are the last.
+    pub rows: Vec<Vec<(Arc<str>, Value)>>,
+    /// The values of each facet and how often they are there, the most frequent first.
+    pub facets: Vec<(String, Vec<(Value, u64)>)>,
+    /// Cursor of the rows after these.
+    pub next: Option<String>,
+    /// Everything found, where it was to be counted.
+    pub total: Option<u64>,
+    /// How the search was answered, where that is not as it was asked.
+    pub told: Told,
+}
+
+/// How a search was answered.
+#[derive(Debug, Default, Clone, PartialEq, Serialize)]
+pub struct Told {
+    /// What the user should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Words that are in no text, and those that were taken for them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub corrected: BTreeMap<String, Vec<String>>,
+}
+
+/// A search that was read, for one dataset.
+pub(super) struct Asked<'a> {
+    pub dataset: &'a Dataset,
+    pub request: &'a SearchRequest,
+    pub names: Vec<&'a str>,
+    pub weights: Vec<f64>,
+    pub node: Node,
+    pub fields: Vec<Arc<str>>,
+    pub facets: Vec<Arc<str>>,
+    pub limit: usize,
+    pub by_rank: bool,
+    /// Where to go on.
+    pub after: Option<After>,
+    pub budget: Arc<Budget>,
+    pub secret: &'a [u8; 32],
+}
+
+/// The place behind which a search goes on.
+#[derive(Debug, Clone, Default)]
+pub(super) struct After {
+    /// As it was ranked: the best are the least.
+    pub score: f64,
+    pub seq: i64,
+    /// The cursor of the page of rows that it goes by, instead.
+    pub page: Option<String>,
+}
+
+/// Searches a dataset.
+///
+/// # Errors
+/// Unknown names, a dataset that declares no search, a limit out of bounds, a cursor of another search.
+pub fn search(snapshot: &Snapshot, secret: &[u8; 32], request: &SearchRequest) -> Result<Found> {
+    let dataset = snapshot.dataset(&request.dataset)?;
+    let declared = &dataset.declaration.search;
+    if declared.is_empty() {
+        return Err(Error::invalid(format!(
+            "\"{}\" declares no fields to search; declare it with \"search\": [\"title^3\", \"body\"] or the like",
+            dataset.name
+        )));
+    }
+    let names: Vec<&str> = declared.iter().map(|search| search.field.as_str()).collect();
+    let by_rank = request.by_rank.unwrap_or(dataset.keyed.is_some());
+    let reading = read(&request.text, &names);
+    let mut told = Told { notes: reading.note.into_iter().collect(), ..Told::default() };
+    let fields = match &request.fields {
+        Some(names) => crate::query::page::canonical(names, dataset)?,
+        None => plan::all_fields(dataset).collect(),
+    };
+    let facets = crate::query::page::canonical(&request.facets, dataset)?;
+    let limit = limit(request.limit)?;
+    let after = after(secret, request, by_rank)?;
+    let Some(node) = reading.node else {
+        told.notes.push("there is no word to look for in q".to_owned());
+        return Ok(Found { told, total: request.count.then_some(0), ..Found::default() });
+    };
+    let mut asked = Asked {
+        dataset,
+        request,
+        weights: declared.iter().map(|search| search.weight).collect(),
+        names,
+        node,
+        fields,
+        facets,
+        limit,
+        by_rank,
+        after,
+        budget: Budget::new(&request.limits),
+        secret,
+    };
+    let find = |asked: &Asked<'_>| match dataset.keyed.is_some() {
+        true => search_records::find(asked),
+        false => search_events::find(snapshot, asked),
+    };
+    let mut found = find(&asked)?;
+    // page by page the search stays as it was read first
+    for step in [Step::Corrected, Step::AnyWord] {
+        if !found.rows.is_empty() {
+            break;
+        }
+        match step.of(snapshot, &asked, &mut told)? {
+            None => continue,
+            Some(wider) => asked.node = wider,
+        }
+        found = find(&asked)?;
+    }
+    if found.rows.is_empty() {
+        // what did not help is not told
+        told.corrected.clear();
+        told.notes.truncate(1);
+    }
+    Ok(Found { told, ..found })
+}
+
+/// Ways to find something where nothing was found.
+enum Step {
+    Corrected,
+    AnyWord,
+}
+
+impl Step {
+    fn of(&self, snapshot: &Snapshot, asked: &Asked<'_>, told: &mut Told) -> Result<Option<Node>> {
+        match self {
+            Self::Corrected => {
+                let wanted = asked.node.wanted();
+                let words = wanted.into_iter().filter(|wanted| !wanted.is_prefix).map(|wanted| wanted.word);
+                let corrected = match asked.dataset.keyed.is_some() {
+                    true => search_records::corrections(asked, words)?,
+                    false => search_events::corrections(snapshot, asked, words)?,
+                };
+                if corrected.is_empty() {
+                    return Ok(None);
+                }
+                let node = asked.node.replace(&corrected);
+                told.corrected = corrected;
+                Ok(Some(node))
+            }
+            Self::AnyWord => {
+                let any = asked.node.any();
+                if any == asked.node {
+                    return Ok(None);
+                }
+                told.notes.push("nothing has all the words; these have some of them".to_owned());
+                Ok(Some(any))
+            }
+        }
+    }
+}
+
+fn limit(asked: Option<usize>) -> Result<usize> {
+    match asked.unwrap_or(limits::PAGE_ROWS_DEFAULT) {
+        limit @ 1..=limits::PAGE_ROWS => Ok(limit),
+        limit => Err(Error::invalid(format!(
+            "a search gives 1 to {} rows at once, not {limit}; take further rows by cursor",
+            limits::PAGE_ROWS
+        ))),
+    }
+}
+
+/// The order that a cursor of a search tells.
+fn order_name(text: &str, by_rank: bool) -> String {
+    format!("{}: {text}", if by_rank { "rank" } else { "newest" })
+}
+
+fn after(secret: &[u8; 32], request: &SearchRequest, by_rank: bool) -> Result<Option<After>> {
+    let Some(text) = &request.cursor else { return Ok(None) };
+    let cursor = Cursor::verify(text, secret)?;
+    let order = order_name(&request.text, by_rank);
+    if cursor.dataset != request.dataset || cursor.order.as_ref() != Some(&order) || cursor.filter != request.filter {
+        return Err(Error::invalid(
+            "the cursor belongs to another search; repeat q, where and order unchanged, or begin again without it",
+        ));
+    }
+    Ok(Some(match cursor.keys.first() {
+        Some(Value::Float(score)) => After { score: *score, seq: cursor.seq, page: None },
+        Some(Value::Text(page)) => After { page: Some(page.to_string()), ..After::default() },
+        _ => After { seq: cursor.seq, ..After::default() },
+    }))
+}
+
+impl Asked<'_> {
+    /// The cursor behind a row.
+    pub fn cursor(&self, score: f64, seq: i64) -> String {
+        self.cursor_with(Value::Float(score), seq)
+    }
+
+    /// The cursor that goes on with a page of rows.
+    pub fn cursor_of_page(&self, page: String) -> String {
+        self.cursor_with(Value::text(page), 0)
+    }
+
+    fn cursor_with(&self, key: Value, seq: i64) -> String {
+        let cursor = Cursor {
+            dataset: self.request.dataset.clone(),
+            filter: self.request.filter.clone(),
+            order: Some(order_name(&self.request.text, self.by_rank)),
+            backward: false,
+            keys: vec![key],
+            seq,
+        };
+        cursor.sign(self.secret)
+    }
+
+    /// A row with its score, and a piece of the first of its texts that has one of the words.
+    pub fn row(&self, values: &[Value], texts: &[Value], score: Option<f64>) -> Vec<(Arc<str>, Value)> {
+        let mut row =
+            crate::query::keyed::page::named(&self.fields, values, self.request.fields.is_some());
+        row.extend(score.map(|score| ("_score".into(), Value::finite(score))));
+        let piece = texts.iter().find_map(|text| piece(text, &self.node.wanted()));
+        row.push(("_snippet".into(), piece.map_or(Value::Null, Value::text)));
+        row
+    }
+}
+
+fn piece(text: &Value, wanted: &[Wanted]) -> Option<String> {
+    const MARKS: Marks<'static> = Marks { before: "<mark>", after: "</mark>", dots: "…", escape: true };
+    match text {
+        Value::Null => None,
+        Value::Text(text) => snippet(text, wanted, SNIPPET_WORDS, &MARKS),
+        other => snippet(&text_of(other), wanted, SNIPPET_WORDS, &MARKS),
+    }
+}

@@ -1,0 +1,217 @@
+//! A search of records: FTS5 finds and ranks them, their rows and texts are read for the few that are told, and facets are
+//! counted over all that were found.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::fields::FieldType;
+use crate::query::keyed::page::condition;
+use crate::query::keyed::reader::{self, Reader};
+use crate::query::print::sqlite::keyed::{column, own_name};
+use crate::query::words::near::Known;
+use crate::query::words::node::Node;
+use crate::records::search::{After, Asked, FACET_VALUES, Found};
+use crate::store::keyed::{text_table, words_table};
+use crate::time::Calendar;
+use crate::value::Value;
+
+/// Words that one is corrected to.
+const CORRECTIONS: usize = 3;
+
+/// What the index finds.
+///
+/// # Errors
+/// Unknown names, and more than the search may take.
+pub(super) fn find(asked: &Asked<'_>) -> Result<Found> {
+    let reader = reader::open(asked.dataset.keyed()?, &Calendar::default(), &asked.budget)?;
+    let own = own_name(asked.dataset);
+    let text = text_table(asked.dataset.id);
+    let filter = asked.request.filter.as_ref().map(|text| condition(text, asked.dataset)).transpose()?;
+    // the table of records is asked only where a condition needs it
+    let (from, filter) = match filter {
+        None => (format!("{text} WHERE {text} MATCH ?1"), String::new()),
+        Some(filter) => (
+            format!("{text} JOIN {own} ON {own}._seq = {text}.rowid WHERE {text} MATCH ?1"),
+            format!(" AND {filter}"),
+        ),
+    };
+    let matched = format!("{from}{filter}");
+    let query = Value::text(to_fts5(&asked.node, &asked.names));
+    let hits = hits(asked, &reader, &text, &matched, &query)?;
+    let has_more = hits.len() > asked.limit;
+    let hits = hits.get(..asked.limit.min(hits.len())).unwrap_or_default();
+    let next = hits.last().filter(|_| has_more).map(|(score, seq)| asked.cursor(*score, *seq));
+    let total = match asked.request.count {
+        false => None,
+        true => {
+            let sql = format!("SELECT count(*) FROM {matched}");
+            let (rows, _) = reader.rows(&sql, std::slice::from_ref(&query))?;
+            Some(integer(rows.first().and_then(|row| row.first())).unsigned_abs())
+        }
+    };
+    let facets = if hits.is_empty() { Vec::new() } else { facets(asked, &reader, &text, &matched, &query)? };
+    Ok(Found { rows: rows(asked, &reader, hits)?, facets, next, total, ..Found::default() })
+}
+
+/// Score and `_seq` of the first that are found behind the place, and of one more.
+fn hits(
+    asked: &Asked<'_>,
+    reader: &Reader,
+    text: &str,
+    matched: &str,
+    query: &Value,
+) -> Result<Vec<(f64, i64)>> {
+    let most = Value::Int(asked.limit as i64 + 1);
+    let After { score, seq, .. } = asked.after.clone().unwrap_or_default();
+    let (sql, parameters) = if asked.by_rank {
+        let weights: Vec<String> = asked.weights.iter().map(ToString::to_string).collect();
+        // FTS5 has the best as the least
+        let all = format!("SELECT {text}.rowid AS seq, bm25({text}, {}) AS score FROM {matched}", weights.join(", "));
+        let (behind, order) = match asked.after {
+            None => ("", "ORDER BY score, seq LIMIT ?2"),
+            Some(_) => (
+                " WHERE score > ?3 OR (score = ?3 AND seq > ?4)",
+                "ORDER BY score, seq LIMIT ?2",
+            ),
+        };
+        let sql = format!("WITH r0 AS MATERIALIZED ({all}) SELECT score, seq FROM r0{behind} {order}");
+        let place = asked.after.as_ref().map(|_| [Value::Float(score), Value::Int(seq)]);
+        (sql, vec![query.clone(), most].into_iter().chain(place.into_iter().flatten()).collect())
+    } else {
+        let last = if asked.after.is_some() { seq } else { i64::MAX };
+        let sql = format!(
+            "SELECT 0.0, {text}.rowid FROM {matched} AND {text}.rowid < ?3 ORDER BY {text}.rowid DESC LIMIT ?2"
+        );
+        (sql, vec![query.clone(), most, Value::Int(last)])
+    };
+    let (rows, _) = reader.rows(&sql, &parameters)?;
+    let hit = |row: &Vec<Value>| (row.first().and_then(Value::as_f64).unwrap_or(0.0), integer(row.get(1)));
+    Ok(rows.iter().map(hit).collect())
+}
+
+/// The rows of hits, in their order.
+fn rows(asked: &Asked<'_>, reader: &Reader, hits: &[(f64, i64)]) -> Result<Vec<Vec<(Arc<str>, Value)>>> {
+    if hits.is_empty() {
+        return Ok(Vec::new());
+    }
+    let own = own_name(asked.dataset);
+    let mut list = vec![format!("{own}._seq")];
+    for name in &asked.fields {
+        list.push(column(asked.dataset, &own, name)?.sql);
+    }
+    for name in &asked.names {
+        list.push(column(asked.dataset, &own, name)?.sql);
+    }
+    let seqs: Vec<String> = hits.iter().map(|(_, seq)| seq.to_string()).collect();
+    let sql = format!("SELECT {} FROM {own} WHERE {own}._seq IN ({})", list.join(", "), seqs.join(", "));
+    let (rows, _) = reader.rows(&sql, &[])?;
+    let by_seq: HashMap<i64, &[Value]> =
+        rows.iter().filter_map(|row| Some((integer(row.first()), row.get(1..)?))).collect();
+    let told = hits.iter().filter_map(|(score, seq)| {
+        let (values, texts) = by_seq.get(seq)?.split_at_checked(asked.fields.len())?;
+        Some(asked.row(values, texts, asked.by_rank.then_some(-score)))
+    });
+    Ok(told.collect())
+}
+
+/// The values of fields over everything found.
+fn facets(
+    asked: &Asked<'_>,
+    reader: &Reader,
+    text: &str,
+    matched: &str,
+    query: &Value,
+) -> Result<Vec<(String, Vec<(Value, u64)>)>> {
+    let own = own_name(asked.dataset);
+    let is_joined = matched.contains(" JOIN ");
+    let mut facets = Vec::with_capacity(asked.facets.len());
+    for name in &asked.facets {
+        let printed = column(asked.dataset, &own, name)?;
+        let found = match is_joined {
+            true => format!("SELECT {} AS v FROM {matched}", printed.sql),
+            false => {
+                let joined = format!("{text} JOIN {own} ON {own}._seq = {text}.rowid");
+                format!("SELECT {} AS v FROM {}", printed.sql, matched.replacen(text, &joined, 1))
+            }
+        };
+        let values = match printed.kinds.has(FieldType::Strings) {
+            false => format!("SELECT v FROM ({found})"),
+            true => format!(
+                "SELECT list_entry(v, e.value) AS v FROM ({found}) AS r0, json_each(entry_numbers(r0.v)) AS e"
+            ),
+        };
+        let sql = format!(
+            "SELECT v, count(*) FROM ({values}) WHERE v IS NOT NULL GROUP BY sort_key(v) ORDER BY 2 DESC, sort_key(v) \
+             LIMIT {FACET_VALUES}"
+        );
+        let (rows, _) = reader.rows(&sql, std::slice::from_ref(query))?;
+        let counted = rows.into_iter().filter_map(|row| {
+            let mut row = row.into_iter();
+            Some((row.next()?, integer(row.next().as_ref()).unsigned_abs()))
+        });
+        facets.push((name.to_string(), counted.collect()));
+    }
+    Ok(facets)
+}
+
+/// Words of the index that were meant by words that it has not. The list of its words is kept until records change.
+///
+/// # Errors
+/// Those of reading.
+pub(super) fn corrections(
+    asked: &Asked<'_>,
+    words: impl Iterator<Item = String>,
+) -> Result<BTreeMap<String, Vec<String>>> {
+    let keyed = asked.dataset.keyed()?;
+    let known = keyed.kept(|| {
+        let reader = reader::open(keyed, &Calendar::default(), &asked.budget)?;
+        let sql = format!("SELECT term, doc FROM {}", words_table(asked.dataset.id));
+        let known = reader.each(&sql, |row| {
+            let word: String = row.get(0)?;
+            Ok((word, row.get::<_, i64>(1)?.unsigned_abs()))
+        })?;
+        Ok(Known::new(known.into_iter()))
+    })?;
+    Ok(corrected(&known, words))
+}
+
+/// The nearest known words of those that are not known.
+pub(super) fn corrected(known: &Known, words: impl Iterator<Item = String>) -> BTreeMap<String, Vec<String>> {
+    let unknown = words.filter(|word| !known.contains(word));
+    let near = unknown.map(|word| {
+        let near = known.near(&word, CORRECTIONS);
+        (word, near)
+    });
+    near.filter(|(_, near)| !near.is_empty()).collect()
+}
+
+/// The search for FTS5, whose columns are called c0, c1 and so on.
+fn to_fts5(node: &Node, names: &[&str]) -> String {
+    fn renamed(node: &Node, names: &[&str]) -> Node {
+        let all = |nodes: &[Node]| nodes.iter().map(|node| renamed(node, names)).collect();
+        match node {
+            Node::Words { field, words, is_prefix } => Node::Words {
+                field: field.as_ref().and_then(|field| {
+                    let at = names.iter().position(|name| name == field)?;
+                    Some(format!("c{at}"))
+                }),
+                words: words.clone(),
+                is_prefix: *is_prefix,
+            },
+            Node::And(nodes) => Node::And(all(nodes)),
+            Node::Or(nodes) => Node::Or(all(nodes)),
+            Node::Not(wanted, unwanted) => {
+                Node::Not(Box::new(renamed(wanted, names)), Box::new(renamed(unwanted, names)))
+            }
+        }
+    }
+    renamed(node, names).to_fts5()
+}
+
+fn integer(value: Option<&Value>) -> i64 {
+    match value {
+        Some(Value::Int(number)) => *number,
+        _ => 0,
+    }
+}
