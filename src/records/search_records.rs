@@ -1,11 +1,11 @@
 //! A search of records: FTS5 finds and ranks them, their rows and texts are read for the few that are told, and facets are
 //! counted over all that were found.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::fields::FieldType;
 use crate::query::keyed::page::condition;
 use crate::query::keyed::reader::{self, Reader};
 use crate::query::print::sqlite::keyed::{column, own_name};
@@ -115,7 +115,7 @@ fn rows(asked: &Asked<'_>, reader: &Reader, hits: &[(f64, i64)]) -> Result<Vec<V
     Ok(told.collect())
 }
 
-/// The values of fields over everything found.
+/// The values of fields over everything found: one statement, counted here, as the entries of a list count one by one.
 fn facets(
     asked: &Asked<'_>,
     reader: &Reader,
@@ -123,36 +123,47 @@ fn facets(
     matched: &str,
     query: &Value,
 ) -> Result<Vec<(String, Vec<(Value, u64)>)>> {
-    let own = own_name(asked.dataset);
-    let is_joined = matched.contains(" JOIN ");
-    let mut facets = Vec::with_capacity(asked.facets.len());
-    for name in &asked.facets {
-        let printed = column(asked.dataset, &own, name)?;
-        let found = match is_joined {
-            true => format!("SELECT {} AS v FROM {matched}", printed.sql),
-            false => {
-                let joined = format!("{text} JOIN {own} ON {own}._seq = {text}.rowid");
-                format!("SELECT {} AS v FROM {}", printed.sql, matched.replacen(text, &joined, 1))
-            }
-        };
-        let values = match printed.kinds.has(FieldType::Strings) {
-            false => format!("SELECT v FROM ({found})"),
-            true => format!(
-                "SELECT list_entry(v, e.value) AS v FROM ({found}) AS r0, json_each(entry_numbers(r0.v)) AS e"
-            ),
-        };
-        let sql = format!(
-            "SELECT v, count(*) FROM ({values}) WHERE v IS NOT NULL GROUP BY sort_key(v) ORDER BY 2 DESC, sort_key(v) \
-             LIMIT {FACET_VALUES}"
-        );
-        let (rows, _) = reader.rows(&sql, std::slice::from_ref(query))?;
-        let counted = rows.into_iter().filter_map(|row| {
-            let mut row = row.into_iter();
-            Some((row.next()?, integer(row.next().as_ref()).unsigned_abs()))
-        });
-        facets.push((name.to_string(), counted.collect()));
+    if asked.facets.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(facets)
+    let own = own_name(asked.dataset);
+    let list = asked.facets.iter().map(|name| Ok(column(asked.dataset, &own, name)?.sql));
+    let list = list.collect::<Result<Vec<_>>>()?.join(", ");
+    let joined = format!("{text} JOIN {own} ON {own}._seq = {text}.rowid");
+    let from = if matched.contains(" JOIN ") { matched.to_owned() } else { matched.replacen(text, &joined, 1) };
+    let mut counts: Vec<HashMap<Value, u64>> = vec![HashMap::new(); asked.facets.len()];
+    let mut held = asked.budget.hold();
+    reader.for_each(&format!("SELECT {list} FROM {from}"), std::slice::from_ref(query), |row| {
+        let mut bytes = 0;
+        for (counts, value) in counts.iter_mut().zip(row) {
+            let mut count = |value: Value| {
+                let size = value.bytes();
+                bytes += match counts.entry(value) {
+                    Entry::Occupied(mut entry) => {
+                        *entry.get_mut() += 1;
+                        0
+                    }
+                    Entry::Vacant(entry) => {
+                        entry.insert(1);
+                        size
+                    }
+                };
+            };
+            match value {
+                Value::Null => {}
+                Value::List(items) => items.iter().for_each(|item| count(Value::Text(Arc::clone(item)))),
+                other => count(other),
+            }
+        }
+        held.add(bytes)
+    })?;
+    let told = asked.facets.iter().zip(counts).map(|(name, counts)| {
+        let mut values: Vec<(Value, u64)> = counts.into_iter().collect();
+        values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.compare(&b.0)));
+        values.truncate(FACET_VALUES);
+        (name.to_string(), values)
+    });
+    Ok(told.collect())
 }
 
 /// Words of the index that were meant by words that it has not. The list of its words is kept until records change.
@@ -167,9 +178,12 @@ pub(super) fn corrections(
     let known = keyed.kept(|| {
         let reader = reader::open(keyed, &Calendar::default(), &asked.budget)?;
         let sql = format!("SELECT term, doc FROM {}", words_table(asked.dataset.id));
-        let known = reader.each(&sql, |row| {
-            let word: String = row.get(0)?;
-            Ok((word, row.get::<_, i64>(1)?.unsigned_abs()))
+        let mut known = Vec::new();
+        reader.for_each(&sql, &[], |row| {
+            if let [Value::Text(word), Value::Int(documents)] = row.as_slice() {
+                known.push((word.to_string(), documents.unsigned_abs()));
+            }
+            Ok(())
         })?;
         Ok(Known::new(known.into_iter()))
     })?;

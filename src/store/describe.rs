@@ -15,7 +15,7 @@ use crate::time;
 pub struct Description {
     /// Its name.
     pub name: String,
-    /// `events`.
+    /// `events` or `records`.
     pub kind: crate::fields::DatasetKind,
     /// What was declared.
     pub declaration: Declaration,
@@ -23,7 +23,7 @@ pub struct Description {
     pub time_field: Option<String>,
     /// Fields in the order of their first appearance, then those that are declared and not yet seen.
     pub fields: Vec<Field>,
-    /// Number of events.
+    /// Number of events, or of records.
     pub rows: u64,
     /// Number of sealed segments.
     pub segments: u64,
@@ -104,7 +104,10 @@ pub fn datasets(path: &Path, only: Option<&str>) -> Result<Vec<Description>> {
     let wanted = snapshot.datasets.values().filter(|dataset| only.is_none_or(|name| *dataset.name == *name));
     wanted
         .map(|dataset| {
-            let bytes = segments::stored_bytes(&connection, dataset.id)?;
+            let bytes = match &dataset.keyed {
+                Some(keyed) => keyed.stored_bytes(&connection, dataset.id)?,
+                None => segments::stored_bytes(&connection, dataset.id)?,
+            };
             Ok(Description::of(dataset, bytes))
         })
         .collect()

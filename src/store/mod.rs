@@ -139,7 +139,9 @@ impl Store {
         let pool =
             Arc::new(BufferPool::new(Box::new(PooledBytes(readers.clone())), options.buffer_pool_bytes));
         let published = Arc::new(Published::default());
-        published.publish(load(&connection, None, &pool, &|| Ok(readers.clone()))?);
+        // questions about records leave what they may read on their connections
+        let keyed_readers = open::readers(path, options.readers)?;
+        published.publish(load(&connection, None, &pool, &|| Ok(keyed_readers.clone()))?);
         let (commands, waiting) = bounded(limits::WRITER_QUEUE);
         let (wake, woken) = bounded(1);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
@@ -149,7 +151,7 @@ impl Store {
         let writer = Writer {
             connection,
             pool: Arc::clone(&pool),
-            readers: readers.clone(),
+            readers: keyed_readers,
             wake: wake.clone(),
             seal_rows: options.seal_rows,
             dead: Vec::new(),
@@ -341,18 +343,18 @@ impl Store {
         })
     }
 
-    /// Bytes that the events of a dataset take in the file.
+    /// Bytes that the events or records of a dataset take in the file.
     ///
     /// # Errors
     /// `Busy` where all read connections are in use.
     pub fn stored_bytes(&self, dataset_id: i64) -> Result<u64> {
+        let reader = self.reader()?;
         let snapshot = self.snapshot();
         let dataset = snapshot.datasets.values().find(|dataset| dataset.id == dataset_id);
-        if let Some(keyed) = dataset.and_then(|dataset| dataset.keyed.as_ref()) {
-            return keyed.stored_bytes(dataset_id);
+        match dataset.and_then(|dataset| dataset.keyed.as_ref()) {
+            Some(keyed) => keyed.stored_bytes(&reader, dataset_id),
+            None => segments::stored_bytes(&reader, dataset_id),
         }
-        let reader = self.reader()?;
-        segments::stored_bytes(&reader, dataset_id)
     }
 }
 

@@ -117,7 +117,7 @@ pub fn readers(path: &Path, count: u32) -> Result<Readers> {
         });
     r2d2::Pool::builder()
         .max_size(count)
-        .min_idle(Some(1))
+        .min_idle(Some(0))
         // those that are open go on reading a file that was deleted
         .max_lifetime(None)
         .idle_timeout(None)

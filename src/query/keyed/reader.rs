@@ -61,20 +61,18 @@ impl Reader {
         self.asked()?.rows_with(sql, parameters)
     }
 
-    /// What is made of each row of a SELECT.
+    /// Hands every row of a SELECT over, and keeps none.
     ///
     /// # Errors
-    /// As [`Asked::rows`].
-    pub fn each<T>(
+    /// As [`Asked::rows`], and those of `take`.
+    pub fn for_each(
         &self,
         sql: &str,
-        read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>> {
+        parameters: &[Value],
+        take: impl FnMut(Vec<Value>) -> Result<()>,
+    ) -> Result<()> {
         self.derived.count_statement();
-        let asked = self.asked()?;
-        let mut statement = self.connection.prepare_cached(sql).map_err(|e| asked.fault(e))?;
-        let rows = statement.query_map([], read).map_err(|e| asked.fault(e))?;
-        rows.collect::<rusqlite::Result<Vec<T>>>().map_err(|e| asked.fault(e))
+        self.asked()?.for_each(sql, parameters, take)
     }
 
     /// SQLite's plan of a SELECT.

@@ -69,28 +69,45 @@ impl Asked<'_> {
     /// # Errors
     /// As [`Asked::rows`].
     pub fn rows_with(&self, sql: &str, parameters: &[Value]) -> Result<(Vec<Vec<Value>>, Held)> {
-        let mut statement = self.connection.prepare_cached(sql).map_err(|error| self.fault(error))?;
-        let width = statement.column_count();
-        let parameters = parameters.iter().map(|value| Stored(Cow::Borrowed(value)));
-        let mut found =
-            statement.query(params_from_iter(parameters)).map_err(|error| self.fault(error))?;
         let (mut rows, mut held, mut made) = (Vec::new(), self.language.0.budget().hold(), 0);
-        while let Some(row) = found.next().map_err(|error| self.fault(error))? {
+        self.for_each(sql, parameters, |cells| {
             if rows.len() >= limits::ANSWER_ROWS {
                 return Err(too_many_rows(rows.len() + 1));
-            }
-            let mut cells = Vec::with_capacity(width);
-            for at in 0..width {
-                cells.push(from_sql(row.get_ref(at).map_err(|error| self.fault(error))?));
             }
             made += bytes_of(&cells);
             if made >= CHARGED_BYTES {
                 held.add(std::mem::take(&mut made))?;
             }
             rows.push(cells);
-        }
+            Ok(())
+        })?;
         held.add(made)?;
         Ok((rows, held))
+    }
+
+    /// Hands every row of a SELECT over, and keeps none.
+    ///
+    /// # Errors
+    /// As [`Asked::rows`], and those of `take`.
+    pub fn for_each(
+        &self,
+        sql: &str,
+        parameters: &[Value],
+        mut take: impl FnMut(Vec<Value>) -> Result<()>,
+    ) -> Result<()> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| self.fault(error))?;
+        let width = statement.column_count();
+        let parameters = parameters.iter().map(|value| Stored(Cow::Borrowed(value)));
+        let mut found =
+            statement.query(params_from_iter(parameters)).map_err(|error| self.fault(error))?;
+        while let Some(row) = found.next().map_err(|error| self.fault(error))? {
+            let mut cells = Vec::with_capacity(width);
+            for at in 0..width {
+                cells.push(from_sql(row.get_ref(at).map_err(|error| self.fault(error))?));
+            }
+            take(cells)?;
+        }
+        Ok(())
     }
 
     /// SQLite's own plan of a SELECT: the lines of EXPLAIN QUERY PLAN, each with how deep it lies.

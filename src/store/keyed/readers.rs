@@ -106,8 +106,8 @@ impl Keyed {
     /// Bytes that they take in the file with all their indexes. Of many records it may be that of a moment ago.
     ///
     /// # Errors
-    /// `Busy`, and SQLite's.
-    pub fn stored_bytes(&self, dataset_id: i64) -> Result<u64> {
+    /// SQLite's.
+    pub fn stored_bytes(&self, reader: &Connection, dataset_id: i64) -> Result<u64> {
         let mut size = self.derived.size.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = *size
             && (known.changes == self.changes || known.measured.elapsed() < known.took * SIZE_KEPT)
@@ -115,7 +115,7 @@ impl Keyed {
             return Ok(known.bytes);
         }
         let begin = Instant::now();
-        let bytes = stored_bytes(&*self.reader()?, dataset_id)?;
+        let bytes = stored_bytes(reader, dataset_id)?;
         *size = Some(Size { bytes, changes: self.changes, measured: Instant::now(), took: begin.elapsed() });
         Ok(bytes)
     }
