@@ -35,6 +35,7 @@ pub use query::budget::Limits;
 pub use query::format::Format;
 pub use query::page::{Page, PageRequest};
 pub use records::put::PutOptions;
+pub use records::search::SearchRequest;
 pub use store::StoreOptions;
 pub use store::keyed::write::Put;
 pub use value::Value;

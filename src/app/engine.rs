@@ -16,7 +16,8 @@ use crate::query::page::{self, Page, PageRequest};
 use crate::query::sequences::{self, Kind};
 use crate::query::{self, parse};
 use crate::records::put::PutOptions;
-use crate::records::{change, declare};
+use crate::records::search::{self, Found, SearchRequest};
+use crate::records::{change, declare, relations};
 use crate::store::backup::{self, Copied};
 use crate::store::describe::Description;
 use crate::store::keyed::write::Put;
@@ -191,6 +192,25 @@ impl Engine {
         page::page(&self.store.snapshot(), self.store.secret(), &request)
     }
 
+    /// Reads one page of records with what belongs to them: `include` is that of `GET …/rows`.
+    ///
+    /// # Errors
+    /// As [`Engine::rows`], relations that are not declared, and more records than may be loaded along.
+    pub fn rows_with(&self, request: &PageRequest, include: &str) -> Result<Page> {
+        let request = PageRequest { limits: self.limits.clone(), ..request.clone() };
+        let include = relations::paths(Some(include))?;
+        relations::page(&self.store.snapshot(), self.store.secret(), &request, &include)
+    }
+
+    /// Searches the texts of a dataset, as `GET …/search` does.
+    ///
+    /// # Errors
+    /// A dataset that declares no search, unknown names, a limit out of bounds, a cursor of another search.
+    pub fn search(&self, request: &SearchRequest) -> Result<Found> {
+        let request = SearchRequest { limits: self.limits.clone(), ..request.clone() };
+        search::search(&self.store.snapshot(), self.store.secret(), &request)
+    }
+
     /// Erases the events that a condition is true for; the result is their number.
     ///
     /// # Errors
@@ -203,7 +223,7 @@ impl Engine {
     /// they are committed and visible to the next question.
     ///
     /// ```
-    /// use windrow::{Engine, PutOptions, Value};
+    /// use windrow::{Engine, PutOptions, SearchRequest, Value};
     ///
     /// # fn main() -> windrow::Result<()> {
     /// # let folder = tempfile::tempdir().unwrap();
@@ -215,6 +235,10 @@ impl Engine {
     /// assert_eq!(engine.put("pages", page, PutOptions::default())?.unchanged, 1);
     /// let answer = engine.sql("SELECT title FROM pages WHERE slug = ?", &["csrf".into()])?;
     /// assert_eq!(answer.rows, [[Value::text("Cross-site request forgery")]]);
+    /// let request = SearchRequest { dataset: "pages".into(), text: "forgary".into(), ..SearchRequest::default() };
+    /// let found = engine.search(&request)?;
+    /// assert_eq!(found.told.corrected["forgary"], ["forgery"]);
+    /// assert_eq!(found.rows.len(), 1);
     /// assert_eq!(engine.delete_records("pages", "slug = 'csrf'")?, 1);
     /// # Ok(())
     /// # }

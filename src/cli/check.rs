@@ -50,8 +50,9 @@ fn told(file: &str, report: &Report) -> String {
         text.push_str(&format!("note: {note}\n"));
     }
     let looked_at = format!(
-        "{} in {} ({}, {}; {} of columns)",
+        "{}{} in {} ({}, {}; {} of columns)",
         counted(report.events, "event"),
+        if report.records == 0 { String::new() } else { format!(" and {}", counted(report.records, "record")) },
         counted(report.datasets, "dataset"),
         counted(report.segments, "segment"),
         counted(report.log_rows, "log row"),

@@ -1,5 +1,7 @@
 //! `windrow datasets`: what is in the file, also beside a running server; and with `--drop` a dataset less.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 
 use crate::app::store_options;
@@ -8,8 +10,10 @@ use crate::cli::progress::counted;
 use crate::cli::terminal::table::{Cell, Head, Table};
 use crate::cli::terminal::{Screen, human};
 use crate::error::{Error, Result};
-use crate::fields::Declaration;
+use crate::fields::{DatasetKind, Declaration, check_dataset_name};
 use crate::http::api::datasets::List;
+use crate::packs::declared;
+use crate::records::declare::declare;
 use crate::store::describe::{Description, datasets};
 use crate::store::{Store, open};
 
@@ -17,9 +21,10 @@ use crate::store::{Store, open};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  windrow datasets\n  windrow datasets --human\n  windrow datasets visits --json\n  \
-    windrow datasets visits --drop\n\n\
-    `bytes` are those of its columns in the file. Works beside a running server, except for --drop: there it is \
-    DELETE /v1/datasets/visits."
+    windrow datasets visits --drop\n  \
+    windrow datasets pages --declare pages.toml\n  windrow datasets --pack wiki\n\n\
+    `bytes` are those of its columns in the file. Works beside a running server, except for changes: there they \
+    are PUT and DELETE /v1/datasets/visits."
 )]
 pub struct DatasetsArguments {
     /// Describe this one
@@ -31,6 +36,12 @@ pub struct DatasetsArguments {
     /// Drop this one with all its events; there is no way back
     #[arg(long, requires = "name", conflicts_with = "human")]
     drop: bool,
+    /// Declare this one by a file of TOML or JSON: what PUT /v1/datasets/NAME takes
+    #[arg(long, value_name = "FILE", requires = "name", conflicts_with_all = ["human", "drop"])]
+    declare: Option<PathBuf>,
+    /// Declare all datasets of a pack: research, threats or wiki
+    #[arg(long, value_name = "PACK", conflicts_with_all = ["name", "human", "drop", "declare"])]
+    pack: Option<String>,
 }
 
 impl DatasetsArguments {
@@ -57,6 +68,12 @@ pub fn run(session: &Session, arguments: &DatasetsArguments) -> Result<()> {
     if let (Some(name), true) = (&arguments.name, arguments.drop) {
         return drop_dataset(session, name);
     }
+    if let (Some(name), Some(file)) = (&arguments.name, &arguments.declare) {
+        return declare_all(session, &[(name, read_declaration(file)?)]);
+    }
+    if let Some(pack) = &arguments.pack {
+        return declare_all(session, &declared::of(pack)?);
+    }
     let mut described = datasets(&session.settings.database, arguments.name.as_deref())?;
     let text = match (&arguments.name, session.json) {
         (None, false) => list(&described, arguments.human, &session.screen),
@@ -70,6 +87,37 @@ pub fn run(session: &Session, arguments: &DatasetsArguments) -> Result<()> {
     session.print(text.as_bytes())
 }
 
+/// A file whose first byte is that of a JSON object is one; all others are TOML.
+fn read_declaration(file: &Path) -> Result<Declaration> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| Error::io(format!("cannot read the declaration {}", file.display()), e))?;
+    let told = |e: Error| match e {
+        Error::Invalid { detail, items } => {
+            Error::Invalid { detail: format!("{}: {detail}", file.display()), items }
+        }
+        other => other,
+    };
+    match text.trim_start().starts_with('{') {
+        true => Declaration::from_json(text.as_bytes()).map_err(told),
+        false => Declaration::from_toml(&text).map_err(told),
+    }
+}
+
+fn declare_all(session: &Session, all: &[(impl AsRef<str>, Declaration)]) -> Result<()> {
+    let store = Store::open(&session.settings.database, store_options(&session.settings))?;
+    for (name, declaration) in all {
+        check_dataset_name(name.as_ref())?;
+        declare(&store, name.as_ref(), declaration.clone())?;
+    }
+    store.close();
+    let names: Vec<&str> = all.iter().map(|(name, _)| name.as_ref()).collect();
+    let told = match session.json {
+        true => format!("{}\n", serde_json::json!({ "declared": names })),
+        false => format!("{}: declared\n", names.join(", ")),
+    };
+    session.print(told.as_bytes())
+}
+
 fn drop_dataset(session: &Session, name: &str) -> Result<()> {
     let database = &session.settings.database;
     if !database.exists() {
@@ -77,13 +125,16 @@ fn drop_dataset(session: &Session, name: &str) -> Result<()> {
         return Err(open::missing(database));
     }
     let store = Store::open(database, store_options(&session.settings))?;
-    let rows = store.snapshot().dataset(name)?.rows();
+    let snapshot = store.snapshot();
+    let (rows, is_of_records) = snapshot.dataset(name).map(|d| (d.rows(), d.keyed.is_some()))?;
+    drop(snapshot);
+    let what = if is_of_records { "record" } else { "event" };
     store.drop_dataset(name)?;
     store.upkeep().give_back()?;
     store.close();
     let told = match session.json {
         true => format!("{}\n", serde_json::json!({ "dropped": name, "rows": rows })),
-        false => format!("{name}: dropped with {}\n", counted(rows, "event")),
+        false => format!("{name}: dropped with {}\n", counted(rows, what)),
     };
     session.print(told.as_bytes())
 }
@@ -128,15 +179,25 @@ fn bytes(number: u64, human: bool) -> String {
 }
 
 /// What was declared of the dataset as a whole; its fields have a table of their own.
-fn declared(declaration: &Declaration) -> String {
+fn declared_of(declaration: &Declaration) -> String {
     let texts = [
         ("id", &declaration.id),
         ("time", &declaration.time),
         ("dedupe", &declaration.dedupe),
         ("retention", &declaration.retention),
     ];
+    let lists = [("key", &declaration.key), ("checks", &declaration.checks)];
     let mut parts: Vec<String> =
         texts.iter().filter_map(|(name, value)| Some(format!("{name} {}", value.as_ref()?))).collect();
+    let named = lists.iter().filter(|(_, names)| !names.is_empty());
+    parts.extend(named.map(|(what, names)| format!("{what} {}", names.join(", "))));
+    let counts = [
+        (declaration.indexes.len(), "index", "indexes"),
+        (declaration.relations.len(), "relation", "relations"),
+        (declaration.search.len(), "searched field", "searched fields"),
+    ];
+    let there = counts.iter().filter(|(count, ..)| *count > 0);
+    parts.extend(there.map(|(count, one, many)| format!("{count} {}", if *count == 1 { one } else { many })));
     if declaration.strict {
         parts.push("strict".to_owned());
     }
@@ -161,6 +222,17 @@ fn description(one: &Description, human: bool, screen: &Screen) -> String {
         let cells = [field.name.clone(), format!("{}{held}", field.kind)];
         fields.rows.push(cells.map(Cell::text).to_vec().into());
     }
+    if one.kind == DatasetKind::Records {
+        return format!(
+            "dataset     {}\nrecords     {}\nbytes       {}\ntime field  {time}\ndeclared    {}\ncreated     {}\n\n{}",
+            one.name,
+            count(one.rows, human),
+            bytes(one.bytes, human),
+            declared_of(&one.declaration),
+            one.created,
+            fields.write(screen)
+        );
+    }
     format!(
         "dataset     {}\nrows        {}\nsegments    {}\nbytes       {}\ntime field  {time}\ntime range  {range}\n\
          declared    {}\ncreated     {}\n\n{}",
@@ -168,7 +240,7 @@ fn description(one: &Description, human: bool, screen: &Screen) -> String {
         count(one.rows, human),
         count(one.segments, human),
         bytes(one.bytes, human),
-        declared(&one.declaration),
+        declared_of(&one.declaration),
         one.created,
         fields.write(screen)
     )
@@ -178,7 +250,6 @@ fn description(one: &Description, human: bool, screen: &Screen) -> String {
 mod tests {
     use super::*;
     use crate::cli::terminal::Paint;
-    use crate::fields::DatasetKind;
     use crate::store::describe::TimeRange;
 
     #[test]
@@ -211,7 +282,7 @@ mod tests {
 
     #[test]
     fn what_was_declared_is_told_in_a_line() {
-        let told = |text: &str| declared(&serde_json::from_str(text).unwrap());
+        let told = |text: &str| declared_of(&serde_json::from_str(text).unwrap());
         assert_eq!(told("{}"), "nothing");
         assert_eq!(told(r#"{"id": "number", "dedupe": "7d"}"#), "id number, dedupe 7d");
         let all = r#"{"time": "at", "retention": "30d", "strict": true, "fields": {"at": {"type": "time"}}}"#;

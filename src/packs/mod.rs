@@ -1,6 +1,7 @@
-//! Packs: subjects that Windrow brings data of its own for. Each has a generator of seeded sample data, which
+//! Packs: subjects that Windrow declares datasets for (`declared`), and brings data of its own for. Each has a generator of seeded sample data, which
 //! `windrow sample` writes and `windrow demo` loads. [`PACKS`] is the table; a new pack is a row in it and a folder here.
 
+pub mod declared;
 pub mod random;
 pub mod web;
 

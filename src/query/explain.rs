@@ -10,6 +10,7 @@ use crate::query::answer::{Answer, AnswerColumn, Stats};
 use crate::query::budget::Budget;
 use crate::query::expression::{AggregateCall, Expr};
 use crate::query::filter::Filter;
+use crate::query::keyed;
 use crate::query::language::{Dialect, Explain, Order, Query, Question, Range};
 use crate::query::plan::{self, Plan, Shape, add_columns};
 use crate::query::relational::{self, Bound, tree::Relational};
@@ -28,6 +29,9 @@ pub fn explain(snapshot: &Snapshot, question: &Question, explain: Explain) -> Re
     let begin = Instant::now();
     let (names, rows, engine, calendar): (&[&str], Vec<Vec<String>>, _, &Calendar) = match (explain, question)
     {
+        (Explain::Plan, Question::Plain(query)) if of_records(snapshot, query).is_some() => {
+            (&["step", "detail"], of_table(snapshot, query)?, "sqlite", &query.calendar)
+        }
         (Explain::Plan, Question::Plain(query)) => {
             (&["step", "detail"], of_query(snapshot, query)?, "vector", &query.calendar)
         }
@@ -36,7 +40,8 @@ pub fn explain(snapshot: &Snapshot, question: &Question, explain: Explain) -> Re
         }
         (Explain::Printed(dialect), Question::Plain(query)) => {
             let text = print::query(query, snapshot.dataset(&query.from)?, dialect)?;
-            (&["sql"], lines(&text), "vector", &query.calendar)
+            let engine = if of_records(snapshot, query).is_some() { "sqlite" } else { "vector" };
+            (&["sql"], lines(&text), engine, &query.calendar)
         }
         (Explain::Printed(Dialect::Sqlite), Question::Relational(question)) => {
             let bound = relational::bind(snapshot, question, &Budget::new(&question.limits))?;
@@ -71,6 +76,30 @@ pub fn explain(snapshot: &Snapshot, question: &Question, explain: Explain) -> Re
 
 fn lines(text: &str) -> Vec<Vec<String>> {
     text.lines().map(|line| vec![line.to_owned()]).collect()
+}
+
+/// The dataset of a question that SQLite answers over a table of records.
+fn of_records<'s>(snapshot: &'s Snapshot, query: &Query) -> Option<&'s Arc<Dataset>> {
+    let dataset = snapshot.datasets.get(query.from.as_str())?;
+    (dataset.keyed.is_some() && keyed::is_one_select(query)).then_some(dataset)
+}
+
+/// The steps of SQLite over a table of records.
+fn of_table(snapshot: &Snapshot, query: &Query) -> Result<Vec<Vec<String>>> {
+    let dataset = snapshot.dataset(&query.from)?;
+    let sql = print::query(query, dataset, Dialect::Sqlite)?;
+    let budget = Budget::new(&query.limits);
+    let reader = keyed::reader::open(dataset.keyed()?, &query.calendar, &budget)?;
+    let own = crate::store::keyed::table(dataset.id);
+    let mut steps = vec![
+        step("engine", "sqlite: row by row, over the table of the records and its indexes"),
+        step("dataset", format!("{}: {}", dataset.name, counted(dataset.rows(), "record"))),
+    ];
+    for (depth, line) in reader.plan(&sql)? {
+        let line = line.replace(&own, &dataset.name);
+        steps.push(step("plan", format!("{}{line}", "  ".repeat(depth))));
+    }
+    Ok(steps)
 }
 
 /// The steps of the vector engine.

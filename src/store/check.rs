@@ -10,10 +10,13 @@
 //! 4. Rows of a segment stand in order of (`_time`, `_seq`), within the span of both that its table row tells; what is
 //!    told of the values of columns and blocks is true.
 //! 5. A segment has exactly the column BLOBs that its head names, and no BLOB is without a segment.
-//! 6. An event is in one place: no `_seq` is in two segments or log rows, none is at or above `next_seq` (`check/places`).
+//! 6. Records are as many as `dataset.records` tells, each with a number below `next_seq`; their lazy fields and their
+//!    words in the search are of records that are there (`check/records`).
+//! 7. An event is in one place: no `_seq` is in two segments or log rows, none is at or above `next_seq` (`check/places`).
 
 mod log;
 mod pages;
+mod records;
 mod places;
 mod sealed;
 mod tables;
@@ -114,6 +117,8 @@ pub struct Report {
     pub datasets: u64,
     /// Events in segments and log.
     pub events: u64,
+    /// Records in their tables.
+    pub records: u64,
     /// Segments that were read.
     pub segments: u64,
     /// Rows of the log that were read.
@@ -189,6 +194,7 @@ fn check_connection(connection: Connection, report: Report, progress: &Progress)
         let mut places = log::check(&file, dataset, &mut report);
         places.extend(sealed::check(&file, dataset, &mut report));
         places::check(&file, dataset, places, &mut report);
+        records::check(&file, dataset, &mut report);
     }
     Ok(report.finish())
 }
@@ -210,6 +216,8 @@ struct Dataset {
     id: i64,
     name: String,
     next_seq: i64,
+    /// How many records it has; `None` where it is of events.
+    records: Option<i64>,
     fields: crate::fields::FieldSet,
 }
 

@@ -36,15 +36,19 @@ pub(super) fn datasets(file: &File<'_>, report: &mut Report) -> Vec<Dataset> {
 }
 
 fn dataset(connection: &Connection, id: i64) -> rusqlite::Result<(Dataset, Vec<String>)> {
-    let (name, declaration, next_seq): (String, String, i64) = connection.query_row(
-        "SELECT name, declaration, next_seq FROM dataset WHERE id = ?1",
+    let (name, declaration, next_seq, records): (String, String, i64, i64) = connection.query_row(
+        "SELECT name, declaration, next_seq, records FROM dataset WHERE id = ?1",
         [id],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
     )?;
     let mut faults = Vec::new();
-    if let Err(e) = serde_json::from_str::<Declaration>(&declaration) {
-        faults.push(format!("its declaration cannot be read: {e}"));
-    }
+    let records = match serde_json::from_str::<Declaration>(&declaration) {
+        Ok(declaration) => declaration.is_records().then_some(records),
+        Err(e) => {
+            faults.push(format!("its declaration cannot be read: {e}"));
+            None
+        }
+    };
     // the engine's own begin with an underscore
     if let Err(e) = check_dataset_name(name.trim_start_matches('_')) {
         faults.push(e.to_string());
@@ -69,7 +73,7 @@ fn dataset(connection: &Connection, id: i64) -> rusqlite::Result<(Dataset, Vec<S
         }
         fields.add(&Arc::from(field), kinds);
     }
-    Ok((Dataset { id, name, next_seq, fields }, faults))
+    Ok((Dataset { id, name, next_seq, records, fields }, faults))
 }
 
 /// What belongs to no dataset: the secret, dead segments, columns whose segment is gone.
