@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result, nearest};
 use crate::http::Service;
-use crate::http::api::{datasets, events, health, query, records, rows, search, sequences};
+use crate::http::api::{datasets, events, health, performance, query, records, rows, search, sequences};
 use crate::http::body;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
@@ -49,7 +49,7 @@ const fn route(
 }
 
 /// Everything that can be called.
-pub const ROUTES: [Route; 21] = [
+pub const ROUTES: [Route; 23] = [
     Route {
         method: Method::Get,
         pattern: "/",
@@ -129,6 +129,18 @@ pub const ROUTES: [Route; 21] = [
         doc: "finds rows by words in their texts, with a piece of each and counts by fields",
         handler: search::search,
     },
+    route(
+        Method::Get,
+        "/v1/performance/recommendations",
+        performance::recommendations,
+        "tells which indexes of records would help, by measure, and which nobody uses",
+    ),
+    route(
+        Method::Post,
+        "/v1/performance/optimize",
+        performance::optimize,
+        "measures the tables for the planner, merges the search, gives free space back",
+    ),
     route(Method::Post, "/v1/query", query::query, "answers one JSON query"),
     route(Method::Post, "/v1/sql", query::sql, "answers one read-only SELECT"),
     route(Method::Post, "/v1/funnel", sequences::funnel, "tells how many go how far through some steps"),

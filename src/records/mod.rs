@@ -6,6 +6,7 @@
 //! http/api/rows → query/page → query/keyed → relations (a query a level)        http/api/search → search
 //! ```
 
+pub mod advice;
 pub mod change;
 pub mod checks;
 pub mod declare;

@@ -288,6 +288,14 @@ impl Store {
         self.ask(|reply| Command::MarkImport(dataset.into(), mark, reply))
     }
 
+    /// Measures tables for the planner and merges the search of records, while others read.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn tidy_records(&self) -> Result<()> {
+        self.ask(Command::Tidy)
+    }
+
     /// Brings everything from the WAL into the file and empties the WAL.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::store::copy::{beside, tidy};
+use crate::store::keyed::text_table;
 use crate::store::progress::Progress;
 use crate::store::{Store, StoreOptions, open};
 
@@ -47,6 +48,14 @@ pub fn optimize(path: &Path, options: StoreOptions, progress: &Progress) -> Resu
     store.close();
     progress.begin("packing", 0);
     let connection = open::writer(store.path(), options.durability)?;
+    for dataset in store.snapshot().datasets.values().filter(|d| d.keyed.is_some()) {
+        if !dataset.declaration.search.is_empty() {
+            let text = text_table(dataset.id);
+            connection
+                .execute_batch(&format!("INSERT INTO {text} ({text}) VALUES ('optimize')"))
+                .map_err(|e| Error::sqlite("cannot merge the search of records", e))?;
+        }
+    }
     connection
         .execute_batch("ANALYZE; PRAGMA optimize;")
         .map_err(|e| Error::sqlite("cannot measure the tables", e))?;

@@ -120,6 +120,8 @@ pub(super) enum Command {
     /// Forgets ids of a dataset from a hash on; answered with where to go on.
     Sweep(i64, Vec<u8>, Reply<Option<Vec<u8>>>),
     MarkImport(Arc<str>, ImportMark, Reply<()>),
+    /// Measures tables for the planner and merges the search of records.
+    Tidy(Reply<()>),
     Checkpoint(Reply<()>),
     Stop,
 }
@@ -198,6 +200,9 @@ impl Writer {
                 }
                 Command::Sweep(id, after, reply) => {
                     let _ = reply.send(self.change_that_frees(|writer| writer.sweep(id, &after)));
+                }
+                Command::Tidy(reply) => {
+                    let _ = reply.send(self.change(Self::tidy_records));
                 }
                 Command::Checkpoint(reply) => {
                     let _ = reply.send(self.change_that_frees(|writer| writer.checkpoint()));

@@ -3,6 +3,7 @@
 pub mod datasets;
 pub mod events;
 pub mod health;
+pub mod performance;
 pub mod query;
 pub mod records;
 pub mod rows;

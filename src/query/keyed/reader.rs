@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use r2d2::PooledConnection;
 use r2d2_sqlite::SqliteConnectionManager;
@@ -57,8 +58,7 @@ impl Reader {
     /// # Errors
     /// As [`Asked::rows`].
     pub fn rows(&self, sql: &str, parameters: &[Value]) -> Result<(Vec<Vec<Value>>, Held)> {
-        self.derived.count_statement();
-        self.asked()?.rows_with(sql, parameters)
+        self.noted(sql, parameters, |asked| asked.rows_with(sql, parameters))
     }
 
     /// Hands every row of a SELECT over, and keeps none.
@@ -71,8 +71,18 @@ impl Reader {
         parameters: &[Value],
         take: impl FnMut(Vec<Value>) -> Result<()>,
     ) -> Result<()> {
+        self.noted(sql, parameters, |asked| asked.for_each(sql, parameters, take))
+    }
+
+    /// Runs a statement and notes how long it took, and by which plan.
+    fn noted<T>(&self, sql: &str, parameters: &[Value], run: impl FnOnce(Asked<'_>) -> Result<T>) -> Result<T> {
         self.derived.count_statement();
-        self.asked()?.for_each(sql, parameters, take)
+        let begin = Instant::now();
+        let done = run(self.asked()?)?;
+        // a statement whose plan cannot be told was run all the same
+        let plan = || self.plan(sql).unwrap_or_default().into_iter().map(|(_, line)| line).collect();
+        self.derived.statements.note(sql, parameters, begin.elapsed(), plan);
+        Ok(done)
     }
 
     /// SQLite's plan of a SELECT.

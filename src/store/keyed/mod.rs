@@ -21,6 +21,7 @@
 
 pub mod readers;
 mod row;
+pub mod statements;
 pub mod tables;
 pub mod write;
 

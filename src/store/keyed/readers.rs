@@ -11,6 +11,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
 use crate::error::{Error, Result};
+use crate::store::keyed::statements::Statements;
 use crate::store::keyed::{lazy_table, table, text_table};
 use crate::store::open::Readers;
 
@@ -44,18 +45,20 @@ struct Size {
 pub struct Derived {
     size: Mutex<Option<Size>>,
     kept: Mutex<Option<(u64, Arc<dyn Any + Send + Sync>)>>,
-    statements: AtomicU64,
+    count: AtomicU64,
+    /// What was run, by its shape.
+    pub statements: Statements,
 }
 
 impl Derived {
     /// A statement is run over the records.
     pub fn count_statement(&self) {
-        self.statements.fetch_add(1, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many statements were run over the records since the process began.
-    pub fn statements(&self) -> u64 {
-        self.statements.load(Ordering::Relaxed)
+    pub fn statements_run(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
     }
 }
 

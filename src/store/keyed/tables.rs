@@ -203,8 +203,8 @@ fn change_type(
     catalog::put_field(transaction, dataset, name)
 }
 
-/// The name of a declared index, by the dataset's id.
-fn index_name(index: &Index) -> impl Fn(i64) -> String {
+/// The name of a declared index, by the id of its dataset.
+pub fn index_name(index: &Index) -> impl Fn(i64) -> String {
     let columns: Vec<String> = index
         .columns()
         .iter()

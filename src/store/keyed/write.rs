@@ -13,7 +13,7 @@ use crate::fields::{Kinds, is_system};
 use crate::limits;
 use crate::store::catalog;
 use crate::store::failure::told_to_all;
-use crate::store::keyed::Keyed;
+use crate::store::keyed::{Keyed, text_table};
 use crate::store::keyed::row::{Outcome, Rows};
 use crate::store::keyed::tables::{self, Declared};
 use crate::store::snapshot::{Dataset, Snapshot};
@@ -33,6 +33,11 @@ pub enum Mode {
     /// As [`Mode::Upsert`], but there has to be one.
     Replace,
 }
+
+/// Pages of an index of words that one tidying merges.
+const MERGED_PAGES: i64 = 2_000;
+/// Rows of an index that are looked at for the planner.
+const ANALYSED_ROWS: i64 = 1_000;
 
 /// Records for one dataset.
 #[derive(Debug)]
@@ -239,6 +244,23 @@ impl Writer {
         snapshot.datasets.insert(Arc::clone(&dataset.name), Arc::new(dataset));
         self.published.publish(snapshot);
         Ok(deleted)
+    }
+
+    /// Measures the tables that have changed for SQLite's planner, and merges the search of records.
+    pub(in crate::store) fn tidy_records(&mut self) -> Result<()> {
+        let failed = |e| Error::sqlite("cannot tidy the tables of records", e);
+        let current = self.published.current();
+        let of_records = current.datasets.values().filter(|dataset| dataset.keyed.is_some());
+        let transaction = Self::begin(&mut self.connection)?;
+        for dataset in of_records.filter(|dataset| !dataset.declaration.search.is_empty()) {
+            let text = text_table(dataset.id);
+            let merge = format!("INSERT INTO {text} ({text}, rank) VALUES ('merge', {MERGED_PAGES})");
+            transaction.execute_batch(&merge).map_err(failed)?;
+        }
+        // as SQLite's documentation has it for connections that stay open
+        let measure = format!("PRAGMA analysis_limit = {ANALYSED_ROWS}; PRAGMA optimize = 0x10002;");
+        transaction.execute_batch(&measure).map_err(failed)?;
+        self.watch.commit(transaction)
     }
 
     /// Makes or changes the tables of a dataset of records.
