@@ -133,7 +133,11 @@ fn timed<T>(times: usize, mut work: impl FnMut(usize) -> T) -> Vec<Duration> {
 }
 
 fn pages(engine: &Engine, rows: usize) {
-    declare(engine, "things", r#", "indexes": [{"fields": "owner"}, {"fields": ["kind", "amount"]}, {"fields": "-added"}]"#);
+    declare(
+        engine,
+        "things",
+        r#", "indexes": [{"fields": "owner"}, {"fields": ["kind", "amount"]}, {"fields": "-added"}]"#,
+    );
     for order in ["-added", "owner", "kind,amount"] {
         let mut request = PageRequest {
             dataset: "things".into(),
@@ -164,7 +168,10 @@ fn pages(engine: &Engine, rows: usize) {
         ..PageRequest::default()
     };
     let last = (rows / 100).min(10_000);
-    shown(&format!("offset page {last} by -added"), timed(10, |_| engine.rows(&request(last)).expect("a page")));
+    shown(
+        &format!("offset page {last} by -added"),
+        timed(10, |_| engine.rows(&request(last)).expect("a page")),
+    );
 }
 
 fn questions(engine: &Engine) {
@@ -172,13 +179,22 @@ fn questions(engine: &Engine) {
         let took = timed(20, |_| engine.sql(sql, &[]).expect("answers"));
         shown(what, took);
     };
-    ask("filter by a covering index", "SELECT kind, amount FROM things WHERE kind = 'kind-3' AND amount BETWEEN 500 AND 600 LIMIT 100");
+    ask(
+        "filter by a covering index",
+        "SELECT kind, amount FROM things WHERE kind = 'kind-3' AND amount BETWEEN 500 AND 600 LIMIT 100",
+    );
     ask("count by a covering index", "SELECT count(*) FROM things WHERE kind = 'kind-3' AND amount < 100");
-    ask("by owner and state, one owner", "SELECT state, count(*) FROM things WHERE owner = 'owner-77' GROUP BY state");
+    ask(
+        "by owner and state, one owner",
+        "SELECT state, count(*) FROM things WHERE owner = 'owner-77' GROUP BY state",
+    );
     ask("aggregate by kind, covering", "SELECT kind, count(*), sum(amount) FROM things GROUP BY kind");
     ask("count by kind, covering", "SELECT kind, count(*) FROM things GROUP BY kind");
     ask("aggregate by state, no index", "SELECT state, count(*), sum(amount) FROM things GROUP BY state");
-    ask("aggregate by day, no index", "SELECT day(added), count(*), avg(amount) FROM things GROUP BY day(added)");
+    ask(
+        "aggregate by day, no index",
+        "SELECT day(added), count(*), avg(amount) FROM things GROUP BY day(added)",
+    );
 }
 
 fn searches(engine: &Engine, rows: usize) {
@@ -211,6 +227,9 @@ fn searches(engine: &Engine, rows: usize) {
             ..SearchRequest::default()
         };
         let total = engine.search(&SearchRequest { count: true, ..request.clone() }).expect("finds").total;
-        shown(&format!("search {asked}: {}", total.unwrap_or(0)), timed(10, |_| engine.search(&request).expect("finds")));
+        shown(
+            &format!("search {asked}: {}", total.unwrap_or(0)),
+            timed(10, |_| engine.search(&request).expect("finds")),
+        );
     }
 }

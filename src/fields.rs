@@ -263,8 +263,9 @@ impl Declaration {
     /// assert_eq!(declared.key, ["id"]);
     /// ```
     pub fn from_toml(text: &str) -> Result<Self, Error> {
-        let value: toml::Value = toml::from_str(text)
-            .map_err(|e| Error::invalid(format!("the declaration is not TOML: {}", e.to_string().trim_end())))?;
+        let value: toml::Value = toml::from_str(text).map_err(|e| {
+            Error::invalid(format!("the declaration is not TOML: {}", e.to_string().trim_end()))
+        })?;
         let json = serde_json::to_vec(&value)
             .map_err(|e| Error::invalid(format!("the declaration has a value that JSON has not: {e}")))?;
         Self::from_json(&json)

@@ -26,8 +26,11 @@ pub const ATOMIC_RECORDS: usize = 100_000;
 pub const INCLUDED_RECORDS: usize = 10_000;
 /// Levels of relations that `include` follows.
 pub const INCLUDE_LEVELS: usize = 8;
-/// Words that a search may have.
-pub const SEARCH_WORDS: usize = 64;
+/// Bytes of columns that are made of the records of a dataset and kept until these change.
+pub const KEPT_COLUMNS_BYTES: usize = 64 << 20;
+/// Records from which on a question that would go through all of them is asked of columns; few in unit tests, so that they
+/// see both ways.
+pub const COLUMNS_FROM_RECORDS: u64 = if cfg!(test) { 20 } else { 5_000 };
 /// Cells of a batch, rows times fields: each takes up to 8 bytes while it is decoded, also where it is empty. JSON with
 /// a value in every cell reaches its limit of bytes first; what reaches this one has rows that share no fields.
 pub const BATCH_CELLS: usize = 1 << 26;

@@ -52,7 +52,11 @@ fn told(file: &str, report: &Report) -> String {
     let looked_at = format!(
         "{}{} in {} ({}, {}; {} of columns)",
         counted(report.events, "event"),
-        if report.records == 0 { String::new() } else { format!(" and {}", counted(report.records, "record")) },
+        if report.records == 0 {
+            String::new()
+        } else {
+            format!(" and {}", counted(report.records, "record"))
+        },
         counted(report.datasets, "dataset"),
         counted(report.segments, "segment"),
         counted(report.log_rows, "log row"),

@@ -109,12 +109,7 @@ pub const ROUTES: [Route; 23] = [
         doc: "reads one record with all its fields",
         handler: records::get,
     },
-    route(
-        Method::Delete,
-        "/v1/datasets/{dataset}/records/{key}",
-        records::delete_one,
-        "deletes one record",
-    ),
+    route(Method::Delete, "/v1/datasets/{dataset}/records/{key}", records::delete_one, "deletes one record"),
     Route {
         method: Method::Get,
         pattern: "/v1/datasets/{dataset}/rows",

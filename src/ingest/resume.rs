@@ -46,7 +46,8 @@ pub fn resume_place(
         Some(_) => {
             let snapshot = store.snapshot();
             let declaration = snapshot.datasets.get(dataset).map(|dataset| &dataset.declaration);
-            if declaration.is_none_or(|declaration| declaration.dedupe.is_none() && !declaration.is_records()) {
+            if declaration.is_none_or(|declaration| declaration.dedupe.is_none() && !declaration.is_records())
+            {
                 report.notes.push(format!(
                     "{} was imported into \"{dataset}\" before: the rows that it has had since then are there twice now; \
                      --resume takes only what was appended",

@@ -160,7 +160,8 @@ impl<'r> Rows<'r> {
             && rule.declared.is_none()
             && !self.rules.declaration.fields.contains_key(name)
             && self.rules.declaration.id.as_deref() != Some(name)
-            && !(self.is_of_records && (name == VERSION || self.rules.declaration.key.iter().any(|k| k == name)))
+            && !(self.is_of_records
+                && (name == VERSION || self.rules.declaration.key.iter().any(|k| k == name)))
         {
             return Err(format!("the field \"{name}\" is not declared, and the dataset is strict"));
         }

@@ -15,13 +15,13 @@ use rayon::prelude::*;
 
 use crate::columnar::column::Column;
 use crate::error::Result;
+use crate::query::budget::Budget;
 use crate::query::expression::Expr;
 use crate::query::filter::Filter;
 use crate::query::functions::Context;
+use crate::query::keyed::columns::{Chunks, with};
 use crate::query::prune::Verdict;
 use crate::query::view::View;
-use crate::query::budget::Budget;
-use crate::query::keyed::columns::{Chunks, with};
 use crate::query::{page, parse, plan};
 use crate::store::part::Part;
 use crate::store::snapshot::{Dataset, Snapshot};

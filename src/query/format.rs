@@ -222,7 +222,9 @@ pub fn found_json(
     }
     let told = serde_json::to_string(told)
         .map_err(|e| Error::Internal(format!("what is told of a search does not serialize: {e}")))?;
-    if let Some(inner) = told.strip_prefix('{').and_then(|told| told.strip_suffix('}')).filter(|t| !t.is_empty()) {
+    if let Some(inner) =
+        told.strip_prefix('{').and_then(|told| told.strip_suffix('}')).filter(|t| !t.is_empty())
+    {
         out.push(b',');
         out.extend_from_slice(inner.as_bytes());
     }

@@ -199,7 +199,8 @@ fn candidates(shape: &str, own: &str) -> Vec<Vec<String>> {
     if first.is_empty() {
         return Vec::new();
     }
-    let others = named.iter().filter(|name| !first.iter().any(|known| known.trim_start_matches('-') == **name));
+    let others =
+        named.iter().filter(|name| !first.iter().any(|known| known.trim_start_matches('-') == **name));
     let covering: Vec<String> = first.iter().chain(others).cloned().collect();
     if covering.len() == first.len() || covering.len() > COVERED_FIELDS {
         return vec![first];
@@ -244,18 +245,20 @@ impl<'d> Sample<'d> {
         let failed = |e| Error::sqlite("cannot make a sample of records", e);
         let connection = Connection::open_in_memory().map_err(failed)?;
         let file = dataset.keyed()?.file()?;
-        connection
-            .execute("ATTACH ?1 AS f", [read_only_uri(std::path::Path::new(&file))])
-            .map_err(failed)?;
+        connection.execute("ATTACH ?1 AS f", [read_only_uri(std::path::Path::new(&file))]).map_err(failed)?;
         let own = table(dataset.id);
         let definitions: Vec<String> = connection
-            .prepare("SELECT sql FROM f.sqlite_schema WHERE tbl_name = ?1 AND sql IS NOT NULL ORDER BY type DESC")
+            .prepare(
+                "SELECT sql FROM f.sqlite_schema WHERE tbl_name = ?1 AND sql IS NOT NULL ORDER BY type DESC",
+            )
             .and_then(|mut all| all.query_map([&own], |row| row.get(0))?.collect())
             .map_err(failed)?;
         let (tables, indexes): (Vec<String>, Vec<String>) =
             definitions.into_iter().partition(|sql| sql.starts_with("CREATE TABLE"));
         let step = (dataset.rows() / SAMPLE_ROWS).max(1);
-        let fill = format!("INSERT INTO main.{own} SELECT * FROM f.{own} WHERE _seq % {step} = 0 LIMIT {SAMPLE_ROWS}");
+        let fill = format!(
+            "INSERT INTO main.{own} SELECT * FROM f.{own} WHERE _seq % {step} = 0 LIMIT {SAMPLE_ROWS}"
+        );
         connection.execute_batch(&tables.join(";")).map_err(failed)?;
         let rows = connection.execute(&fill, []).map_err(failed)? as u64;
         connection.execute_batch(&(indexes.join(";") + ";DETACH f;ANALYZE;")).map_err(failed)?;
@@ -303,7 +306,9 @@ mod tests {
         let of = |shape: &str| candidates(shape, "r1");
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert_eq!(
-            of(r#"SELECT r1."title" FROM r1 WHERE (r1."added" > ? AND r1."severity" = ?) ORDER BY r1."score" DESC LIMIT ?"#),
+            of(
+                r#"SELECT r1."title" FROM r1 WHERE (r1."added" > ? AND r1."severity" = ?) ORDER BY r1."score" DESC LIMIT ?"#
+            ),
             [list(&["severity", "-score", "added"]), list(&["severity", "-score", "added", "title"])]
         );
         assert_eq!(of(r#"SELECT r1."kind", count(*) FROM r1 GROUP BY r1."kind""#), [list(&["kind"])]);

@@ -51,7 +51,8 @@ pub fn delete(store: &Store, dataset: &str, condition: &str, is_atomic: bool) ->
     let mut deleted = 0;
     let mut again: Option<Vec<i64>> = None;
     for _ in 0..ROUNDS {
-        let mut matching = Matching::new(store, dataset, condition, again.take(), &[VERSION.into()], is_atomic)?;
+        let mut matching =
+            Matching::new(store, dataset, condition, again.take(), &[VERSION.into()], is_atomic)?;
         let mut changed = Vec::new();
         while let Some(rows) = matching.next()? {
             let records = rows.iter().map(|row| (integer(row, 0), integer(row, 1))).collect();
@@ -81,7 +82,9 @@ pub fn update(
     is_atomic: bool,
 ) -> Result<Changed> {
     if sets.is_empty() {
-        return Err(Error::invalid("nothing is to be set; send an object of fields, such as {\"severity\": \"high\"}"));
+        return Err(Error::invalid(
+            "nothing is to be set; send an object of fields, such as {\"severity\": \"high\"}",
+        ));
     }
     let mut done = Changed::default();
     let mut again: Option<Vec<i64>> = None;
@@ -140,7 +143,9 @@ fn fields_of(store: &Store, dataset: &str, sets: &[(Arc<str>, Value)]) -> Result
     let snapshot = store.snapshot();
     let found = snapshot.dataset(dataset)?;
     found.keyed()?;
-    if let Some((name, _)) = sets.iter().find(|(name, _)| found.declaration.key.iter().any(|key| **key == **name)) {
+    if let Some((name, _)) =
+        sets.iter().find(|(name, _)| found.declaration.key.iter().any(|key| **key == **name))
+    {
         return Err(Error::invalid(format!(
             "\"{name}\" is in the key, by which a record is known; put the record under its new key and delete the old one"
         )));
@@ -179,7 +184,8 @@ impl Matching {
         let dataset = Arc::clone(store.snapshot().dataset(dataset)?);
         dataset.keyed()?;
         let own = own_name(&dataset);
-        let known = fields.iter().filter(|name| dataset.fields.kinds(name).is_some() || name.starts_with('_'));
+        let known =
+            fields.iter().filter(|name| dataset.fields.kinds(name).is_some() || name.starts_with('_'));
         let list = known.map(|name| Ok(column(&dataset, &own, name)?.sql)).collect::<Result<Vec<_>>>()?;
         let sql = format!(
             "SELECT {own}._seq, {} FROM {own} WHERE {} AND {own}._seq > ?1 AND (?2 IS NULL OR {own}._seq = ?2) \
@@ -192,12 +198,17 @@ impl Matching {
     }
 
     fn next(&mut self) -> Result<Option<Vec<Vec<Value>>>> {
-        let reader = reader::open(self.dataset.keyed()?, &Calendar::default(), &Budget::new(&Limits::default()))?;
+        let reader =
+            reader::open(self.dataset.keyed()?, &Calendar::default(), &Budget::new(&Limits::default()))?;
         let (rows, _) = match &mut self.only {
-            None => reader.rows(&self.sql, &[Value::Int(self.last), Value::Null, Value::Int(self.most as i64)])?,
+            None => {
+                reader.rows(&self.sql, &[Value::Int(self.last), Value::Null, Value::Int(self.most as i64)])?
+            }
             Some(only) => match only.pop() {
                 None => return Ok(None),
-                Some(seq) => reader.rows(&self.sql, &[Value::Int(i64::MIN), Value::Int(seq), Value::Int(1)])?,
+                Some(seq) => {
+                    reader.rows(&self.sql, &[Value::Int(i64::MIN), Value::Int(seq), Value::Int(1)])?
+                }
             },
         };
         if self.is_whole && rows.len() > limits::ATOMIC_RECORDS {
@@ -268,7 +279,11 @@ impl Update<'_> {
         }
         let rules = DecodedUnder {
             version: self.found.rules_version,
-            new_fields: names.iter().filter(|name| self.found.fields.kinds(name).is_none()).cloned().collect(),
+            new_fields: names
+                .iter()
+                .filter(|name| self.found.fields.kinds(name).is_none())
+                .cloned()
+                .collect(),
             ..DecodedUnder::default()
         };
         let kind = |name: &Arc<str>| {

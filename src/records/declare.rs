@@ -47,11 +47,13 @@ fn as_declared(name: &str, declaration: &Declaration, known: Option<&Dataset>) -
     for field in &declaration.key {
         fields.add(&field.as_str().into(), Kinds::default());
     }
-    for (field, kinds) in known.iter().filter(|known| known.rows() > 0).flat_map(|known| known.fields.iter()) {
+    for (field, kinds) in known.iter().filter(|known| known.rows() > 0).flat_map(|known| known.fields.iter())
+    {
         let is_typed = declaration.fields.get(&**field).is_some_and(|declared| declared.kind.is_some());
         fields.add(field, if is_typed { Kinds::default() } else { kinds });
     }
-    let new = Dataset { declaration: declaration.clone(), fields: fields.into(), ..Dataset::new(name.into()) };
+    let new =
+        Dataset { declaration: declaration.clone(), fields: fields.into(), ..Dataset::new(name.into()) };
     match known {
         None => new,
         Some(known) => Dataset { id: known.id, keyed: known.keyed.clone(), ..new },
@@ -74,7 +76,10 @@ fn check_fields(dataset: &Dataset) -> Result<()> {
         None => {
             let known: Vec<&str> = dataset.fields.iter().map(|(name, _)| &**name).collect();
             let hint = nearest_or_first(named, known.into_iter());
-            Err(Error::invalid(format!("\"{named}\" is no field of \"{}\"; declare it in \"fields\"{hint}", dataset.name)))
+            Err(Error::invalid(format!(
+                "\"{named}\" is no field of \"{}\"; declare it in \"fields\"{hint}",
+                dataset.name
+            )))
         }
     };
     let declared = &dataset.declaration;

@@ -56,7 +56,9 @@ pub fn delete(store: &Store, dataset: &str, key: &str) -> Result<Deletion> {
         found.keyed()?;
         let names = ["_seq".into(), crate::fields::records::VERSION.into()];
         let values = read(found, key, &names, &Limits::default())?;
-        let (Some(Value::Int(seq)), Some(Value::Int(version))) = (values.first(), values.get(1)) else { break };
+        let (Some(Value::Int(seq)), Some(Value::Int(version))) = (values.first(), values.get(1)) else {
+            break;
+        };
         let batch = DeleteBatch { dataset_id: found.id, records: vec![(*seq, *version)], is_atomic: false };
         let done = store.delete(batch)?;
         if done.changed.is_empty() {

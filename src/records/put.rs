@@ -105,7 +105,8 @@ fn renewed(store: &Store, before: &Dataset, rules: DecodedUnder) -> Result<Decod
     let now = snapshot.dataset(&before.name)?;
     let is_same = now.id == before.id && now.declaration == before.declaration;
     let version = if is_same { now.rules_version } else { rules.version };
-    let new_fields = rules.new_fields.iter().filter(|name| now.fields.kinds(name).is_none()).cloned().collect();
+    let new_fields =
+        rules.new_fields.iter().filter(|name| now.fields.kinds(name).is_none()).cloned().collect();
     Ok(DecodedUnder { version, time_field: None, new_fields, ..rules })
 }
 
@@ -127,8 +128,9 @@ fn records<'b>(
 ) -> Result<(Fields<'b>, Vec<Record>)> {
     let (block, places) = (&batch.block, &batch.rules.places);
     let all = block.columns().filter(|(name, _)| !is_system(name) && ***name != *VERSION);
-    let (fields, strange): (Fields<'b>, Fields<'b>) =
-        all.map(|(name, column)| (name, &**column)).partition(|(name, _)| why_no_field(name, dataset).is_none());
+    let (fields, strange): (Fields<'b>, Fields<'b>) = all
+        .map(|(name, column)| (name, &**column))
+        .partition(|(name, _)| why_no_field(name, dataset).is_none());
     let key: Vec<Option<&Column>> =
         dataset.declaration.key.iter().map(|name| block.column(name).map(|column| &**column)).collect();
     let times = block.column(TIME).map(|column| &column.data);
@@ -186,10 +188,14 @@ fn why_no_field(name: &str, dataset: &Dataset) -> Option<String> {
         return None;
     }
     if name.contains('\0') {
-        return Some(format!("the field name {name:?} has a zero character, which no field of records can have"));
+        return Some(format!(
+            "the field name {name:?} has a zero character, which no field of records can have"
+        ));
     }
     let alike = dataset.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
     alike.map(|(known, _)| {
-        format!("the field \"{name}\" is called \"{known}\" here; records do not tell the case of letters apart")
+        format!(
+            "the field \"{name}\" is called \"{known}\" here; records do not tell the case of letters apart"
+        )
     })
 }

@@ -63,7 +63,12 @@ pub fn paths(text: Option<&str>) -> Result<Include> {
 ///
 /// # Errors
 /// As [`page::page`], relations that are not declared, and more records than a level may load.
-pub fn page(snapshot: &Snapshot, secret: &[u8; 32], request: &PageRequest, include: &Include) -> Result<Page> {
+pub fn page(
+    snapshot: &Snapshot,
+    secret: &[u8; 32],
+    request: &PageRequest,
+    include: &Include,
+) -> Result<Page> {
     if include.is_empty() {
         return page::page(snapshot, secret, request);
     }
@@ -128,7 +133,10 @@ fn relation<'d>(dataset: &'d Dataset, name: &str) -> Result<&'d Relation> {
     dataset.declaration.relations.get(name).ok_or_else(|| {
         let known = dataset.declaration.relations.keys().map(String::as_str);
         let hint = nearest_or_first(name, known);
-        Error::invalid(format!("\"{}\" has no relation \"{name}\"{hint}; relations are declared with the dataset", dataset.name))
+        Error::invalid(format!(
+            "\"{}\" has no relation \"{name}\"{hint}; relations are declared with the dataset",
+            dataset.name
+        ))
     })
 }
 
@@ -157,11 +165,18 @@ fn load(
             )));
         }
         let key_of = |row: &Row, names: &[String]| -> Option<Vec<Value>> {
-            let value = |name: &String| row.iter().find(|(known, _)| **known == **name).map(|(_, v)| v.clone());
+            let value =
+                |name: &String| row.iter().find(|(known, _)| **known == **name).map(|(_, v)| v.clone());
             names.iter().map(value).map(|value| value.filter(|value| !value.is_null())).collect()
         };
         let mut wanted: Vec<Vec<Value>> = rows.iter().filter_map(|row| key_of(row, own)).collect();
-        wanted.sort_by(|a, b| a.iter().zip(b).map(|(a, b)| a.compare(b)).find(|o| o.is_ne()).unwrap_or(std::cmp::Ordering::Equal));
+        wanted.sort_by(|a, b| {
+            a.iter()
+                .zip(b)
+                .map(|(a, b)| a.compare(b))
+                .find(|o| o.is_ne())
+                .unwrap_or(std::cmp::Ordering::Equal)
+        });
         wanted.dedup();
         let mut found = level(other, theirs, &wanted, limits)?;
         load(snapshot, other, &mut found, deeper, limits)?;
@@ -174,8 +189,12 @@ fn load(
         for row in rows.iter_mut() {
             let of_row = key_of(row, own).and_then(|key| by_key.get(&key));
             let value = match (relation.is_many(), of_row) {
-                (true, of_row) => Value::Json(format!("[{}]", of_row.map_or(String::new(), |all| all.join(","))).into()),
-                (false, Some(of_row)) => of_row.first().map_or(Value::Null, |one| Value::Json(one.as_str().into())),
+                (true, of_row) => {
+                    Value::Json(format!("[{}]", of_row.map_or(String::new(), |all| all.join(","))).into())
+                }
+                (false, Some(of_row)) => {
+                    of_row.first().map_or(Value::Null, |one| Value::Json(one.as_str().into()))
+                }
                 (false, None) => Value::Null,
             };
             row.push((name.as_str().into(), value));
@@ -191,8 +210,7 @@ fn level(dataset: &Dataset, by: &[String], wanted: &[Vec<Value>], limits: &Limit
     }
     let own = own_name(dataset);
     let fields: Vec<Arc<str>> = all_fields(dataset).collect();
-    let list =
-        fields.iter().map(|name| Ok(column(dataset, &own, name)?.sql)).collect::<Result<Vec<_>>>()?;
+    let list = fields.iter().map(|name| Ok(column(dataset, &own, name)?.sql)).collect::<Result<Vec<_>>>()?;
     let columns = by
         .iter()
         .map(|name| Ok(column(dataset, &own, &crate::query::plan::field_name(name, dataset)?)?.sql))

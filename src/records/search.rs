@@ -223,7 +223,10 @@ fn after(secret: &[u8; 32], request: &SearchRequest, by_rank: bool) -> Result<Op
     let Some(text) = &request.cursor else { return Ok(None) };
     let cursor = Cursor::verify(text, secret)?;
     let order = order_name(&request.text, by_rank);
-    if cursor.dataset != request.dataset || cursor.order.as_ref() != Some(&order) || cursor.filter != request.filter {
+    if cursor.dataset != request.dataset
+        || cursor.order.as_ref() != Some(&order)
+        || cursor.filter != request.filter
+    {
         return Err(Error::invalid(
             "the cursor belongs to another search; repeat q, where and order unchanged, or begin again without it",
         ));
@@ -260,8 +263,7 @@ impl Asked<'_> {
 
     /// A row with its score, and a piece of the first of its texts that has one of the words.
     pub fn row(&self, values: &[Value], texts: &[Value], score: Option<f64>) -> Vec<(Arc<str>, Value)> {
-        let mut row =
-            crate::query::keyed::page::named(&self.fields, values, self.request.fields.is_some());
+        let mut row = crate::query::keyed::page::named(&self.fields, values, self.request.fields.is_some());
         row.extend(score.map(|score| ("_score".into(), Value::finite(score))));
         let piece = texts.iter().find_map(|text| piece(text, &self.node.wanted()));
         row.push(("_snippet".into(), piece.map_or(Value::Null, Value::text)));

@@ -106,7 +106,8 @@ fn newest(snapshot: &Snapshot, asked: &Asked<'_>, condition: &Expr) -> Result<Fo
 fn best(snapshot: &Snapshot, asked: &Asked<'_>, condition: &Expr) -> Result<Found> {
     let mut request = request(asked, condition, limits::PAGE_ROWS);
     if let Some(fields) = &mut request.fields {
-        fields.extend(["_seq".to_owned()].into_iter().filter(|_| !asked.fields.iter().any(|f| **f == *"_seq")));
+        fields
+            .extend(["_seq".to_owned()].into_iter().filter(|_| !asked.fields.iter().any(|f| **f == *"_seq")));
     }
     let rows = page::page(snapshot, asked.secret, &request)?.rows;
     let texts = |row: &[(Arc<str>, Value)]| -> Vec<String> {

@@ -67,13 +67,13 @@ fn hits(
     let (sql, parameters) = if asked.by_rank {
         let weights: Vec<String> = asked.weights.iter().map(ToString::to_string).collect();
         // FTS5 has the best as the least
-        let all = format!("SELECT {text}.rowid AS seq, bm25({text}, {}) AS score FROM {matched}", weights.join(", "));
+        let all = format!(
+            "SELECT {text}.rowid AS seq, bm25({text}, {}) AS score FROM {matched}",
+            weights.join(", ")
+        );
         let (behind, order) = match asked.after {
             None => ("", "ORDER BY score, seq LIMIT ?2"),
-            Some(_) => (
-                " WHERE score > ?3 OR (score = ?3 AND seq > ?4)",
-                "ORDER BY score, seq LIMIT ?2",
-            ),
+            Some(_) => (" WHERE score > ?3 OR (score = ?3 AND seq > ?4)", "ORDER BY score, seq LIMIT ?2"),
         };
         let sql = format!("WITH r0 AS MATERIALIZED ({all}) SELECT score, seq FROM r0{behind} {order}");
         let place = asked.after.as_ref().map(|_| [Value::Float(score), Value::Int(seq)]);
@@ -130,7 +130,8 @@ fn facets(
     let list = asked.facets.iter().map(|name| Ok(column(asked.dataset, &own, name)?.sql));
     let list = list.collect::<Result<Vec<_>>>()?.join(", ");
     let joined = format!("{text} JOIN {own} ON {own}._seq = {text}.rowid");
-    let from = if matched.contains(" JOIN ") { matched.to_owned() } else { matched.replacen(text, &joined, 1) };
+    let from =
+        if matched.contains(" JOIN ") { matched.to_owned() } else { matched.replacen(text, &joined, 1) };
     let mut counts: Vec<HashMap<Value, u64>> = vec![HashMap::new(); asked.facets.len()];
     let mut held = asked.budget.hold();
     reader.for_each(&format!("SELECT {list} FROM {from}"), std::slice::from_ref(query), |row| {

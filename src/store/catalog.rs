@@ -104,7 +104,9 @@ pub fn update(transaction: &Transaction<'_>, dataset: &Dataset) -> Result<()> {
     let declaration = serde_json::to_string(&dataset.declaration)
         .map_err(|e| Error::Internal(format!("a declaration does not serialize: {e}")))?;
     transaction
-        .prepare_cached("UPDATE dataset SET declaration = ?2, time_field = ?3, next_seq = ?4, records = ?5 WHERE id = ?1")
+        .prepare_cached(
+            "UPDATE dataset SET declaration = ?2, time_field = ?3, next_seq = ?4, records = ?5 WHERE id = ?1",
+        )
         .and_then(|mut statement| {
             statement.execute(params![
                 dataset.id,

@@ -16,8 +16,8 @@
 
 mod log;
 mod pages;
-mod records;
 mod places;
+mod records;
 mod sealed;
 mod tables;
 

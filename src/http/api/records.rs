@@ -187,7 +187,9 @@ fn sets(body: &[u8], mut rules: Rules) -> Result<Vec<(Arc<str>, Value)>> {
         return Err(Error::invalid(format!("the body cannot be set: {}", wrong.message)));
     }
     if decoded.block.rows() != 1 {
-        return Err(Error::invalid("the body is one JSON object of the fields to set, such as {\"severity\": \"high\"}"));
+        return Err(Error::invalid(
+            "the body is one JSON object of the fields to set, such as {\"severity\": \"high\"}",
+        ));
     }
     let value = |name: &Arc<str>| decoded.block.column(name).map_or(Value::Null, |column| column.get(0));
     // the time of arrival is in every row

@@ -31,7 +31,8 @@ pub fn search(call: &Call<'_>) -> Result<Response> {
     let mut response = Response::ok(form.content_type(), body);
     if let Some(next) = &page.next {
         let kept = call.request.parameters.iter().filter(|(known, _)| known != "cursor");
-        let kept: String = kept.map(|(known, value)| format!("{}={}&", encode(known), encode(value))).collect();
+        let kept: String =
+            kept.map(|(known, value)| format!("{}={}&", encode(known), encode(value))).collect();
         let link = format!("<{}?{kept}cursor={}>; rel=\"next\"", call.request.path, encode(next));
         response.headers.push(("Link", link.into()));
     }
@@ -53,7 +54,9 @@ fn read(dataset: &str, request: &Request, limits: Limits) -> Result<SearchReques
         None => false,
         Some("exact") => true,
         Some(other) => {
-            return Err(Error::invalid(format!("count=\"{other}\" is not known; it is count=exact or left out")));
+            return Err(Error::invalid(format!(
+                "count=\"{other}\" is not known; it is count=exact or left out"
+            )));
         }
     };
     let Some(q) = text("q") else {
@@ -85,7 +88,10 @@ mod tests {
         };
         let read = |parameters: &str| read("d", &request(parameters), Limits::default());
         let wanted = read("q=sql+injecton&facets=tags,severity&order=newest&limit=5&count=exact").unwrap();
-        assert_eq!((wanted.text.as_str(), wanted.by_rank, wanted.limit), ("sql injecton", Some(false), Some(5)));
+        assert_eq!(
+            (wanted.text.as_str(), wanted.by_rank, wanted.limit),
+            ("sql injecton", Some(false), Some(5))
+        );
         assert_eq!(wanted.facets, ["tags", "severity"]);
         assert!(wanted.count && wanted.cursor.is_none());
         for (parameters, word) in [

@@ -5,6 +5,7 @@
 mod data;
 mod expression;
 mod question;
+mod records;
 mod sqlite;
 
 use std::cmp::Ordering;

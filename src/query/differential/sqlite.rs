@@ -9,8 +9,8 @@ use crate::query::budget::Budget;
 use crate::query::language::{Dialect, Query};
 use crate::query::print;
 use crate::query::sqlite::register;
-use crate::store::values::{Stored, from_sql};
 use crate::store::snapshot::Dataset;
+use crate::store::values::{Stored, from_sql};
 use crate::value::Value;
 
 use super::data::{DATASET, Data};

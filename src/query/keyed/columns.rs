@@ -1,6 +1,7 @@
 //! Records as columns in memory, for the vector engine: a dataset of the same name and fields without segments, its rows
 //! in order of `_seq`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::columnar::builder::column_of;
@@ -9,9 +10,10 @@ use crate::columnar::{Block, TIME};
 use crate::error::Result;
 use crate::fields::{DatasetKind, Declaration};
 use crate::query::budget::{Budget, Held};
+use crate::query::keyed::reader::{self, Reader};
 use crate::query::plan::all_fields;
 use crate::query::print::sqlite::keyed::{column, own_name};
-use crate::query::keyed::reader::{self, Reader};
+use crate::store::keyed::generation::Blocks;
 use crate::store::snapshot::{Dataset, TailBlock};
 use crate::time::Calendar;
 use crate::value::Value;
@@ -29,6 +31,89 @@ pub fn dataset(dataset: &Dataset, budget: &Arc<Budget>) -> Result<(Dataset, Held
         tail.extend(blocks);
     }
     Ok((with(dataset, tail), held))
+}
+
+/// The records of a dataset with these fields alone, in order; columns that are kept are not read again. `_seq` is not
+/// that of the records.
+///
+/// # Errors
+/// Those of reading, and more memory than the question may take.
+pub fn some(dataset: &Dataset, names: &[Arc<str>], budget: &Arc<Budget>) -> Result<(Dataset, Held)> {
+    let keyed = dataset.keyed()?;
+    let kept = &keyed.derived.columns;
+    let mut held = budget.hold();
+    let mut found = kept.of(keyed.changes, names);
+    let missing = |found: &HashMap<Arc<str>, Blocks>| -> Vec<Arc<str>> {
+        names.iter().filter(|name| !found.contains_key(*name)).cloned().collect()
+    };
+    let wanted = missing(&found);
+    if !wanted.is_empty() {
+        let read = read(dataset, &wanted, budget, &mut held)?;
+        if kept.is_at(keyed.changes) {
+            kept.keep(keyed.changes, &read);
+            found.extend(read);
+        } else if found.is_empty() {
+            found = read;
+        } else {
+            // records have changed since the others were read: all of them are read by one statement
+            found = self::read(dataset, names, budget, &mut held)?;
+        }
+    }
+    let blocks = found.values().map(|blocks| blocks.len()).next().unwrap_or_default();
+    let mut first_seq = 1;
+    let tail = (0..blocks).map(|at| {
+        let mut columns: Vec<(Arc<str>, Arc<Column>)> = found
+            .iter()
+            .filter_map(|(name, blocks)| Some((Arc::clone(name), Arc::clone(blocks.get(at)?))))
+            .collect();
+        let rows = columns.first().map_or(0, |(_, column)| column.rows);
+        if !columns.iter().any(|(name, _)| **name == *TIME) {
+            // no one asks when they were, but every block of rows has times
+            columns.push((TIME.into(), Arc::new(Column::times(&vec![0; rows]))));
+        }
+        let block = TailBlock { first_seq, block: Arc::new(Block::new(rows, columns)) };
+        first_seq += rows as i64;
+        block
+    });
+    let tail = tail.collect();
+    Ok((Dataset { numberings: Arc::default(), ..with(dataset, tail) }, held))
+}
+
+/// Reads columns of all records by one statement.
+fn read(
+    dataset: &Dataset,
+    names: &[Arc<str>],
+    budget: &Arc<Budget>,
+    held: &mut Held,
+) -> Result<HashMap<Arc<str>, Blocks>> {
+    let own = own_name(dataset);
+    let list = names.iter().map(|name| Ok(column(dataset, &own, name)?.sql)).collect::<Result<Vec<_>>>()?;
+    let reader = reader::open(dataset.keyed()?, &Calendar::default(), budget)?;
+    let sql = format!("SELECT {} FROM {own} ORDER BY {own}._seq", list.join(", "));
+    let mut blocks: Vec<Vec<Arc<Column>>> = vec![Vec::new(); names.len()];
+    let mut values: Vec<Vec<Value>> = vec![Vec::with_capacity(CHUNK_ROWS as usize); names.len()];
+    let mut close = |values: &mut Vec<Vec<Value>>| {
+        let mut bytes = 0;
+        for (blocks, values) in blocks.iter_mut().zip(values.iter_mut()) {
+            let column = column_of(values.drain(..));
+            bytes += column.bytes();
+            blocks.push(Arc::new(column));
+        }
+        held.add(bytes)
+    };
+    reader.for_each(&sql, &[], |row| {
+        for (values, value) in values.iter_mut().zip(row) {
+            values.push(value);
+        }
+        match values.first().is_some_and(|values| values.len() >= CHUNK_ROWS as usize) {
+            true => close(&mut values),
+            false => Ok(()),
+        }
+    })?;
+    if values.first().is_some_and(|values| !values.is_empty()) {
+        close(&mut values)?;
+    }
+    Ok(names.iter().cloned().zip(blocks.into_iter().map(Into::into)).collect())
 }
 
 /// The dataset as one of events, with these in its tail.

@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::Result;
+use crate::limits;
 use crate::query::answer::{Answer, Stats};
 use crate::query::budget::{Budget, Held};
 use crate::query::language::{Dialect, Query};
-use crate::query::{columns as output_columns, plan, print};
+use crate::query::{columns as output_columns, execute, plan, print};
+use crate::store::keyed::{is_lazy, table};
 use crate::store::snapshot::Dataset;
 
 /// Whether a question about records can be one SELECT.
@@ -31,6 +33,14 @@ pub fn run(dataset: &Dataset, query: &Query) -> Result<Answer> {
     let budget = Budget::new(&query.limits);
     let plan = plan::plan(query, dataset)?;
     let sql = print::query(query, dataset, Dialect::Sqlite)?;
+    if let Some(names) = columns_of(query, dataset, &plan)? {
+        let reader = reader::open(dataset.keyed()?, &query.calendar, &budget)?;
+        if goes_through_all(&reader, &sql, dataset)? {
+            drop(reader);
+            let (events, _held) = columns::some(dataset, &names, &budget)?;
+            return over_columns(query, &events, &budget, begin);
+        }
+    }
     let reader = reader::open(dataset.keyed()?, &query.calendar, &budget)?;
     let (rows, _held) = reader.rows(&sql, &[])?;
     let columns = output_columns(plan.names.iter().zip(plan.types.iter().copied()), &rows);
@@ -48,6 +58,54 @@ pub fn run(dataset: &Dataset, query: &Query) -> Result<Answer> {
         next: None,
         stats,
         tz: query.calendar.tz.clone(),
+        series: None,
+        range: query.range,
+        previous: None,
+    })
+}
+
+/// The fields of a question that columns would answer sooner if SQLite had to go through all records: one that makes
+/// groups of many records, and needs no lazy field and no number of a record.
+fn columns_of(query: &Query, dataset: &Dataset, plan: &plan::Plan) -> Result<Option<Vec<Arc<str>>>> {
+    if dataset.rows() < limits::COLUMNS_FROM_RECORDS || !matches!(plan.shape, plan::Shape::Groups { .. }) {
+        return Ok(None);
+    }
+    let resolved = plan::resolve(query, dataset)?;
+    let mut names = Vec::new();
+    let select = resolved.select.iter().map(|item| &item.expression);
+    let order = resolved.order.iter().map(|order| &order.expression);
+    let all = select.chain(&resolved.by).chain(&resolved.filter).chain(&resolved.having).chain(order);
+    all.for_each(|e| plan::add_columns(e, &mut names));
+    let is_no_column = |name: &Arc<str>| **name == *"_seq" || is_lazy(dataset, name);
+    // what names no field counts all records, which SQLite does without looking at them
+    Ok((!names.is_empty() && !names.iter().any(is_no_column)).then_some(names))
+}
+
+/// Whether SQLite would look at every record, or at every entry of an index.
+fn goes_through_all(reader: &reader::Reader, sql: &str, dataset: &Dataset) -> Result<bool> {
+    let scan = format!("SCAN {}", table(dataset.id));
+    Ok(reader.plan(sql)?.iter().any(|(_, line)| line.starts_with(&scan)))
+}
+
+fn over_columns(query: &Query, events: &Dataset, budget: &Arc<Budget>, begin: Instant) -> Result<Answer> {
+    let plan = plan::Plan { budget: Arc::clone(budget), ..plan::plan(query, events)? };
+    let output = execute::execute(&plan, events, None)?;
+    let columns = output_columns(plan.names.iter().zip(plan.types.iter().copied()), &output.rows);
+    let stats = Stats {
+        elapsed_ms: begin.elapsed().as_secs_f64() * 1e3,
+        rows_scanned: output.rows_scanned,
+        segments: 0,
+        cache: "miss",
+        engine: "vector",
+        approximate: plan.is_approximate(),
+    };
+    let tz = query.calendar.tz.clone();
+    Ok(Answer {
+        columns,
+        rows: output.rows,
+        next: None,
+        stats,
+        tz,
         series: None,
         range: query.range,
         previous: None,

@@ -62,7 +62,9 @@ pub fn page(dataset: &Dataset, secret: &[u8; 32], request: &PageRequest) -> Resu
         None => {
             let after = cursor.as_ref().map(|c| (c.keys.as_slice(), c.seq));
             if after.is_some_and(|(values, _)| values.len() + 1 != keys.len()) {
-                return Err(Error::invalid("the order of the rows is another by now; begin again without a cursor"));
+                return Err(Error::invalid(
+                    "the order of the rows is another by now; begin again without a cursor",
+                ));
             }
             list.behind(&reader, after, limit + 1)?
         }

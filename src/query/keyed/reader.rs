@@ -75,7 +75,12 @@ impl Reader {
     }
 
     /// Runs a statement and notes how long it took, and by which plan.
-    fn noted<T>(&self, sql: &str, parameters: &[Value], run: impl FnOnce(Asked<'_>) -> Result<T>) -> Result<T> {
+    fn noted<T>(
+        &self,
+        sql: &str,
+        parameters: &[Value],
+        run: impl FnOnce(Asked<'_>) -> Result<T>,
+    ) -> Result<T> {
         self.derived.count_statement();
         let begin = Instant::now();
         let done = run(self.asked()?)?;

@@ -74,7 +74,8 @@ pub fn connect(bound: &Bound, question: &Relational, budget: &Arc<Budget>) -> Re
 /// The columns of records that a statement asks for, as it calls them.
 fn of_records(dataset: &Dataset, columns: &[Arc<str>]) -> Result<String> {
     let own = own_name(dataset);
-    let column = |(at, name): (usize, &Arc<str>)| Ok(format!("{} AS c{at}", column(dataset, &own, name)?.sql));
+    let column =
+        |(at, name): (usize, &Arc<str>)| Ok(format!("{} AS c{at}", column(dataset, &own, name)?.sql));
     let mut list: Vec<String> = columns.iter().enumerate().map(column).collect::<Result<_>>()?;
     if list.is_empty() {
         // its rows are counted

@@ -20,8 +20,8 @@ use crate::query::sketch::distinct::DistinctSketches;
 use crate::query::sketch::quantile::QuantileSketch;
 use crate::value::Value;
 
-use crate::store::values::{Stored, from_sql};
 use super::{FLAGS, Shared, not_added};
+use crate::store::values::{Stored, from_sql};
 
 /// The aggregates with their numbers of arguments. What q is of a quantile comes with the rows; `first` and `last` take
 /// the `_time` and `_seq` of theirs.

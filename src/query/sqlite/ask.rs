@@ -98,8 +98,7 @@ impl Asked<'_> {
         let mut statement = self.connection.prepare_cached(sql).map_err(|error| self.fault(error))?;
         let width = statement.column_count();
         let parameters = parameters.iter().map(|value| Stored(Cow::Borrowed(value)));
-        let mut found =
-            statement.query(params_from_iter(parameters)).map_err(|error| self.fault(error))?;
+        let mut found = statement.query(params_from_iter(parameters)).map_err(|error| self.fault(error))?;
         while let Some(row) = found.next().map_err(|error| self.fault(error))? {
             let mut cells = Vec::with_capacity(width);
             for at in 0..width {

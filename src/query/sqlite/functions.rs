@@ -13,8 +13,8 @@ use crate::query::functions::{Context, Function, PatternKind};
 use crate::query::scalar;
 use crate::value::Value;
 
-use crate::store::values::{Stored, from_sql, sort_key};
 use super::{FLAGS, Shared, not_added};
+use crate::store::values::{Stored, from_sql, sort_key};
 
 /// One operator: its name, its number of arguments (-1 is any), what it does.
 type Operator = (&'static str, i32, fn(&[Value], &Context) -> Result<Value>);

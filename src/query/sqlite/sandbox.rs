@@ -19,11 +19,9 @@ use crate::store::open::{BUSY_TIMEOUT, read_only_uri};
 use crate::time::Calendar;
 use crate::value::Value;
 
-
-
+use super::ask::{Asked, watch};
 use super::scan::Looked;
 use super::table::{self, Table};
-use super::ask::{Asked, watch};
 use super::{Language, names, register};
 
 /// Functions of SQLite's own that a question may call, beside those of the language.
@@ -100,10 +98,9 @@ fn attach(connection: &Connection, records: &Records) -> rusqlite::Result<()> {
     }
     connection.execute("ATTACH ?1 AS records", [read_only_uri(Path::new(&records.file))])?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    records
-        .views
-        .iter()
-        .try_for_each(|(name, select)| connection.execute_batch(&format!("CREATE TEMP VIEW \"{name}\" AS {select}")))
+    records.views.iter().try_for_each(|(name, select)| {
+        connection.execute_batch(&format!("CREATE TEMP VIEW \"{name}\" AS {select}"))
+    })
 }
 
 /// Sets what SQLite may take of each thing, and lets it sort and keep in files rather than in memory.

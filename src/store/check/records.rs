@@ -32,7 +32,8 @@ fn check_tables(
         faults.push(format!("it has {count} records, and is said to have {told}"));
     }
     if last >= dataset.next_seq {
-        faults.push(format!("a record has the number {last}, and the next one would get {}", dataset.next_seq));
+        faults
+            .push(format!("a record has the number {last}, and the next one would get {}", dataset.next_seq));
     }
     let has = |name: &str| {
         number(format!("SELECT count(*) FROM sqlite_schema WHERE name = '{name}'")).map(|count| count > 0)

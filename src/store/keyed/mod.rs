@@ -19,6 +19,7 @@
 //!
 //! `tables` makes and changes them, `write` puts and deletes, `readers` has the connections that read.
 
+pub mod generation;
 pub mod readers;
 mod row;
 pub mod statements;

@@ -11,6 +11,7 @@ use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::Connection;
 
 use crate::error::{Error, Result};
+use crate::store::keyed::generation::KeptColumns;
 use crate::store::keyed::statements::Statements;
 use crate::store::keyed::{lazy_table, table, text_table};
 use crate::store::open::Readers;
@@ -46,6 +47,8 @@ pub struct Derived {
     size: Mutex<Option<Size>>,
     kept: Mutex<Option<(u64, Arc<dyn Any + Send + Sync>)>>,
     count: AtomicU64,
+    /// Columns of the records.
+    pub columns: KeptColumns,
     /// What was run, by its shape.
     pub statements: Statements,
 }

@@ -78,7 +78,8 @@ impl<'t> Rows<'t> {
         let key = dataset.declaration.key.iter().filter_map(|name| Some((name.clone(), place(name)?)));
         let key: Vec<(String, usize)> = key.collect();
         let searched = dataset.declaration.search.iter().filter_map(|search| place(&search.field)).collect();
-        let own: Vec<&str> = fields.iter().filter(|field| !field.is_lazy).map(|f| f.column.as_str()).collect();
+        let own: Vec<&str> =
+            fields.iter().filter(|field| !field.is_lazy).map(|f| f.column.as_str()).collect();
         let key_columns: Vec<&str> = key.iter().map(|(_, at)| fields[*at].column.as_str()).collect();
         let name = table(dataset.id);
         let places: Vec<String> = (1..=own.len() + 2).map(|at| format!("?{at}")).collect();
@@ -112,7 +113,8 @@ impl<'t> Rows<'t> {
     /// Puts one record; `next_seq` is its number if it is new.
     pub(super) fn put(&mut self, record: &Record, next_seq: i64, mode: Mode) -> Result<Outcome> {
         let null = Value::Null;
-        if let Some((name, _)) = self.key.iter().find(|(_, at)| value_of(&self.fields[*at], record, &null).is_null())
+        if let Some((name, _)) =
+            self.key.iter().find(|(_, at)| value_of(&self.fields[*at], record, &null).is_null())
         {
             return Ok(Outcome::Refused(format!("the field \"{name}\" is in the key and has no value")));
         }
@@ -122,9 +124,10 @@ impl<'t> Rows<'t> {
         }
         let Some(known) = self.find(record)? else {
             return Ok(match record.version {
-                Some(version) => {
-                    Outcome::Outdated(format!("{} is not there, so not in version {version}", self.told(record)))
-                }
+                Some(version) => Outcome::Outdated(format!(
+                    "{} is not there, so not in version {version}",
+                    self.told(record)
+                )),
                 None => Outcome::Taken(format!("{} is not there", self.told(record))),
             });
         };
@@ -134,7 +137,9 @@ impl<'t> Rows<'t> {
                 self.told(record),
                 known.version
             ))),
-            _ if mode == Mode::Insert => Ok(Outcome::Taken(format!("{} is there already", self.told(record)))),
+            _ if mode == Mode::Insert => {
+                Ok(Outcome::Taken(format!("{} is there already", self.told(record))))
+            }
             _ => self.update(record, &known, mode == Mode::Merge),
         }
     }
@@ -168,7 +173,8 @@ impl<'t> Rows<'t> {
 
     fn find(&mut self, record: &Record) -> Result<Option<Known>> {
         let null = Value::Null;
-        let key = self.key.iter().map(|(_, at)| Stored::from(value_of(&self.fields[*at], record, &null).clone()));
+        let key =
+            self.key.iter().map(|(_, at)| Stored::from(value_of(&self.fields[*at], record, &null).clone()));
         let failed = |e| Error::sqlite("cannot find a record", e);
         let mut rows = self.find.query(params_from_iter(key)).map_err(failed)?;
         let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
@@ -194,7 +200,11 @@ impl<'t> Rows<'t> {
                 true => lazy.get(lazy_at),
                 false => known.values.get(own_at),
             };
-            if field.is_lazy { lazy_at += 1 } else { own_at += 1 }
+            if field.is_lazy {
+                lazy_at += 1
+            } else {
+                own_at += 1
+            }
             let now = value_of(field, record, &null);
             if is_merge && now.is_null() {
                 continue;
@@ -205,7 +215,8 @@ impl<'t> Rows<'t> {
         }
         let time = Value::Time(record.time_us);
         let is_time_given = !is_merge || changed.iter().any(|_| true);
-        let is_moved = self.has_time_field && is_time_given && !is_stored_as(&time, ValueRef::from(&known.time));
+        let is_moved =
+            self.has_time_field && is_time_given && !is_stored_as(&time, ValueRef::from(&known.time));
         if changed.is_empty() && !is_moved {
             return Ok(Outcome::Unchanged);
         }
@@ -238,7 +249,9 @@ impl<'t> Rows<'t> {
             let (own, lazy) = (known.values.iter(), lazy.iter());
             let before = before_by_field(&self.fields, own, lazy);
             let now = |at: usize, field: &Field| match value_of(field, record, &null) {
-                Value::Null if is_merge => before.get(at).map_or(Value::Null, |b| from_sql(ValueRef::from(*b))),
+                Value::Null if is_merge => {
+                    before.get(at).map_or(Value::Null, |b| from_sql(ValueRef::from(*b)))
+                }
                 given => given.clone(),
             };
             let texts: Vec<Value> = self.searched.iter().map(|at| now(*at, &self.fields[*at])).collect();
@@ -260,7 +273,9 @@ impl<'t> Rows<'t> {
             Some(now) if now != version => return Ok(Some(false)),
             Some(_) => {}
         }
-        prepare(self.transaction, &format!("DELETE FROM {name} WHERE _seq = ?1"))?.execute([seq]).map_err(failed)?;
+        prepare(self.transaction, &format!("DELETE FROM {name} WHERE _seq = ?1"))?
+            .execute([seq])
+            .map_err(failed)?;
         if self.has_lazy {
             let sql = format!("DELETE FROM {} WHERE _seq = ?1", lazy_table(self.id));
             prepare(self.transaction, &sql)?.execute([seq]).map_err(failed)?;
@@ -378,8 +393,10 @@ fn refusal(error: rusqlite::Error) -> Result<Outcome> {
         rusqlite::Error::SqliteFailure(failure, told) if failure.code == ErrorCode::ConstraintViolation => {
             let told = told.as_deref().unwrap_or_default();
             let fields = told.split_once("failed: ").map_or(told, |(_, fields)| fields);
-            let named: Vec<&str> =
-                fields.split(", ").map(|field| field.split_once('.').map_or(field, |(_, name)| name)).collect();
+            let named: Vec<&str> = fields
+                .split(", ")
+                .map(|field| field.split_once('.').map_or(field, |(_, name)| name))
+                .collect();
             Ok(match told.starts_with("UNIQUE") {
                 true => Outcome::Taken(format!(
                     "another record has the same {}, which a unique index forbids",

@@ -35,7 +35,8 @@ impl Declared {
     /// name says so.
     pub(in crate::store) fn time_field(&self) -> Option<Arc<str>> {
         let of_name = |wanted: TimeName| {
-            let mut times = self.declaration.fields.iter().filter(|(_, field)| field.kind == Some(FieldType::Time));
+            let mut times =
+                self.declaration.fields.iter().filter(|(_, field)| field.kind == Some(FieldType::Time));
             times.find(|(name, field)| !field.lazy && time_name(name) == Some(wanted)).map(|(name, _)| name)
         };
         let declared = self.declaration.time.as_ref();
@@ -347,7 +348,9 @@ fn add_column(
         )));
     }
     if name.contains('\0') {
-        return Err(Error::invalid(format!("the name {name:?} has a zero character, which no field of records can have")));
+        return Err(Error::invalid(format!(
+            "the name {name:?} has a zero character, which no field of records can have"
+        )));
     }
     let own = table(dataset.id);
     let of_table = if field.lazy { lazy_table(dataset.id) } else { own.clone() };

@@ -13,9 +13,9 @@ use crate::fields::{Kinds, is_system};
 use crate::limits;
 use crate::store::catalog;
 use crate::store::failure::told_to_all;
-use crate::store::keyed::{Keyed, text_table};
 use crate::store::keyed::row::{Outcome, Rows};
 use crate::store::keyed::tables::{self, Declared};
+use crate::store::keyed::{Keyed, text_table};
 use crate::store::snapshot::{Dataset, Snapshot};
 use crate::store::writer::{Command, DecodedUnder, Reply, Writer};
 use crate::value::Value;
@@ -203,6 +203,7 @@ impl Writer {
         }
         for dataset in changed.values() {
             catalog::update(&transaction, dataset)?;
+            begin(dataset);
         }
         self.watch.commit(transaction)?;
         let mut snapshot = Snapshot::clone(&current);
@@ -239,6 +240,7 @@ impl Writer {
             keyed.changes += 1;
         }
         catalog::update(&transaction, &dataset)?;
+        begin(&dataset);
         self.watch.commit(transaction)?;
         let mut snapshot = Snapshot::clone(&current);
         snapshot.datasets.insert(Arc::clone(&dataset.name), Arc::new(dataset));
@@ -273,6 +275,7 @@ impl Writer {
         match &mut dataset.keyed {
             Some(keyed) if keyed.count > 0 => {
                 keyed.changes += 1;
+                keyed.derived.columns.begin(keyed.changes);
                 tables::change(transaction, dataset, declared)
             }
             _ => {
@@ -282,6 +285,13 @@ impl Writer {
                 tables::create(transaction, dataset, declared)
             }
         }
+    }
+}
+
+/// Columns that readers keep are those of an earlier commit from now on.
+fn begin(dataset: &Dataset) {
+    if let Some(keyed) = &dataset.keyed {
+        keyed.derived.columns.begin(keyed.changes);
     }
 }
 

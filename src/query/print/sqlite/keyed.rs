@@ -27,7 +27,9 @@ pub fn column(dataset: &Dataset, of: &str, name: &str) -> Result<Printed> {
     let column = quoted(name)?;
     Ok(Printed::value(
         match is_lazy(dataset, name) {
-            true => format!("(SELECT {column} FROM {} AS l WHERE l._seq = {of}._seq)", lazy_table(dataset.id)),
+            true => {
+                format!("(SELECT {column} FROM {} AS l WHERE l._seq = {of}._seq)", lazy_table(dataset.id))
+            }
             false => format!("{of}.{column}"),
         },
         kinds,
