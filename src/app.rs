@@ -34,3 +34,6 @@ mod tests {
         assert_eq!((of("full"), of("normal")), (Durability::Full, Durability::Normal));
     }
 }
+
+#[cfg(test)]
+mod records_tests;

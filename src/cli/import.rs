@@ -146,6 +146,7 @@ fn print(dataset: &str, report: &Report) {
     let rate = report.accepted as f64 / report.elapsed.as_secs_f64().max(1e-9);
     let duplicates = match report.duplicates {
         0 => String::new(),
+        many if report.of_records => format!("{} unchanged, ", grouped(many)),
         many => format!("{} duplicates, ", grouped(many)),
     };
     println!(

@@ -71,8 +71,10 @@ pub struct Report {
     pub format: FileFormat,
     /// Rows committed.
     pub accepted: u64,
-    /// Rows whose id was there already.
+    /// Rows whose id was there already; of records those that were there as they are.
     pub duplicates: u64,
+    /// Whether they were records.
+    pub of_records: bool,
     /// Rows rejected.
     pub rejected_total: u64,
     /// The first of them, by their line from 1; items of a JSON document count from 0.
@@ -111,6 +113,7 @@ pub fn import(
         format,
         accepted: 0,
         duplicates: 0,
+        of_records: store.snapshot().datasets.get(dataset).is_some_and(|dataset| dataset.keyed.is_some()),
         rejected_total: 0,
         rejected: Vec::new(),
         notes,

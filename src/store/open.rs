@@ -30,6 +30,9 @@ pub enum Durability {
 /// How long a connection waits for another process.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Statements that the writer keeps prepared: each dataset of records has some ten of its own.
+const PREPARED: usize = 256;
+
 const PAGE_BYTES: u32 = 8_192;
 
 const WRITER_PRAGMAS: &str = "
@@ -97,6 +100,7 @@ fn open_writer(path: &Path, durability: Durability) -> Result<Connection> {
         .and_then(|()| connection.execute_batch(synchronous))
         .map_err(|e| Error::sqlite(context(), e))?;
     migrate::run(&mut connection).map_err(|e| in_file(path, e))?;
+    connection.set_prepared_statement_cache_capacity(PREPARED);
     Ok(connection)
 }
 
