@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::columnar::builder::column_of;
 use crate::error::{Error, ItemError, Result};
 use crate::fields::records::VERSION;
 use crate::limits;
@@ -251,6 +252,7 @@ impl Update<'_> {
         let checks = Checks::of(self.found)?;
         let time_field = self.found.time_field.as_deref();
         let (mut records, mut refused) = (Vec::with_capacity(rows.len()), Vec::new());
+        let mut cells: Vec<Vec<Value>> = vec![Vec::with_capacity(rows.len()); names.len()];
         for row in rows {
             let value = |(at, name): (usize, &Arc<str>)| {
                 set(name).or(row.get(at + 3)).cloned().unwrap_or(Value::Null)
@@ -274,8 +276,9 @@ impl Update<'_> {
                 place: seq.unsigned_abs(),
                 time_us,
                 version: Some(integer(row, 1)),
-                values,
+                row: records.len(),
             });
+            cells.iter_mut().zip(values).for_each(|(cells, value)| cells.push(value));
         }
         let rules = DecodedUnder {
             version: self.found.rules_version,
@@ -286,14 +289,10 @@ impl Update<'_> {
                 .collect(),
             ..DecodedUnder::default()
         };
-        let kind = |name: &Arc<str>| {
-            let set = set(name).and_then(plan_kind);
-            set.map_or(self.found.fields.kinds(name).unwrap_or_default(), crate::fields::Kinds::of)
-        };
-        let kinds = names.iter().map(kind).collect();
+        let columns =
+            names.into_iter().zip(cells.into_iter().map(|cells| Arc::new(column_of(cells)))).collect();
         let dataset = Arc::clone(&self.found.name);
-        let batch =
-            RecordBatch { dataset, rules, fields: names, kinds, records, mode: Mode::Replace, is_atomic };
+        let batch = RecordBatch { dataset, rules, columns, records, mode: Mode::Replace, is_atomic };
         Ok((batch, refused))
     }
 
@@ -302,8 +301,4 @@ impl Update<'_> {
         let mut missing = required.filter(|(name, _)| value(name).is_null());
         missing.next().map(|(name, _)| format!("the field \"{name}\" is required"))
     }
-}
-
-fn plan_kind(value: &Value) -> Option<crate::fields::FieldType> {
-    crate::query::plan::type_of_value(value)
 }

@@ -4,6 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rusqlite::types::ValueRef;
+use xxhash_rust::xxh3::Xxh3;
+
 use crate::columnar::TIME;
 use crate::columnar::column::{Column, Data};
 use crate::error::{Error, ItemError, Result};
@@ -14,6 +17,7 @@ use crate::records::checks::Checks;
 use crate::store::Store;
 use crate::store::keyed::write::{Mode, Put, PutOutcome, Record, RecordBatch};
 use crate::store::snapshot::Dataset;
+use crate::store::values::{cell_to_sql, form};
 use crate::store::writer::{Batch, DecodedUnder};
 use crate::value::Value;
 
@@ -50,8 +54,8 @@ pub fn put(store: &Store, batch: Batch, options: PutOptions) -> Result<Option<Pu
             return Ok(Some(put));
         }
     }
-    let (names, kinds): (Vec<Arc<str>>, Vec<_>) =
-        fields.iter().map(|(name, column)| (Arc::clone(name), column.kinds())).unzip();
+    let columns: Vec<(Arc<str>, Arc<Column>)> =
+        fields.into_iter().map(|(name, column)| (Arc::clone(name), Arc::clone(column))).collect();
     let mut rules = batch.rules;
     let import = rules.import.take();
     let mut left = records.into_iter();
@@ -66,8 +70,7 @@ pub fn put(store: &Store, batch: Batch, options: PutOptions) -> Result<Option<Pu
         let new = RecordBatch {
             dataset: Arc::clone(&batch.dataset),
             rules: rules.clone(),
-            fields: names.clone(),
-            kinds: kinds.clone(),
+            columns: columns.clone(),
             records: chunk,
             mode: options.mode,
             is_atomic: options.is_atomic,
@@ -117,7 +120,7 @@ fn changed_midway(dataset: &str, put: &Put) -> Error {
     ))
 }
 
-type Fields<'b> = Vec<(&'b Arc<str>, &'b Column)>;
+type Fields<'b> = Vec<(&'b Arc<str>, &'b Arc<Column>)>;
 
 /// The rows of a batch as records, and their fields. What is wrong with a row by itself, or beside the others, is told.
 fn records<'b>(
@@ -128,15 +131,14 @@ fn records<'b>(
 ) -> Result<(Fields<'b>, Vec<Record>)> {
     let (block, places) = (&batch.block, &batch.rules.places);
     let all = block.columns().filter(|(name, _)| !is_system(name) && ***name != *VERSION);
-    let (fields, strange): (Fields<'b>, Fields<'b>) = all
-        .map(|(name, column)| (name, &**column))
-        .partition(|(name, _)| why_no_field(name, dataset).is_none());
+    let (fields, strange): (Fields<'b>, Fields<'b>) =
+        all.partition(|(name, _)| why_no_field(name, dataset).is_none());
     let key: Vec<Option<&Column>> =
         dataset.declaration.key.iter().map(|name| block.column(name).map(|column| &**column)).collect();
     let times = block.column(TIME).map(|column| &column.data);
     let version = block.column(VERSION);
     let checks = Checks::of(dataset)?;
-    let mut seen: HashMap<Vec<Value>, u64> = HashMap::with_capacity(block.rows());
+    let mut seen: HashMap<u128, u64> = HashMap::with_capacity(if takes_repeats { 0 } else { block.rows() });
     let mut records = Vec::with_capacity(block.rows());
     for row in 0..block.rows() {
         let place = places.get(row).copied().unwrap_or(row as u64);
@@ -145,14 +147,14 @@ fn records<'b>(
             reject(why_no_field(name, dataset).unwrap_or_default());
             continue;
         }
-        let key: Vec<Value> =
-            key.iter().map(|column| column.map_or(Value::Null, |column| column.get(row))).collect();
-        if let Some(at) = key.iter().position(Value::is_null) {
+        let is_missing = |column: &Option<&Column>| column.is_none_or(|column| !column.is_valid(row));
+        if let Some(at) = key.iter().position(is_missing) {
             let name = dataset.declaration.key.get(at).map_or("", String::as_str);
             reject(format!("the field \"{name}\" is in the key and has no value"));
             continue;
         }
-        if let Some(earlier) = seen.get(&key).filter(|_| !takes_repeats) {
+        let hash = if takes_repeats { 0 } else { hash_of(&key, row) };
+        if let Some(earlier) = seen.get(&hash) {
             reject(format!("item {earlier} has the same key; a batch names each record once"));
             continue;
         }
@@ -170,16 +172,31 @@ fn records<'b>(
             continue;
         }
         if !takes_repeats {
-            seen.insert(key, place);
+            seen.insert(hash, place);
         }
         let time_us = match times {
             Some(Data::Time(times)) => times.get(row),
             _ => 0,
         };
-        let values = fields.iter().map(|(_, column)| column.get(row)).collect();
-        records.push(Record { place, time_us, version, values });
+        records.push(Record { place, time_us, version, row });
     }
     Ok((fields, records))
+}
+
+/// The key of a row as a number of 128 bits: no two keys of a batch meet in one by chance.
+fn hash_of(key: &[Option<&Column>], row: usize) -> u128 {
+    let mut hash = Xxh3::new();
+    for column in key.iter().flatten() {
+        let value = cell_to_sql(column, row);
+        match form(&value) {
+            ValueRef::Integer(number) => hash.update(&number.to_le_bytes()),
+            ValueRef::Real(number) => hash.update(&number.to_bits().to_le_bytes()),
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => hash.update(bytes),
+            ValueRef::Null => {}
+        }
+        hash.update(&[form(&value).data_type() as u8, 0]);
+    }
+    hash.digest128()
 }
 
 /// Why no record of the dataset can have a field of this name; `None` where one can.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rusqlite::types::{ToSql, ToSqlOutput, Value as Owned, ValueRef};
 
+use crate::columnar::column::{Column, Data};
 use crate::value::Value;
 
 /// First bytes of the BLOBs: they stand in the order of the kinds, lists before JSON.
@@ -111,14 +112,41 @@ fn list(bytes: &[u8]) -> Option<Value> {
     item.is_empty().then(|| Value::List(items.into()))
 }
 
-/// Whether a value has just this form.
-pub fn is_stored_as(value: &Value, stored: ValueRef<'_>) -> bool {
-    match (value, stored) {
-        (Value::Null, ValueRef::Null) => true,
-        (Value::Int(a), ValueRef::Integer(b)) => *a == b,
-        (Value::Float(a), ValueRef::Real(b)) => a.to_bits() == b.to_bits(),
-        (Value::Text(a), ValueRef::Text(b)) => a.as_bytes() == b,
-        (other, ValueRef::Blob(b)) => blob(other).is_some_and(|a| a == b),
+/// The form of the value in a row of a column; text is not copied.
+pub fn cell_to_sql(column: &Column, row: usize) -> ToSqlOutput<'_> {
+    match &column.data {
+        _ if !column.is_valid(row) => NULL,
+        Data::Text(texts) => ToSqlOutput::Borrowed(ValueRef::Text(texts.get(row).as_bytes())),
+        Data::Int(ints) => ToSqlOutput::Owned(Owned::Integer(ints.get(row))),
+        _ => match column.get(row) {
+            Value::Text(text) => ToSqlOutput::Owned(Owned::Text(text.to_string())),
+            Value::Int(number) => ToSqlOutput::Owned(Owned::Integer(number)),
+            Value::Float(number) => ToSqlOutput::Owned(Owned::Real(number)),
+            other => blob(&other).map_or(NULL, |bytes| ToSqlOutput::Owned(Owned::Blob(bytes))),
+        },
+    }
+}
+
+/// The form of null.
+pub const NULL: ToSqlOutput<'static> = ToSqlOutput::Owned(Owned::Null);
+
+/// A form to look at.
+pub fn form<'f>(output: &'f ToSqlOutput<'f>) -> ValueRef<'f> {
+    match output {
+        ToSqlOutput::Borrowed(form) => *form,
+        ToSqlOutput::Owned(form) => ValueRef::from(form),
+        // the others are what extensions hand on
+        _ => ValueRef::Null,
+    }
+}
+
+/// Whether two forms are the same, bit by bit.
+pub fn is_same_form(a: ValueRef<'_>, b: ValueRef<'_>) -> bool {
+    match (a, b) {
+        (ValueRef::Null, ValueRef::Null) => true,
+        (ValueRef::Integer(a), ValueRef::Integer(b)) => a == b,
+        (ValueRef::Real(a), ValueRef::Real(b)) => a.to_bits() == b.to_bits(),
+        (ValueRef::Text(a), ValueRef::Text(b)) | (ValueRef::Blob(a), ValueRef::Blob(b)) => a == b,
         _ => false,
     }
 }

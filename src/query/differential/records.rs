@@ -5,8 +5,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::columnar::builder::column_of;
+use crate::columnar::column::Column;
 use crate::fields::records::Index;
-use crate::fields::{DatasetKind, Declaration, FieldDeclaration, FieldType, Kinds};
+use crate::fields::{DatasetKind, Declaration, FieldDeclaration, FieldType};
 use crate::query::layouts::alone;
 use crate::query::run;
 use crate::store::keyed::tables::Declared;
@@ -87,23 +88,24 @@ fn fill(store: &Store, data: &Data, is_typed: bool) {
     store.declare(DATASET, Declared::from(declaration)).unwrap();
     let snapshot = store.snapshot();
     let version = snapshot.dataset(DATASET).unwrap().rules_version;
-    let column = |at: usize| column_of(data.numbered().map(|(_, row)| row.cells[at].clone())).kinds();
+    let numbers: Vec<Value> = data.numbered().map(|(seq, _)| Value::text(seq.to_string())).collect();
+    let cells =
+        (0..data.fields.len()).map(|at| column_of(data.numbered().map(|(_, row)| row.cells[at].clone())));
     let names = data.fields.iter().map(|field| field.name).chain([KEY]).map(Arc::from);
-    let fields: Vec<Arc<str>> = names.collect();
-    let of_key = Kinds::of(FieldType::String);
-    let kinds = (0..data.fields.len()).map(column).chain([of_key]).collect();
-    let record = |(seq, row): (i64, &super::data::Row)| Record {
+    let columns: Vec<(Arc<str>, Arc<Column>)> =
+        names.zip(cells.chain([column_of(numbers)]).map(Arc::new)).collect();
+    let record = |(row, (seq, data)): (usize, (i64, &super::data::Row))| Record {
         place: seq.unsigned_abs(),
-        time_us: row.time,
+        time_us: data.time,
         version: None,
-        values: row.cells.iter().cloned().chain([Value::text(seq.to_string())]).collect(),
+        row,
     };
+    let new_fields = columns.iter().map(|(name, _)| Arc::clone(name)).collect();
     let batch = RecordBatch {
         dataset: DATASET.into(),
-        rules: DecodedUnder { version, new_fields: fields.clone(), ..DecodedUnder::default() },
-        fields,
-        kinds,
-        records: data.numbered().map(record).collect(),
+        rules: DecodedUnder { version, new_fields, ..DecodedUnder::default() },
+        columns,
+        records: data.numbered().enumerate().map(record).collect(),
         mode: Mode::Insert,
         is_atomic: false,
     };

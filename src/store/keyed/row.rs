@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
-use rusqlite::types::{ToSql, Value as Owned, ValueRef};
+use rusqlite::types::{ToSqlOutput, Value as Owned, ValueRef};
 use rusqlite::{CachedStatement, ErrorCode, Transaction, params_from_iter};
 
+use crate::columnar::column::Column;
 use crate::error::{Error, Result};
 use crate::fields::records::VERSION;
 use crate::store::keyed::write::{Mode, Record};
 use crate::store::keyed::{is_lazy, lazy_table, quoted, table, text_table};
 use crate::store::snapshot::Dataset;
-use crate::store::values::{Stored, from_sql, is_stored_as, to_sql};
+use crate::store::values::{NULL, cell_to_sql, form, from_sql, is_same_form, to_sql};
 use crate::value::Value;
 
 /// What became of a record.
@@ -38,6 +39,7 @@ pub(super) struct Rows<'t> {
     /// Places in `fields` of those that are searched.
     searched: Vec<usize>,
     has_lazy: bool,
+    columns: &'t [(Arc<str>, Arc<Column>)],
     insert: CachedStatement<'t>,
     find: CachedStatement<'t>,
 }
@@ -64,14 +66,14 @@ impl<'t> Rows<'t> {
     pub(super) fn new(
         transaction: &'t Transaction<'t>,
         dataset: &Dataset,
-        given: &[Arc<str>],
+        columns: &'t [(Arc<str>, Arc<Column>)],
     ) -> Result<Self> {
         let names: Vec<&Arc<str>> =
             dataset.fields.iter().map(|(name, _)| name).filter(|name| &***name != VERSION).collect();
         let field = |name: &&Arc<str>| Field {
             column: quoted(name),
             is_lazy: is_lazy(dataset, name),
-            given: given.iter().position(|other| other == *name),
+            given: columns.iter().position(|(other, _)| other == *name),
         };
         let fields: Vec<Field> = names.iter().map(field).collect();
         let place = |wanted: &str| names.iter().position(|name| ***name == *wanted);
@@ -107,15 +109,14 @@ impl<'t> Rows<'t> {
             fields,
             searched,
             has_lazy,
+            columns,
         })
     }
 
     /// Puts one record; `next_seq` is its number if it is new.
     pub(super) fn put(&mut self, record: &Record, next_seq: i64, mode: Mode) -> Result<Outcome> {
-        let null = Value::Null;
-        if let Some((name, _)) =
-            self.key.iter().find(|(_, at)| value_of(&self.fields[*at], record, &null).is_null())
-        {
+        let is_missing = |at: usize| form(&self.value(&self.fields[at], record)) == ValueRef::Null;
+        if let Some((name, _)) = self.key.iter().find(|(_, at)| is_missing(*at)) {
             return Ok(Outcome::Refused(format!("the field \"{name}\" is in the key and has no value")));
         }
         let may_be_new = mode != Mode::Replace && record.version.is_none_or(|version| version == 0);
@@ -144,38 +145,44 @@ impl<'t> Rows<'t> {
         }
     }
 
+    /// The value of a field, in its form.
+    fn value(&self, field: &Field, record: &Record) -> ToSqlOutput<'t> {
+        let column = field.given.and_then(|at| self.columns.get(at));
+        column.map_or(NULL, |(_, column)| cell_to_sql(column, record.row))
+    }
+
     /// The outcome where the key is new, or cannot be inserted for another reason.
     fn insert(&mut self, record: &Record, next_seq: i64) -> Result<Option<Outcome>> {
-        let null = Value::Null;
         let time = Value::Time(record.time_us);
-        let mut place = 3;
-        let mut bind = || -> rusqlite::Result<()> {
-            self.insert.raw_bind_parameter(1, next_seq)?;
-            self.insert.raw_bind_parameter(2, to_sql(&time))?;
-            for field in self.fields.iter().filter(|field| !field.is_lazy) {
-                self.insert.raw_bind_parameter(place, to_sql(value_of(field, record, &null)))?;
-                place += 1;
-            }
-            Ok(())
-        };
-        bind().map_err(|e| Error::sqlite("cannot put a record", e))?;
+        let failed = |e| Error::sqlite("cannot put a record", e);
+        self.insert.raw_bind_parameter(1, next_seq).map_err(failed)?;
+        self.insert.raw_bind_parameter(2, to_sql(&time)).map_err(failed)?;
+        let own = self.fields.iter().filter(|field| !field.is_lazy);
+        for (place, field) in (3..).zip(own) {
+            let column = field.given.and_then(|at| self.columns.get(at));
+            let value = column.map_or(NULL, |(_, column)| cell_to_sql(column, record.row));
+            self.insert.raw_bind_parameter(place, value).map_err(failed)?;
+        }
         match self.insert.raw_execute() {
             Ok(0) => return Ok(None),
             Ok(_) => {}
             Err(e) => return refusal(e).map(Some),
         }
         if self.has_lazy {
-            self.put_lazy(next_seq, record, &null)?;
+            let lazy = self.fields.iter().filter(|field| field.is_lazy);
+            self.write_lazy(next_seq, lazy.map(|field| self.value(field, record)).collect())?;
         }
-        self.put_words(next_seq, |field| value_of(field, record, &null).clone())?;
+        if !self.searched.is_empty() {
+            let texts = self.searched.iter().map(|at| self.value(&self.fields[*at], record));
+            self.write_words(next_seq, texts.collect())?;
+        }
         Ok(Some(Outcome::Inserted))
     }
 
     fn find(&mut self, record: &Record) -> Result<Option<Known>> {
-        let null = Value::Null;
-        let key =
-            self.key.iter().map(|(_, at)| Stored::from(value_of(&self.fields[*at], record, &null).clone()));
         let failed = |e| Error::sqlite("cannot find a record", e);
+        let key: Vec<ToSqlOutput<'t>> =
+            self.key.iter().map(|(_, at)| self.value(&self.fields[*at], record)).collect();
         let mut rows = self.find.query(params_from_iter(key)).map_err(failed)?;
         let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
         let owned = |at: usize| row.get::<_, Owned>(at).map_err(failed);
@@ -190,74 +197,74 @@ impl<'t> Rows<'t> {
 
     /// Writes what differs from the record that is there.
     fn update(&mut self, record: &Record, known: &Known, is_merge: bool) -> Result<Outcome> {
-        let null = Value::Null;
         let lazy = if self.has_lazy { self.find_lazy(known.seq)? } else { Vec::new() };
-        let (mut own_at, mut lazy_at) = (0, 0);
-        // what each field has now and had before, of those that differ
-        let mut changed: Vec<(usize, &Value)> = Vec::new();
-        for (at, field) in self.fields.iter().enumerate() {
-            let before = match field.is_lazy {
-                true => lazy.get(lazy_at),
-                false => known.values.get(own_at),
-            };
-            if field.is_lazy {
-                lazy_at += 1
-            } else {
-                own_at += 1
-            }
-            let now = value_of(field, record, &null);
-            if is_merge && now.is_null() {
-                continue;
-            }
-            if !is_stored_as(now, before.map_or(ValueRef::Null, ValueRef::from)) {
-                changed.push((at, now));
-            }
-        }
+        let before = before_by_field(&self.fields, known.values.iter(), lazy.iter());
         let time = Value::Time(record.time_us);
-        let is_time_given = !is_merge || changed.iter().any(|_| true);
-        let is_moved =
-            self.has_time_field && is_time_given && !is_stored_as(&time, ValueRef::from(&known.time));
-        if changed.is_empty() && !is_moved {
+        // what each field is to have, and whether that is another value than before
+        let now: Vec<(ToSqlOutput<'_>, bool)> = self
+            .fields
+            .iter()
+            .zip(&before)
+            .map(|(field, before)| {
+                let given = self.value(field, record);
+                match is_merge && form(&given) == ValueRef::Null {
+                    true => (ToSqlOutput::Borrowed(ValueRef::from(*before)), false),
+                    false => {
+                        let is_new = !is_same_form(form(&given), ValueRef::from(*before));
+                        (given, is_new)
+                    }
+                }
+            })
+            .collect();
+        let is_changed = |at: usize| now.get(at).is_some_and(|(_, is_new)| *is_new);
+        let any_changed = now.iter().any(|(_, is_new)| *is_new);
+        let is_moved = self.has_time_field
+            && (!is_merge || any_changed)
+            && !is_same_form(form(&to_sql(&time)), ValueRef::from(&known.time));
+        if !any_changed && !is_moved {
             return Ok(Outcome::Unchanged);
         }
-        let mut sets = vec!["_version = _version + 1".to_owned()];
-        let mut values: Vec<Stored<'_>> = Vec::new();
-        for (at, now) in changed.iter().filter(|(at, _)| !self.fields[*at].is_lazy) {
-            values.push(Stored(std::borrow::Cow::Borrowed(*now)));
-            sets.push(format!("{} = ?{}", self.fields[*at].column, values.len()));
+        if let Some(refused) = self.write(known.seq, &now, is_moved.then_some(&time))? {
+            return Ok(refused);
         }
-        if is_moved {
-            values.push(Stored(std::borrow::Cow::Borrowed(&time)));
-            sets.push(format!("_time = ?{}", values.len()));
+        let form_of = |at: usize| now.get(at).map_or(ValueRef::Null, |(value, _)| form(value));
+        let lazy = (0..self.fields.len()).filter(|at| self.fields[*at].is_lazy);
+        if lazy.clone().any(is_changed) {
+            self.write_lazy(known.seq, lazy.map(|at| ToSqlOutput::Borrowed(form_of(at))).collect())?;
         }
-        values.push(Stored::from(Value::Int(known.seq)));
-        let sql = format!("UPDATE {} SET {} WHERE _seq = ?{}", table(self.id), sets.join(", "), values.len());
-        if let Err(e) = prepare(self.transaction, &sql)?.execute(params_from_iter(values)) {
-            return refusal(e);
-        }
-        if changed.iter().any(|(at, _)| self.fields[*at].is_lazy) {
-            let is_kept = |field: &Field| is_merge && value_of(field, record, &null).is_null();
-            let lazy_fields = self.fields.iter().filter(|field| field.is_lazy).zip(&lazy);
-            let values = lazy_fields.map(|(field, before)| match is_kept(field) {
-                true => Stored::from(from_sql(ValueRef::from(before))),
-                false => Stored::from(value_of(field, record, &null).clone()),
-            });
-            self.write_lazy(known.seq, values.collect())?;
-        }
-        if changed.iter().any(|(at, _)| self.searched.contains(at)) {
+        if self.searched.iter().any(|at| is_changed(*at)) {
             self.delete_words(known.seq)?;
-            let (own, lazy) = (known.values.iter(), lazy.iter());
-            let before = before_by_field(&self.fields, own, lazy);
-            let now = |at: usize, field: &Field| match value_of(field, record, &null) {
-                Value::Null if is_merge => {
-                    before.get(at).map_or(Value::Null, |b| from_sql(ValueRef::from(*b)))
-                }
-                given => given.clone(),
-            };
-            let texts: Vec<Value> = self.searched.iter().map(|at| now(*at, &self.fields[*at])).collect();
-            self.write_words(known.seq, texts)?;
+            let texts = self.searched.iter().map(|at| ToSqlOutput::Borrowed(form_of(*at)));
+            self.write_words(known.seq, texts.collect())?;
         }
         Ok(Outcome::Updated)
+    }
+
+    /// Sets the fields of the table that differ; tells why not where SQLite refuses it.
+    fn write(
+        &self,
+        seq: i64,
+        now: &[(ToSqlOutput<'_>, bool)],
+        time: Option<&Value>,
+    ) -> Result<Option<Outcome>> {
+        let mut sets = vec!["_version = _version + 1".to_owned()];
+        let mut values: Vec<ToSqlOutput<'_>> = Vec::new();
+        for (field, (value, is_new)) in self.fields.iter().zip(now) {
+            if *is_new && !field.is_lazy {
+                values.push(ToSqlOutput::Borrowed(form(value)));
+                sets.push(format!("{} = ?{}", field.column, values.len()));
+            }
+        }
+        if let Some(time) = time {
+            values.push(to_sql(time));
+            sets.push(format!("_time = ?{}", values.len()));
+        }
+        values.push(ToSqlOutput::Owned(Owned::Integer(seq)));
+        let sql = format!("UPDATE {} SET {} WHERE _seq = ?{}", table(self.id), sets.join(", "), values.len());
+        match prepare(self.transaction, &sql)?.execute(params_from_iter(values)) {
+            Ok(_) => Ok(None),
+            Err(e) => refusal(e).map(Some),
+        }
     }
 
     /// Deletes a record of this number that is still of this version; `None` where it is gone already.
@@ -298,12 +305,7 @@ impl<'t> Rows<'t> {
         Ok(found.unwrap_or_else(|| vec![Owned::Null; columns.len()]))
     }
 
-    fn put_lazy(&self, seq: i64, record: &Record, null: &Value) -> Result<()> {
-        let lazy = self.fields.iter().filter(|field| field.is_lazy);
-        self.write_lazy(seq, lazy.map(|field| Stored::from(value_of(field, record, null).clone())).collect())
-    }
-
-    fn write_lazy(&self, seq: i64, values: Vec<Stored<'_>>) -> Result<()> {
+    fn write_lazy(&self, seq: i64, values: Vec<ToSqlOutput<'_>>) -> Result<()> {
         let columns: Vec<&str> =
             self.fields.iter().filter(|field| field.is_lazy).map(|field| field.column.as_str()).collect();
         let places: Vec<String> = (2..=columns.len() + 1).map(|at| format!("?{at}")).collect();
@@ -313,21 +315,14 @@ impl<'t> Rows<'t> {
             columns.join(", "),
             places.join(", ")
         );
-        let all = std::iter::once(Stored::from(Value::Int(seq))).chain(values);
+        let all = std::iter::once(ToSqlOutput::Owned(Owned::Integer(seq))).chain(values);
         prepare(self.transaction, &sql)?
             .execute(params_from_iter(all))
             .map(|_| ())
             .map_err(|e| Error::sqlite("cannot put the lazy fields of a record", e))
     }
 
-    fn put_words(&self, seq: i64, value: impl Fn(&Field) -> Value) -> Result<()> {
-        if self.searched.is_empty() {
-            return Ok(());
-        }
-        self.write_words(seq, self.searched.iter().map(|at| value(&self.fields[*at])).collect())
-    }
-
-    fn write_words(&self, seq: i64, texts: Vec<Value>) -> Result<()> {
+    fn write_words(&self, seq: i64, texts: Vec<ToSqlOutput<'_>>) -> Result<()> {
         let columns: Vec<String> = (0..texts.len()).map(|at| format!("c{at}")).collect();
         let places: Vec<String> = (2..=texts.len() + 1).map(|at| format!("?{at}")).collect();
         let sql = format!(
@@ -336,10 +331,9 @@ impl<'t> Rows<'t> {
             columns.join(", "),
             places.join(", ")
         );
-        let seq: Box<dyn ToSql> = Box::new(seq);
-        let texts = texts.iter().map(|text| Box::new(searched_text(text)) as Box<dyn ToSql>);
+        let all = std::iter::once(ToSqlOutput::Owned(Owned::Integer(seq))).chain(texts.iter().map(searched));
         prepare(self.transaction, &sql)?
-            .execute(params_from_iter(std::iter::once(seq).chain(texts)))
+            .execute(params_from_iter(all))
             .map(|_| ())
             .map_err(|e| Error::sqlite("cannot put the words of a record", e))
     }
@@ -354,20 +348,21 @@ impl<'t> Rows<'t> {
 
     /// The key of a record, for a message.
     fn told(&self, record: &Record) -> String {
-        let null = Value::Null;
         let part = |(name, at): &(String, usize)| {
-            format!("{name} {}", value_of(&self.fields[*at], record, &null).to_text())
+            format!("{name} {}", from_sql(form(&self.value(&self.fields[*at], record))).to_text())
         };
         format!("the record with {}", self.key.iter().map(part).collect::<Vec<_>>().join(", "))
     }
 }
 
 /// What is searched of a value: the entries of a list a line each.
-fn searched_text(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::List(items) => Some(items.join("\n")),
-        other => Some(other.to_text().into_owned()),
+fn searched<'f>(value: &'f ToSqlOutput<'f>) -> ToSqlOutput<'f> {
+    match form(value) {
+        text @ (ValueRef::Text(_) | ValueRef::Null) => ToSqlOutput::Borrowed(text),
+        other => ToSqlOutput::Owned(Owned::Text(match from_sql(other) {
+            Value::List(items) => items.join("\n"),
+            value => value.to_text().into_owned(),
+        })),
     }
 }
 
@@ -377,10 +372,6 @@ fn before_by_field<'v>(
     mut lazy: impl Iterator<Item = &'v Owned>,
 ) -> Vec<&'v Owned> {
     fields.iter().filter_map(|field| if field.is_lazy { lazy.next() } else { own.next() }).collect()
-}
-
-fn value_of<'v>(field: &Field, record: &'v Record, null: &'v Value) -> &'v Value {
-    field.given.and_then(|at| record.values.get(at)).unwrap_or(null)
 }
 
 fn prepare<'t>(transaction: &'t Transaction<'_>, sql: &str) -> Result<CachedStatement<'t>> {

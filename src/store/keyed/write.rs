@@ -8,8 +8,9 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 use rusqlite::Transaction;
 
+use crate::columnar::column::Column;
 use crate::error::{Error, ItemError, Result};
-use crate::fields::{Kinds, is_system};
+use crate::fields::is_system;
 use crate::limits;
 use crate::store::catalog;
 use crate::store::failure::told_to_all;
@@ -18,7 +19,6 @@ use crate::store::keyed::tables::{self, Declared};
 use crate::store::keyed::{Keyed, text_table};
 use crate::store::snapshot::{Dataset, Snapshot};
 use crate::store::writer::{Command, DecodedUnder, Reply, Writer};
-use crate::value::Value;
 
 /// What is done with a record whose key is there already, or is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,10 +46,8 @@ pub struct RecordBatch {
     pub dataset: Arc<str>,
     /// What they were decoded under.
     pub rules: DecodedUnder,
-    /// The fields that values are of.
-    pub fields: Vec<Arc<str>>,
-    /// The kinds of each.
-    pub kinds: Vec<Kinds>,
+    /// The values by field.
+    pub columns: Vec<(Arc<str>, Arc<Column>)>,
     /// The records.
     pub records: Vec<Record>,
     /// What is done with a key that is there.
@@ -67,14 +65,16 @@ pub struct Record {
     pub time_us: i64,
     /// The version that has to be there; 0: none.
     pub version: Option<i64>,
-    /// A value a field of the batch.
-    pub values: Vec<Value>,
+    /// Where its values are in the columns.
+    pub row: usize,
 }
 
 impl RecordBatch {
     fn bytes(&self) -> usize {
-        let of_values = |record: &Record| record.values.iter().map(Value::bytes).sum::<usize>() + 32;
-        self.records.iter().map(of_values).sum()
+        // several chunks share the columns of a request
+        let rows = self.columns.first().map_or(1, |(_, column)| column.rows.max(1));
+        let all: usize = self.columns.iter().map(|(_, column)| column.bytes()).sum();
+        all / rows * self.records.len() + self.records.len() * 32
     }
 }
 
@@ -305,7 +305,7 @@ fn savepoint(transaction: &Transaction<'_>, sql: &str) -> Result<()> {
 
 /// Writes one batch into the transaction.
 fn put(transaction: &Transaction<'_>, dataset: &mut Dataset, batch: &RecordBatch) -> Result<PutOutcome> {
-    let has = |name: &str| batch.fields.iter().any(|field| **field == *name);
+    let has = |name: &str| batch.columns.iter().any(|(field, _)| **field == *name);
     let Some(fresh) = batch.rules.fresh_fields(dataset.rules_version, &dataset.fields, &[], has) else {
         return Ok(PutOutcome::Stale);
     };
@@ -317,8 +317,8 @@ fn put(transaction: &Transaction<'_>, dataset: &mut Dataset, batch: &RecordBatch
         dataset.rules_version += 1;
         tables::change_time(transaction, dataset)?;
     }
-    for (name, kinds) in batch.fields.iter().zip(&batch.kinds).filter(|(name, _)| !is_system(name)) {
-        if Arc::make_mut(&mut dataset.fields).add(name, *kinds) {
+    for (name, column) in batch.columns.iter().filter(|(name, _)| !is_system(name)) {
+        if Arc::make_mut(&mut dataset.fields).add(name, column.kinds()) {
             catalog::put_field(transaction, dataset, name)?;
         }
     }
@@ -328,7 +328,7 @@ fn put(transaction: &Transaction<'_>, dataset: &mut Dataset, batch: &RecordBatch
     let mut put = Put::default();
     let mut next_seq = dataset.next_seq;
     {
-        let mut rows = Rows::new(transaction, dataset, &batch.fields)?;
+        let mut rows = Rows::new(transaction, dataset, &batch.columns)?;
         for record in &batch.records {
             match rows.put(record, next_seq, batch.mode)? {
                 Outcome::Inserted => {
