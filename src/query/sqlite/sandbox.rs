@@ -96,6 +96,8 @@ fn attach(connection: &Connection, records: &Records) -> rusqlite::Result<()> {
     if records.views.is_empty() {
         return Ok(());
     }
+    // before there is any view: another setting later would drop them
+    connection.execute_batch("PRAGMA temp_store = FILE")?;
     connection.execute("ATTACH ?1 AS records", [read_only_uri(Path::new(&records.file))])?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     records.views.iter().try_for_each(|(name, select)| {
