@@ -4,7 +4,7 @@
 //! `put`: what becomes of a batch. `versions`: optimistic locking. `pages`: every order against a naive model. `change`: PATCH, DELETE
 //! and one record by its key. `declare`: declarations that change while records are there. `relations`: `include=`.
 //! `search`: records by their words. `search_events`: events by theirs. `language`: the same questions to events and
-//! records. `kills`: kill -9 amid puts. This file: what they share.
+//! records. `values`: values and names of every sort. `kills`: kill -9 amid puts. This file: what they share.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -20,6 +20,7 @@ mod put;
 mod relations;
 mod search;
 mod search_events;
+mod values;
 mod versions;
 
 use serde_json::{Value, json};
