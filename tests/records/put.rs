@@ -354,3 +354,48 @@ fn an_export_of_records_can_be_imported_again() {
     assert_eq!(outcome(&reply), [0, 0, 2], "of the same versions");
     send(&server, "DELETE", "/v1/datasets/copy", &Value::Null);
 }
+
+#[test]
+fn puts_beside_each_other_are_all_counted_once() {
+    let dir = temp_dir();
+    let server = Server::start(dir.path(), &[]);
+    declare(
+        &server,
+        "d",
+        &json!({"kind": "records", "key": "id", "fields": {"by": {"type": "string"}}, "search": ["by"]}),
+    );
+    let totals = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let server = &server;
+                scope.spawn(move || {
+                    let mut sum = [0; 3];
+                    for round in 0..4 {
+                        let record =
+                            |id: u64| json!({"id": id, "by": format!("writer{writer}"), "round": round / 2});
+                        let done = taken(server, "d", &json!((0..700).map(record).collect::<Vec<_>>()));
+                        for (sum, done) in sum.iter_mut().zip(done) {
+                            *sum += done;
+                        }
+                    }
+                    sum
+                })
+            })
+            .collect();
+        let sums = writers.into_iter().map(|writer| writer.join().unwrap());
+        sums.fold([0; 3], |all, one| [all[0] + one[0], all[1] + one[1], all[2] + one[2]])
+    });
+    let [inserted, updated, unchanged] = totals;
+    assert_eq!((inserted, inserted + updated + unchanged), (700, 4 * 4 * 700));
+    let versions = server.sql("SELECT count(*), sum(_version) FROM d").rows;
+    assert_eq!(
+        versions,
+        [vec![json!(700), json!(inserted + updated)]],
+        "a version for every change that was told"
+    );
+    let found = crate::search(&server, "d", "writer*", "&count=exact&limit=1&facets=by");
+    assert_eq!(found["total"], json!(700));
+    let counted: u64 =
+        found["facets"]["by"].as_array().unwrap().iter().map(|facet| facet["count"].as_u64().unwrap()).sum();
+    assert_eq!(counted, 700);
+}

@@ -396,3 +396,45 @@ fn a_condition_can_ask_for_words_anywhere() {
     );
     assert_eq!(ids(&found), [4]);
 }
+
+/// The real articles, where they are here: title from the first heading, the other headings as tags.
+fn sheets() -> Option<Vec<Value>> {
+    let one = crate::common::shared("owasp/Injection_Prevention_Cheat_Sheet.md")?;
+    let mut files: Vec<_> =
+        std::fs::read_dir(one.parent().unwrap()).unwrap().map(|file| file.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    files.sort();
+    let sheet = |path: &std::path::PathBuf| {
+        let body = std::fs::read_to_string(path).unwrap();
+        let headings: Vec<&str> = body
+            .lines()
+            .filter(|line| line.starts_with('#'))
+            .map(|line| line.trim_start_matches('#').trim())
+            .collect();
+        json!({"slug": path.file_stem().unwrap().to_string_lossy(), "title": headings[0], "tags": headings[1..], "body": body})
+    };
+    Some(files.iter().map(sheet).collect())
+}
+
+#[test]
+fn the_article_about_injection_is_among_the_first_five_also_with_a_typing_error() {
+    let Some(sheets) = sheets() else { return };
+    let dir = temp_dir();
+    let server = Server::start(dir.path(), &[]);
+    declare(
+        &server,
+        "sheets",
+        &json!({
+            "kind": "records", "key": "slug", "search": ["title^5", "tags^2", "body"],
+            "fields": {"title": {"type": "string"}, "tags": {"type": "strings"}, "body": {"type": "string", "lazy": true}},
+        }),
+    );
+    assert_eq!(taken(&server, "sheets", &json!(sheets)), [sheets.len() as u64, 0, 0]);
+    for q in ["sql injection", "sql injecton", "\"sql injection\"", "sql inject*"] {
+        let found = search(&server, "sheets", q, "&fields=slug&limit=5&facets=tags");
+        let first = texts(&rows(&found), "slug").join(" ");
+        assert_says(&first, &["Injection_Prevention_Cheat_Sheet"]);
+        assert_eq!(found.get("corrected").is_some(), q.contains("injecton"), "{found}");
+        assert!(!found["facets"]["tags"].as_array().unwrap().is_empty(), "{found}");
+    }
+}
