@@ -250,7 +250,7 @@ fn records_join_events() {
         "people",
         &json!({"kind": "records", "key": "name", "fields": {"name": {"type": "string"}}}),
     );
-    let plan = |n: u32| if n % 2 == 0 { "free" } else { "pro" };
+    let plan = |n: u32| if n.is_multiple_of(2) { "free" } else { "pro" };
     let people: Vec<Value> = (0..60).map(|n| json!({"name": format!("u{n}"), "plan": plan(n)})).collect();
     taken(&server, "people", &json!(people));
     for question in [
