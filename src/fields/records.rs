@@ -4,8 +4,10 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, Result};
-use crate::fields::{Declaration, is_system};
+use crate::fields::{Declaration, FieldType, is_system};
 use crate::limits;
+use crate::time;
+use crate::value::{Value, whole};
 
 /// The version of a record, which goes up with every change of it.
 pub const VERSION: &str = "_version";
@@ -109,6 +111,22 @@ impl Relation {
     }
 }
 
+/// A default as a value of the type of its field; `None` where it is of another.
+pub fn stored_default(default: &serde_json::Value, kind: Option<FieldType>) -> Option<Value> {
+    use serde_json::Value as Json;
+    match (default, kind) {
+        (Json::Bool(b), None | Some(FieldType::Bool)) => Some(Value::Bool(*b)),
+        (Json::Number(n), Some(FieldType::Int)) => n.as_i64().or_else(|| whole(n.as_f64()?)).map(Value::Int),
+        (Json::Number(n), None | Some(FieldType::Float)) => {
+            n.as_i64().map(Value::Int).or_else(|| n.as_f64().map(Value::Float))
+        }
+        (Json::Number(n), Some(FieldType::Time)) => time::from_integer(n.as_i64()?).map(Value::Time),
+        (Json::String(text), Some(FieldType::Time)) => time::parse(text).map(Value::Time),
+        (Json::String(text), None | Some(FieldType::String)) => Some(Value::text(text.as_str())),
+        _ => None,
+    }
+}
+
 /// A text, or a list of texts.
 pub(super) fn one_or_many<'d, D: Deserializer<'d>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
@@ -165,6 +183,15 @@ impl Declaration {
         for name in self.key.iter().chain(self.fields.keys()) {
             if is_system(name) || name == VERSION {
                 return Err(Error::invalid(format!("\"{name}\" is the engine's own; name another field")));
+            }
+        }
+        for (name, field) in &self.fields {
+            if let (Some(kind), Some(default)) = (field.kind, &field.default)
+                && stored_default(default, Some(kind)).is_none()
+            {
+                return Err(Error::invalid(format!(
+                    "the default {default} of \"{name}\" is no {kind}, of which it is"
+                )));
             }
         }
         if let Some(name) = self.key.iter().find(|name| self.fields.get(*name).is_some_and(|f| f.lazy)) {

@@ -27,10 +27,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 pub use crate::ingest::options::ImportOptions;
 
 use crate::error::{Error, ItemError, Result};
-use crate::fields::{DatasetKind, Declaration, check_dataset_name};
+use crate::fields::check_dataset_name;
 use crate::ingest::accept::accept_in_turn;
 use crate::ingest::arrival;
 use crate::ingest::chunks::{Border, Chunks};
+use crate::ingest::declare_key::declare_key;
 use crate::ingest::declare_time::declare_time;
 use crate::ingest::destination::{Destination, Patient, Table};
 use crate::ingest::dialect::Dialect;
@@ -44,7 +45,6 @@ use crate::ingest::source::{self, Source};
 use crate::ingest::turns::Turns;
 use crate::ingest::{document, parquet};
 use crate::limits;
-use crate::records::declare::declare;
 use crate::records::put::PutOptions;
 use crate::store::Store;
 use crate::store::catalog::ImportMark;
@@ -141,25 +141,6 @@ pub fn import(
     report.elapsed = started.elapsed();
     run.end(&mut report)?;
     Ok(report)
-}
-
-/// Makes a dataset of records with the key that the user names, or holds that it is that.
-fn declare_key(store: &Store, dataset: &str, key: &[String]) -> Result<()> {
-    if key.is_empty() {
-        return Ok(());
-    }
-    let snapshot = store.snapshot();
-    match snapshot.datasets.get(dataset) {
-        Some(found) if found.declaration.key == key => Ok(()),
-        Some(found) if !found.declaration.key.is_empty() => Err(Error::Conflict(format!(
-            "the records of \"{dataset}\" have the key {}; leave --key out, or import into a dataset of another name",
-            found.declaration.key.join(", ")
-        ))),
-        _ => {
-            let kind = DatasetKind::Records;
-            declare(store, dataset, Declaration { kind, key: key.to_vec(), ..Declaration::default() })
-        }
-    }
 }
 
 /// A file that is open: text from its beginning on, or columns.

@@ -7,6 +7,7 @@ pub mod arrival;
 pub mod cells;
 pub mod chunks;
 pub mod csv_rows;
+pub mod declare_key;
 pub mod declare_time;
 pub mod destination;
 pub mod dialect;

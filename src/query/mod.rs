@@ -87,7 +87,7 @@ pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
         return keyed::run(dataset, query);
     }
     let (plan, output) = rows(snapshot, query, &Budget::new(&query.limits))?;
-    let series = series(query, &plan, &output);
+    let series = series(query, &plan, &output.rows, &output.gaps);
     let columns = columns(plan.names.iter().zip(plan.types.iter().copied()), &output.rows);
     let stats = Stats {
         elapsed_ms: begin.elapsed().as_secs_f64() * 1e3,
@@ -124,15 +124,15 @@ fn rows(snapshot: &Snapshot, query: &Query, budget: &Arc<Budget>) -> Result<(Pla
 }
 
 /// Which rows are no whole buckets, where the question is bounded in time or wants its gaps filled.
-fn series(query: &Query, plan: &Plan, output: &Output) -> Option<answer::Series> {
+fn series(query: &Query, plan: &Plan, rows: &[Vec<Value>], gaps: &[usize]) -> Option<answer::Series> {
     let [series] = plan.series.as_slice() else { return None };
     if !query.fill && query.range == Range::default() {
         return None;
     }
     let key = query.by.get(series.key)?;
     let column = query.select.iter().position(|item| item.expression == *key)?;
-    let partial = series.partial(&output.rows, column);
-    Some(answer::Series { column, bucket: series.bucket, partial, gaps: output.gaps.clone() })
+    let partial = series.partial(rows, column);
+    Some(answer::Series { column, bucket: series.bucket, partial, gaps: gaps.to_vec() })
 }
 
 /// Names and types of the output: the type known beforehand, else that of the values.

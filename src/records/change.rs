@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::columnar::builder::column_of;
+use crate::columnar::column::Column;
 use crate::error::{Error, ItemError, Result};
 use crate::fields::records::VERSION;
 use crate::limits;
@@ -13,6 +14,7 @@ use crate::query::budget::{Budget, Limits};
 use crate::query::keyed::{page, reader};
 use crate::query::print::sqlite::keyed::{column, own_name};
 use crate::records::checks::Checks;
+use crate::records::merge;
 use crate::store::Store;
 use crate::store::keyed::write::{DeleteBatch, Mode, PutOutcome, Record, RecordBatch};
 use crate::store::snapshot::Dataset;
@@ -39,8 +41,10 @@ pub struct Changed {
     pub updated: u64,
     /// Those that were so already.
     pub unchanged: u64,
-    /// Those that were refused, by their `_seq`.
+    /// The first that were refused, by their `_seq`.
     pub rejected: Vec<ItemError>,
+    /// All of them.
+    pub rejected_total: u64,
 }
 
 /// Deletes the records of a dataset for which a condition is true, a chunk a transaction; all of them in one, where they
@@ -99,6 +103,7 @@ pub fn update(
             let is_refused = is_atomic && !refused.is_empty();
             let matched = rows.len() as u64;
             if is_refused {
+                done.rejected_total += refused.len() as u64;
                 done.rejected.append(&mut refused);
                 done.matched += matched;
                 return Ok(done);
@@ -117,6 +122,7 @@ pub fn update(
             changed.extend(late.iter().map(|item| item.index as i64));
             done.updated += put.updated;
             done.unchanged += put.unchanged;
+            done.rejected_total += (refused.len() + wrong.len()) as u64;
             done.rejected.append(&mut refused);
             done.rejected.extend(wrong);
             done.rejected.truncate(limits::REJECTIONS_LISTED);
@@ -246,59 +252,52 @@ struct Update<'a> {
 impl Update<'_> {
     /// The records as they are to be, and those that the checks refuse.
     fn batch(&self, rows: &[Vec<Value>], is_atomic: bool) -> Result<(RecordBatch, Vec<ItemError>)> {
-        let new = self.sets.iter().filter(|(name, _)| !self.fields.contains(name));
-        let names: Vec<Arc<str>> = self.fields.iter().chain(new.map(|(name, _)| name)).cloned().collect();
         let set = |name: &str| self.sets.iter().find(|(field, _)| **field == *name).map(|(_, value)| value);
+        let read = |row: &[Value], name: &str| {
+            let at = self.fields.iter().position(|field| **field == *name);
+            at.and_then(|at| row.get(at + 3)).cloned().unwrap_or(Value::Null)
+        };
         let checks = Checks::of(self.found)?;
         let time_field = self.found.time_field.as_deref();
-        let (mut records, mut refused) = (Vec::with_capacity(rows.len()), Vec::new());
-        let mut cells: Vec<Vec<Value>> = vec![Vec::with_capacity(rows.len()); names.len()];
+        let (mut records, mut refused, mut kept) = (Vec::with_capacity(rows.len()), Vec::new(), Vec::new());
         for row in rows {
-            let value = |(at, name): (usize, &Arc<str>)| {
-                set(name).or(row.get(at + 3)).cloned().unwrap_or(Value::Null)
-            };
-            let values: Vec<Value> = names.iter().enumerate().map(value).collect();
-            let of = |wanted: &str| {
-                let at = names.iter().position(|name| **name == *wanted);
-                at.and_then(|at| values.get(at)).cloned().unwrap_or(Value::Null)
-            };
+            let of = |wanted: &str| set(wanted).cloned().unwrap_or_else(|| read(row, wanted));
             let seq = integer(row, 0);
-            if let Some(message) = checks.refusal(&of).or_else(|| self.missing(&of)) {
+            if let Some(message) = checks.refusal(&of).or_else(|| merge::missing(self.found, &of)) {
                 refused.push(ItemError { index: seq.unsigned_abs(), message });
                 continue;
             }
-            let time_us = match (time_field.map(of), row.get(2)) {
-                (Some(Value::Time(us)), _) => us,
-                (_, Some(Value::Time(us))) => *us,
-                _ => 0,
+            let time_us = match time_field.and_then(set) {
+                Some(Value::Time(us)) => Some(*us),
+                _ => None,
             };
             records.push(Record {
                 place: seq.unsigned_abs(),
-                time_us,
+                time_us: time_us.unwrap_or_default(),
+                is_arrival: time_us.is_none(),
                 version: Some(integer(row, 1)),
                 row: records.len(),
             });
-            cells.iter_mut().zip(values).for_each(|(cells, value)| cells.push(value));
+            kept.push(row);
         }
+        // the key, by which the writer finds them, and what is set
+        let of_key = self.found.declaration.key.iter().map(|name| {
+            let cells = kept.iter().map(|row| read(row, name));
+            (Arc::from(name.as_str()), Arc::new(column_of(cells)))
+        });
+        let set_to = self
+            .sets
+            .iter()
+            .map(|(name, value)| (Arc::clone(name), Arc::new(column_of(kept.iter().map(|_| value.clone())))));
+        let columns: Vec<(Arc<str>, Arc<Column>)> = of_key.chain(set_to).collect();
+        let names = columns.iter().map(|(name, _)| name);
         let rules = DecodedUnder {
             version: self.found.rules_version,
-            new_fields: names
-                .iter()
-                .filter(|name| self.found.fields.kinds(name).is_none())
-                .cloned()
-                .collect(),
+            new_fields: names.filter(|name| self.found.fields.kinds(name).is_none()).cloned().collect(),
             ..DecodedUnder::default()
         };
-        let columns =
-            names.into_iter().zip(cells.into_iter().map(|cells| Arc::new(column_of(cells)))).collect();
         let dataset = Arc::clone(&self.found.name);
-        let batch = RecordBatch { dataset, rules, columns, records, mode: Mode::Replace, is_atomic };
+        let batch = RecordBatch { dataset, rules, columns, records, mode: Mode::Set, is_atomic };
         Ok((batch, refused))
-    }
-
-    fn missing(&self, value: &dyn Fn(&str) -> Value) -> Option<String> {
-        let required = self.found.declaration.fields.iter().filter(|(_, field)| field.required);
-        let mut missing = required.filter(|(name, _)| value(name).is_null());
-        missing.next().map(|(name, _)| format!("the field \"{name}\" is required"))
     }
 }

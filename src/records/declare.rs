@@ -12,6 +12,7 @@ use crate::query::print::sqlite::{Printed, quoted, stored_expression};
 use crate::query::{parse, plan};
 use crate::records::checks::Checks;
 use crate::store::Store;
+use crate::store::keyed::statements::shape;
 use crate::store::keyed::tables::Declared;
 use crate::store::snapshot::{Dataset, Snapshot};
 use crate::time::Calendar;
@@ -71,6 +72,12 @@ fn check_fields(dataset: &Dataset) -> Result<()> {
         }
         quoted(name)?;
     }
+    if let Some(name) = dataset.declaration.relations.keys().find(|name| dataset.fields.kinds(name).is_some())
+    {
+        return Err(Error::invalid(format!(
+            "\"{name}\" is a field, so no relation can be called so: what belongs to a record stands beside its fields"
+        )));
+    }
     let names = |named: &str| match dataset.fields.kinds(named) {
         Some(_) => Ok(()),
         None => {
@@ -115,7 +122,12 @@ fn condition(index: &Index, dataset: &Dataset) -> Result<Option<String>> {
         Ok(Printed::value(quoted(name)?, kinds))
     };
     let printed = stored_expression(&resolved, &column)?.condition();
-    match printed.contains("op_") || printed.contains("truth(") || printed.contains("cast_") {
+    // constants apart, a name that stands right before a parenthesis is a function
+    let bare = shape(&printed);
+    let mut pairs = bare.as_bytes().windows(2);
+    match pairs
+        .any(|pair| matches!(pair, [before, b'('] if before.is_ascii_alphanumeric() || *before == b'_'))
+    {
         false => Ok(Some(printed)),
         true => Err(Error::invalid(format!(
             "the condition \"{text}\" of an index is more than SQLite can keep; it takes comparisons of fields of one declared \

@@ -10,6 +10,7 @@ pub mod advice;
 pub mod change;
 pub mod checks;
 pub mod declare;
+mod merge;
 pub mod one;
 pub mod put;
 pub mod relations;

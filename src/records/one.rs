@@ -15,7 +15,7 @@ use crate::store::keyed::quoted;
 use crate::store::keyed::write::DeleteBatch;
 use crate::store::snapshot::{Dataset, Snapshot};
 use crate::time::Calendar;
-use crate::value::Value;
+use crate::value::{Value, float_text};
 
 /// Times that a record which keeps changing is tried to be deleted.
 const TRIES: usize = 8;
@@ -119,7 +119,8 @@ fn parts(dataset: &Dataset, key: &str) -> Result<Vec<Vec<Value>>> {
             },
             None => {
                 let number = text.parse::<i64>().ok().filter(|n| n.to_string() == text).map(Value::Int);
-                std::iter::once(as_text).chain(number).collect()
+                let fraction = text.parse::<f64>().ok().filter(|n| n.is_finite() && float_text(*n) == text);
+                std::iter::once(as_text).chain(number).chain(fraction.map(Value::Float)).collect()
             }
         };
         all = all

@@ -14,6 +14,7 @@ use crate::fields::is_system;
 use crate::fields::records::VERSION;
 use crate::limits;
 use crate::records::checks::Checks;
+use crate::records::merge;
 use crate::store::Store;
 use crate::store::keyed::write::{Mode, Put, PutOutcome, Record, RecordBatch};
 use crate::store::snapshot::Dataset;
@@ -41,7 +42,7 @@ pub fn put(store: &Store, batch: Batch, options: PutOptions) -> Result<Option<Pu
     let dataset = snapshot.dataset(&batch.dataset)?;
     dataset.keyed()?;
     let mut put = Put::default();
-    let (fields, records) = records(&batch, dataset, options.takes_repeats, &mut put.rejected)?;
+    let (fields, records) = records(&batch, dataset, options, &mut put.rejected)?;
     let most = if options.is_atomic { limits::ATOMIC_RECORDS } else { limits::RECORD_CHUNK };
     if options.is_atomic {
         if records.len() > most {
@@ -53,6 +54,14 @@ pub fn put(store: &Store, batch: Batch, options: PutOptions) -> Result<Option<Pu
         if !put.rejected.is_empty() {
             return Ok(Some(put));
         }
+    }
+    if options.mode == Mode::Merge {
+        let rejected = std::mem::take(&mut put.rejected);
+        return Ok(merge::merge(store, &batch, records, options)?.map(|mut merged| {
+            merged.rejected.extend(rejected);
+            merged.rejected.sort_by_key(|item| item.index);
+            merged
+        }));
     }
     let columns: Vec<(Arc<str>, Arc<Column>)> =
         fields.into_iter().map(|(name, column)| (Arc::clone(name), Arc::clone(column))).collect();
@@ -126,7 +135,7 @@ type Fields<'b> = Vec<(&'b Arc<str>, &'b Arc<Column>)>;
 fn records<'b>(
     batch: &'b Batch,
     dataset: &Dataset,
-    takes_repeats: bool,
+    options: PutOptions,
     rejected: &mut Vec<ItemError>,
 ) -> Result<(Fields<'b>, Vec<Record>)> {
     let (block, places) = (&batch.block, &batch.rules.places);
@@ -136,8 +145,14 @@ fn records<'b>(
     let key: Vec<Option<&Column>> =
         dataset.declaration.key.iter().map(|name| block.column(name).map(|column| &**column)).collect();
     let times = block.column(TIME).map(|column| &column.data);
-    let version = block.column(VERSION);
+    let takes_repeats = options.takes_repeats;
+    // what is exported has a version that the record has not here
+    let version = block.column(VERSION).filter(|_| !takes_repeats);
+    let time_field = batch.rules.time_field.as_ref().or(dataset.time_field.as_ref());
+    let time_field = time_field.and_then(|name| block.column(name));
     let checks = Checks::of(dataset)?;
+    // of parts of records they are asked of what comes of them
+    let are_checks_asked = !checks.is_empty() && options.mode != Mode::Merge;
     let mut seen: HashMap<u128, u64> = HashMap::with_capacity(if takes_repeats { 0 } else { block.rows() });
     let mut records = Vec::with_capacity(block.rows());
     for row in 0..block.rows() {
@@ -167,7 +182,7 @@ fn records<'b>(
             }
         };
         let value = |name: &str| block.column(name).map_or(Value::Null, |column| column.get(row));
-        if let Some(why) = (!checks.is_empty()).then(|| checks.refusal(&value)).flatten() {
+        if let Some(why) = are_checks_asked.then(|| checks.refusal(&value)).flatten() {
             reject(why);
             continue;
         }
@@ -178,7 +193,8 @@ fn records<'b>(
             Some(Data::Time(times)) => times.get(row),
             _ => 0,
         };
-        records.push(Record { place, time_us, version, row });
+        let is_arrival = time_field.is_none_or(|column| !column.is_valid(row));
+        records.push(Record { place, time_us, is_arrival, version, row });
     }
     Ok((fields, records))
 }
@@ -208,6 +224,9 @@ fn why_no_field(name: &str, dataset: &Dataset) -> Option<String> {
         return Some(format!(
             "the field name {name:?} has a zero character, which no field of records can have"
         ));
+    }
+    if dataset.declaration.relations.contains_key(name) {
+        return Some(format!("\"{name}\" is a relation of the dataset, so no field can be called so"));
     }
     let alike = dataset.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
     alike.map(|(known, _)| {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::limits;
@@ -66,7 +66,8 @@ pub struct Found {
 }
 
 /// How a search was answered.
-#[derive(Debug, Default, Clone, PartialEq, Serialize)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Told {
     /// What the user should know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -91,6 +92,7 @@ pub(super) struct Asked<'a> {
     pub after: Option<After>,
     pub budget: Arc<Budget>,
     pub secret: &'a [u8; 32],
+    told: Told,
 }
 
 /// The place behind which a search goes on.
@@ -101,6 +103,9 @@ pub(super) struct After {
     pub seq: i64,
     /// The cursor of the page of rows that it goes by, instead.
     pub page: Option<String>,
+    /// The search as it was answered, and what was told of it.
+    answered: String,
+    told: Told,
 }
 
 /// Searches a dataset.
@@ -127,7 +132,15 @@ pub fn search(snapshot: &Snapshot, secret: &[u8; 32], request: &SearchRequest) -
     let facets = crate::query::page::canonical(&request.facets, dataset)?;
     let limit = limit(request.limit)?;
     let after = after(secret, request, by_rank)?;
-    let Some(node) = reading.node else {
+    let node = match &after {
+        // page by page the search stays as it was answered first
+        Some(after) => {
+            told = after.told.clone();
+            read(&after.answered, &names).node
+        }
+        None => reading.node,
+    };
+    let Some(node) = node else {
         told.notes.push("there is no word to look for in q".to_owned());
         return Ok(Found { told, total: request.count.then_some(0), ..Found::default() });
     };
@@ -144,24 +157,25 @@ pub fn search(snapshot: &Snapshot, secret: &[u8; 32], request: &SearchRequest) -
         after,
         budget: Budget::new(&request.limits),
         secret,
+        told: told.clone(),
     };
     let find = |asked: &Asked<'_>| match dataset.keyed.is_some() {
         true => search_records::find(asked),
         false => search_events::find(snapshot, asked),
     };
     let mut found = find(&asked)?;
-    // page by page the search stays as it was read first
     for step in [Step::Corrected, Step::AnyWord] {
-        if !found.rows.is_empty() {
+        if !found.rows.is_empty() || asked.after.is_some() {
             break;
         }
         match step.of(snapshot, &asked, &mut told)? {
             None => continue,
             Some(wider) => asked.node = wider,
         }
+        asked.told = told.clone();
         found = find(&asked)?;
     }
-    if found.rows.is_empty() {
+    if found.rows.is_empty() && asked.after.is_none() {
         // what did not help is not told
         told.corrected.clear();
         told.notes.truncate(1);
@@ -231,11 +245,15 @@ fn after(secret: &[u8; 32], request: &SearchRequest, by_rank: bool) -> Result<Op
             "the cursor belongs to another search; repeat q, where and order unchanged, or begin again without it",
         ));
     }
-    Ok(Some(match cursor.keys.first() {
-        Some(Value::Float(score)) => After { score: *score, seq: cursor.seq, page: None },
-        Some(Value::Text(page)) => After { page: Some(page.to_string()), ..After::default() },
-        _ => After { seq: cursor.seq, ..After::default() },
-    }))
+    let text = |at: usize| cursor.keys.get(at).and_then(Value::as_str).unwrap_or_default();
+    let told = serde_json::from_str(text(2)).unwrap_or_default();
+    let answered = text(1).to_owned();
+    let (score, page) = match cursor.keys.first() {
+        Some(Value::Float(score)) => (*score, None),
+        Some(Value::Text(page)) => (0.0, Some(page.to_string())),
+        _ => (0.0, None),
+    };
+    Ok(Some(After { score, seq: cursor.seq, page, answered, told }))
 }
 
 impl Asked<'_> {
@@ -255,7 +273,11 @@ impl Asked<'_> {
             filter: self.request.filter.clone(),
             order: Some(order_name(&self.request.text, self.by_rank)),
             backward: false,
-            keys: vec![key],
+            keys: vec![
+                key,
+                Value::text(self.node.to_text()),
+                Value::text(serde_json::to_string(&self.told).unwrap_or_default()),
+            ],
             seq,
         };
         cursor.sign(self.secret)

@@ -29,7 +29,11 @@ const TEXTS: usize = 100_000;
 /// # Errors
 /// Unknown names, and more than the search may take.
 pub(super) fn find(snapshot: &Snapshot, asked: &Asked<'_>) -> Result<Found> {
-    let condition = with_filter(asked, has_words(&asked.names, &asked.node.to_text())?)?;
+    let there = there(asked);
+    if there.is_empty() {
+        return Ok(Found { total: asked.request.count.then_some(0), ..Found::default() });
+    }
+    let condition = with_filter(asked, has_words(&there, &asked.node.to_text())?)?;
     let mut found = match asked.by_rank {
         true => best(snapshot, asked, &condition)?,
         false => newest(snapshot, asked, &condition)?,
@@ -62,9 +66,15 @@ fn with_filter(asked: &Asked<'_>, condition: Expr) -> Result<Expr> {
     })
 }
 
+/// The searched fields that an event has so far.
+fn there<'a>(asked: &Asked<'a>) -> Vec<&'a str> {
+    asked.names.iter().copied().filter(|name| asked.dataset.fields.kinds(name).is_some()).collect()
+}
+
 /// Fields of a row that are told, and the texts that are searched.
 fn wanted(asked: &Asked<'_>) -> Vec<String> {
-    let names = asked.names.iter().filter(|name| !asked.fields.iter().any(|field| **field == ***name));
+    let there = there(asked);
+    let names = there.iter().filter(|name| !asked.fields.iter().any(|field| **field == ***name));
     asked.fields.iter().map(ToString::to_string).chain(names.map(|name| (*name).to_owned())).collect()
 }
 
@@ -117,7 +127,7 @@ fn best(snapshot: &Snapshot, asked: &Asked<'_>, condition: &Expr) -> Result<Foun
     let mut idfs = HashMap::new();
     for word in asked.node.wanted() {
         let search = if word.is_prefix { format!("{}*", word.word) } else { word.word.clone() };
-        let having = count(snapshot, asked, &has_words(&asked.names, &search)?)? as f64;
+        let having = count(snapshot, asked, &has_words(&there(asked), &search)?)? as f64;
         // as FTS5 has it
         let idf = ((all - having + 0.5) / (having + 0.5)).ln();
         idfs.insert(word.word, if idf <= 0.0 { 1e-6 } else { idf });
@@ -223,8 +233,8 @@ pub(super) fn corrections(
     words: impl Iterator<Item = String>,
 ) -> Result<BTreeMap<String, Vec<String>>> {
     let mut known: HashMap<String, u64> = HashMap::new();
-    for name in &asked.names {
-        let column = Expr::Column((*name).to_owned());
+    for name in there(asked) {
+        let column = Expr::Column(name.to_owned());
         let query = Query {
             select: vec![item(column.clone(), "text")],
             by: vec![column],

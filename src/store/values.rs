@@ -127,6 +127,20 @@ pub fn cell_to_sql(column: &Column, row: usize) -> ToSqlOutput<'_> {
     }
 }
 
+/// A value as a constant of SQLite's own SQL.
+pub fn literal(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".to_owned(),
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) => format!("{number:?}"),
+        Value::Text(text) => format!("'{}'", text.replace('\'', "''")),
+        other => {
+            let bytes = blob(other).unwrap_or_default();
+            format!("x'{}'", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        }
+    }
+}
+
 /// The form of null.
 pub const NULL: ToSqlOutput<'static> = ToSqlOutput::Owned(Owned::Null);
 

@@ -119,7 +119,6 @@ fn records_that_cannot_be_changed_are_told_and_the_others_are_changed() {
 }
 
 #[test]
-#[ignore = "fails: beyond 1,000 records the status is 200 with updated 0, and nothing tells how many were rejected"]
 fn a_change_that_every_record_refuses_is_a_mistake_however_many_they_are() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);
@@ -261,7 +260,6 @@ fn changes_beside_each_other_lose_nothing() {
 }
 
 #[test]
-#[ignore = "fails: a change that read the fields before another added one takes the values of that field away again"]
 fn changes_beside_each_other_that_bring_new_fields_lose_nothing() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);
@@ -270,7 +268,6 @@ fn changes_beside_each_other_that_bring_new_fields_lose_nothing() {
 }
 
 #[test]
-#[ignore = "fails: where another field is set too, _time is passed over without a word"]
 fn the_engines_own_time_cannot_be_set() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);
@@ -280,7 +277,6 @@ fn the_engines_own_time_cannot_be_set() {
 }
 
 #[test]
-#[ignore = "fails: 404, a number with a fraction is not tried"]
 fn a_key_of_no_declared_type_may_be_a_fraction() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);

@@ -121,7 +121,6 @@ fn the_same_question_has_the_same_answer_over_many_records() {
 }
 
 #[test]
-#[ignore = "fails: from 5,000 records on they go by _seq"]
 fn the_first_and_the_last_are_those_of_time_also_over_many_records() {
     let dir = temp_dir();
     answers_are_the_same(&both_of(dir.path(), MANY), &OF_TIME);
@@ -189,7 +188,6 @@ fn json_queries_with_ranges_series_and_comparisons_are_the_same() {
 }
 
 #[test]
-#[ignore = "fails: a reply over records has no series"]
 fn what_is_told_of_a_series_is_the_same() {
     let dir = temp_dir();
     let server = both(dir.path());

@@ -261,7 +261,6 @@ fn a_walk_beside_changes_shows_every_record_of_its_start_once() {
 }
 
 #[test]
-#[ignore = "fails: a field that is there and becomes required with a default keeps its nulls, and pages by it leave them out"]
 fn a_field_that_became_required_with_a_default_still_pages_through_all() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);

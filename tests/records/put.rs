@@ -190,7 +190,6 @@ fn an_atomic_batch_of_several_thousand_is_one_transaction() {
 }
 
 #[test]
-#[ignore = "fails: 409 without errors, so nothing tells which of the records it is"]
 fn an_atomic_batch_tells_the_place_of_the_record_that_a_unique_index_refuses() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);
@@ -255,7 +254,6 @@ fn a_mode_says_what_is_done_with_a_key_that_is_there() {
 }
 
 #[test]
-#[ignore = "fails: the required field is asked of what is merged, not of what comes of it"]
 fn a_merge_need_not_name_a_required_field_that_is_there() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);
@@ -266,7 +264,6 @@ fn a_merge_need_not_name_a_required_field_that_is_there() {
 }
 
 #[test]
-#[ignore = "fails: the default takes the place of the value"]
 fn a_merge_keeps_a_value_where_there_is_a_default() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);
@@ -278,7 +275,6 @@ fn a_merge_keeps_a_value_where_there_is_a_default() {
 }
 
 #[test]
-#[ignore = "fails: the check is asked of what is merged, not of what comes of it, so it is broken"]
 fn a_merge_breaks_no_check() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);
@@ -289,7 +285,6 @@ fn a_merge_breaks_no_check() {
 }
 
 #[test]
-#[ignore = "fails: _time becomes the time of arrival"]
 fn a_merge_without_the_time_keeps_the_time() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);
@@ -305,7 +300,6 @@ fn a_merge_without_the_time_keeps_the_time() {
 }
 
 #[test]
-#[ignore = "fails: _time is that of arrival, so the second counts as updated"]
 fn a_record_without_a_time_put_twice_is_as_it_was() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);
@@ -333,7 +327,6 @@ fn lines_arrays_and_packed_bodies_are_batches_too() {
 }
 
 #[test]
-#[ignore = "fails: every row is rejected, as _version asks for a record that is there"]
 fn an_export_of_records_can_be_imported_again() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);

@@ -186,7 +186,6 @@ fn relations_that_are_not_there_are_refused() {
 }
 
 #[test]
-#[ignore = "fails: the declaration is taken, and rows have the name twice"]
 fn a_relation_is_not_called_as_a_field_is() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);

@@ -131,7 +131,6 @@ fn a_typing_error_is_corrected_on_every_page() {
 }
 
 #[test]
-#[ignore = "fails: facets are empty on the second page of a corrected search, snippets mark nothing, corrected is not told"]
 fn a_corrected_search_is_told_marked_and_counted_on_every_page() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);
@@ -146,7 +145,6 @@ fn a_corrected_search_is_told_marked_and_counted_on_every_page() {
 }
 
 #[test]
-#[ignore = "fails: 400, the dataset has no field of that name"]
 fn a_search_of_a_field_that_no_event_has_yet_finds_nothing() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);

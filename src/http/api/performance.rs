@@ -1,5 +1,7 @@
 //! What would make questions about records faster, and what keeps them fast.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::error::Result;
@@ -29,7 +31,10 @@ struct Optimized {
 /// `POST /v1/performance/optimize`.
 pub fn optimize(call: &Call<'_>) -> Result<Response> {
     let store = &call.service.store;
-    let bytes = || store.path().metadata().map_or(0, |file| file.len());
+    let mut wal = store.path().as_os_str().to_owned();
+    wal.push("-wal");
+    let size = |path: &Path| path.metadata().map_or(0, |file| file.len());
+    let bytes = || size(store.path()) + size(Path::new(&wal));
     let bytes_before = bytes();
     store.tidy_records()?;
     store.upkeep().give_back()?;

@@ -13,7 +13,6 @@ use crate::http::routes::Call;
 use crate::ingest::accept::{accept, decode_json};
 use crate::ingest::destination::Table;
 use crate::ingest::rules::Rules;
-use crate::limits;
 use crate::query::format::row_json;
 use crate::records::put::PutOptions;
 use crate::records::{change, one, relations};
@@ -51,7 +50,11 @@ pub fn put(call: &Call<'_>) -> Result<Response> {
     snapshot.dataset(call.dataset()).map_err(|e| undeclared(e, call.dataset()))?.keyed()?;
     let table = Table::new(store, call.dataset(), options);
     let accepted = accept(&table, |rules| {
-        let decoded = decode_json(&body, rules)?;
+        let decoded = match options.mode {
+            // what is required is asked of what comes of it
+            Mode::Merge => decode_json(&body, &partial(rules.clone()))?,
+            _ => decode_json(&body, rules)?,
+        };
         match options.is_atomic && decoded.rejected_total > 0 {
             true => Err(nothing_put(decoded.rejected)),
             false => Ok(decoded),
@@ -59,11 +62,12 @@ pub fn put(call: &Call<'_>) -> Result<Response> {
     })?;
     let done = table.done();
     let put = done.inserted + done.updated + done.unchanged;
+    let is_one = put + accepted.rejected_total == 1;
     let is_taken_back = options.is_atomic && accepted.rejected_total > 0;
     if accepted.rejected_total > 0 && (put == 0 || is_taken_back) {
         let by_state = done.outdated.len() as u64 + done.taken;
         return Err(match accepted.rejected.first() {
-            Some(first) if by_state == accepted.rejected_total && by_state == 1 => {
+            Some(first) if by_state == accepted.rejected_total && is_one => {
                 Error::Conflict(first.message.clone())
             }
             _ => nothing_put(accepted.rejected),
@@ -149,6 +153,9 @@ struct Changed {
     updated: u64,
     unchanged: u64,
     rejected: Vec<Item>,
+    /// All rejected ones, where more were than are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected_total: Option<u64>,
 }
 
 /// `PATCH /v1/datasets/{dataset}/records?where=`: the body is an object of the fields to set; null takes a value away.
@@ -160,7 +167,7 @@ pub fn update(call: &Call<'_>) -> Result<Response> {
     store.snapshot().dataset(call.dataset())?.keyed()?;
     let sets = sets(&body, Rules::of(&store.snapshot(), call.dataset()))?;
     let done = change::update(store, call.dataset(), condition, &sets, atomic)?;
-    if atomic && !done.rejected.is_empty() || done.matched > 0 && done.rejected.len() as u64 == done.matched {
+    if done.rejected_total > 0 && (atomic || done.rejected_total == done.matched) {
         return Err(Error::Invalid {
             detail: match done.rejected.first() {
                 Some(first) => format!("nothing was changed: {}", first.message),
@@ -173,16 +180,27 @@ pub fn update(call: &Call<'_>) -> Result<Response> {
         matched: done.matched,
         updated: done.updated,
         unchanged: done.unchanged,
-        rejected: done.rejected.iter().take(limits::REJECTIONS_LISTED).map(Item::of).collect(),
+        rejected: done.rejected.iter().map(Item::of).collect(),
+        rejected_total: (done.rejected_total > done.rejected.len() as u64).then_some(done.rejected_total),
     })
 }
 
-/// Fields and values of an object, with the types that are declared; nothing is required of it and nothing added to it.
-fn sets(body: &[u8], mut rules: Rules) -> Result<Vec<(Arc<str>, Value)>> {
+/// Rules by which nothing is required and nothing added.
+fn partial(mut rules: Rules) -> Rules {
     for field in rules.declaration.fields.values_mut() {
         (field.required, field.default) = (false, None);
     }
-    let decoded = decode_json(body, &rules)?;
+    rules
+}
+
+/// Fields and values of an object, with the types that are declared; nothing is required of it and nothing added to it.
+fn sets(body: &[u8], rules: Rules) -> Result<Vec<(Arc<str>, Value)>> {
+    if let Ok(serde_json::Value::Object(object)) = serde_json::from_slice(body)
+        && let Some(name) = object.keys().find(|name| name.starts_with('_'))
+    {
+        return Err(Error::invalid(format!("\"{name}\" is the engine's own and cannot be set")));
+    }
+    let decoded = decode_json(body, &partial(rules))?;
     if let Some(wrong) = decoded.rejected.into_iter().next() {
         return Err(Error::invalid(format!("the body cannot be set: {}", wrong.message)));
     }

@@ -97,6 +97,7 @@ fn fill(store: &Store, data: &Data, is_typed: bool) {
     let record = |(row, (seq, data)): (usize, (i64, &super::data::Row))| Record {
         place: seq.unsigned_abs(),
         time_us: data.time,
+        is_arrival: false,
         version: None,
         row,
     };

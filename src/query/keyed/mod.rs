@@ -10,12 +10,14 @@ pub mod reader;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::columnar::TIME;
 use crate::error::Result;
 use crate::limits;
 use crate::query::answer::{Answer, Stats};
 use crate::query::budget::{Budget, Held};
+use crate::query::expression::{AggregateCall, AggregateFunction};
 use crate::query::language::{Dialect, Query};
-use crate::query::{columns as output_columns, execute, plan, print};
+use crate::query::{columns as output_columns, execute, plan, print, series};
 use crate::store::keyed::{is_lazy, table};
 use crate::store::snapshot::Dataset;
 
@@ -52,13 +54,14 @@ pub fn run(dataset: &Dataset, query: &Query) -> Result<Answer> {
         engine: "sqlite",
         approximate: plan.is_approximate(),
     };
+    let series = series(query, &plan, &rows, &[]);
     Ok(Answer {
         columns,
         rows,
         next: None,
         stats,
         tz: query.calendar.tz.clone(),
-        series: None,
+        series,
         range: query.range,
         previous: None,
     })
@@ -76,6 +79,12 @@ fn columns_of(query: &Query, dataset: &Dataset, plan: &plan::Plan) -> Result<Opt
     let order = resolved.order.iter().map(|order| &order.expression);
     let all = select.chain(&resolved.by).chain(&resolved.filter).chain(&resolved.having).chain(order);
     all.for_each(|e| plan::add_columns(e, &mut names));
+    let plan::Shape::Groups { aggregates, .. } = &plan.shape else { return Ok(None) };
+    let is_of_time =
+        |call: &AggregateCall| matches!(call.function, AggregateFunction::First | AggregateFunction::Last);
+    if aggregates.iter().any(is_of_time) && !names.iter().any(|name| **name == *TIME) {
+        names.push(TIME.into());
+    }
     let is_no_column = |name: &Arc<str>| **name == *"_seq" || is_lazy(dataset, name);
     // what names no field counts all records, which SQLite does without looking at them
     Ok((!names.is_empty() && !names.iter().any(is_no_column)).then_some(names))
@@ -99,6 +108,7 @@ fn over_columns(query: &Query, events: &Dataset, budget: &Arc<Budget>, begin: In
         engine: "vector",
         approximate: plan.is_approximate(),
     };
+    let series = series(query, &plan, &output.rows, &output.gaps);
     let tz = query.calendar.tz.clone();
     Ok(Answer {
         columns,
@@ -106,7 +116,7 @@ fn over_columns(query: &Query, events: &Dataset, budget: &Arc<Budget>, begin: In
         next: None,
         stats,
         tz,
-        series: None,
+        series,
         range: query.range,
         previous: None,
     })

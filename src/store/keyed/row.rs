@@ -119,7 +119,11 @@ impl<'t> Rows<'t> {
         if let Some((name, _)) = self.key.iter().find(|(_, at)| is_missing(*at)) {
             return Ok(Outcome::Refused(format!("the field \"{name}\" is in the key and has no value")));
         }
-        let may_be_new = mode != Mode::Replace && record.version.is_none_or(|version| version == 0);
+        let may_be_new = match mode {
+            Mode::Replace => false,
+            Mode::Set => record.version == Some(0),
+            _ => record.version.is_none_or(|version| version == 0),
+        };
         if may_be_new && let Some(outcome) = self.insert(record, next_seq)? {
             return Ok(outcome);
         }
@@ -141,7 +145,7 @@ impl<'t> Rows<'t> {
             _ if mode == Mode::Insert => {
                 Ok(Outcome::Taken(format!("{} is there already", self.told(record))))
             }
-            _ => self.update(record, &known, mode == Mode::Merge),
+            _ => self.update(record, &known, mode),
         }
     }
 
@@ -196,7 +200,7 @@ impl<'t> Rows<'t> {
     }
 
     /// Writes what differs from the record that is there.
-    fn update(&mut self, record: &Record, known: &Known, is_merge: bool) -> Result<Outcome> {
+    fn update(&mut self, record: &Record, known: &Known, mode: Mode) -> Result<Outcome> {
         let lazy = if self.has_lazy { self.find_lazy(known.seq)? } else { Vec::new() };
         let before = before_by_field(&self.fields, known.values.iter(), lazy.iter());
         let time = Value::Time(record.time_us);
@@ -207,7 +211,12 @@ impl<'t> Rows<'t> {
             .zip(&before)
             .map(|(field, before)| {
                 let given = self.value(field, record);
-                match is_merge && form(&given) == ValueRef::Null {
+                let is_kept = match mode {
+                    Mode::Merge => form(&given) == ValueRef::Null,
+                    Mode::Set => field.given.is_none(),
+                    _ => false,
+                };
+                match is_kept {
                     true => (ToSqlOutput::Borrowed(ValueRef::from(*before)), false),
                     false => {
                         let is_new = !is_same_form(form(&given), ValueRef::from(*before));
@@ -219,7 +228,7 @@ impl<'t> Rows<'t> {
         let is_changed = |at: usize| now.get(at).is_some_and(|(_, is_new)| *is_new);
         let any_changed = now.iter().any(|(_, is_new)| *is_new);
         let is_moved = self.has_time_field
-            && (!is_merge || any_changed)
+            && !record.is_arrival
             && !is_same_form(form(&to_sql(&time)), ValueRef::from(&known.time));
         if !any_changed && !is_moved {
             return Ok(Outcome::Unchanged);

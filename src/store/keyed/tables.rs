@@ -7,13 +7,15 @@ use std::sync::Arc;
 use rusqlite::Transaction;
 
 use crate::error::{Error, Result};
-use crate::fields::records::{Index, VERSION};
+use crate::fields::records::{Index, VERSION, stored_default};
 use crate::fields::{Declaration, FieldDeclaration, FieldType, Kinds};
 use crate::limits;
 use crate::store::catalog;
 use crate::store::keyed::{column_type, lazy_table, quoted, table, text_table, words_table};
 use crate::store::snapshot::Dataset;
+use crate::store::values::literal;
 use crate::time::{TimeName, time_name};
+use crate::value::Value;
 
 /// A declaration, and what of it is said in SQLite's own words.
 #[derive(Debug, Clone, Default)]
@@ -94,12 +96,11 @@ pub(in crate::store) fn change(
         change_field(transaction, dataset, name, &old, field)?;
     }
     // what is not declared any more keeps its values, and takes any from now on as far as its column does
-    if let Some(name) = old.fields.keys().find(|name| !new.declaration.fields.contains_key(*name))
-        && column_type(old.fields.get(name).and_then(|field| field.kind)) != "ANY"
-    {
+    let mut left_out = old.fields.iter().filter(|(name, _)| !new.declaration.fields.contains_key(*name));
+    if let Some((name, field)) = left_out.find(|(_, field)| field.lazy || column_type(field.kind) != "ANY") {
+        let is = if field.lazy { "lazy" } else { field.kind.map_or("json", FieldType::name) };
         return Err(Error::Conflict(format!(
-            "\"{name}\" is declared as {}, and its column has that type; keep it in the declaration",
-            old.fields.get(name).and_then(|field| field.kind).map_or("json", FieldType::name)
+            "\"{name}\" is declared as {is}, and its column has been made so; keep it in the declaration"
         )));
     }
     dataset.declaration = new.declaration.clone();
@@ -136,10 +137,25 @@ fn change_field(
         }
     }
     let is_newly_required = new.required && !old.is_some_and(|old| old.required);
-    if is_newly_required && dataset.rows() > 0 && new.default.is_none() {
-        require(transaction, dataset, name, new.lazy)?;
+    if is_newly_required && dataset.rows() > 0 {
+        let default = new.default.as_ref().and_then(|default| stored_default(default, new.kind));
+        match default.filter(|_| !new.lazy) {
+            Some(default) => fill(transaction, dataset, name, &default)?,
+            None => require(transaction, dataset, name, new.lazy)?,
+        }
     }
     Ok(())
+}
+
+/// Gives records that have no value in a field the default of it.
+fn fill(transaction: &Transaction<'_>, dataset: &Dataset, name: &str, default: &Value) -> Result<()> {
+    let column = quoted(name);
+    let sql = format!(
+        "UPDATE {} SET {column} = {}, _version = _version + 1 WHERE {column} IS NULL",
+        table(dataset.id),
+        literal(default)
+    );
+    run(transaction, &sql, "cannot fill a field that is required now")
 }
 
 /// Refuses to require a field that records have no value in.
@@ -358,10 +374,13 @@ fn add_column(
         let sql = format!("CREATE TABLE IF NOT EXISTS {of_table} (_seq INTEGER PRIMARY KEY) STRICT");
         run(transaction, &sql, "cannot make the table of lazy fields")?;
     }
-    let default = match (&field.default, field.lazy) {
-        (Some(default), false) => stored_default(default, field.kind).map(|text| format!(" DEFAULT {text}")),
-        _ => None,
-    };
+    let default = field.default.as_ref().and_then(|default| stored_default(default, field.kind));
+    if field.lazy && default.is_some() {
+        // records that are there get it too
+        let fill = format!("INSERT OR IGNORE INTO {of_table} (_seq) SELECT _seq FROM {own}");
+        run(transaction, &fill, "cannot fill the table of lazy fields")?;
+    }
+    let default = default.map(|default| format!(" DEFAULT {}", literal(&default)));
     let sql = format!(
         "ALTER TABLE {of_table} ADD COLUMN {} {}{}",
         quoted(name),
@@ -369,18 +388,6 @@ fn add_column(
         default.unwrap_or_default()
     );
     run(transaction, &sql, &format!("cannot add the field \"{name}\""))
-}
-
-/// A default as SQLite's literal: what records that are there already have in a field that is added.
-fn stored_default(default: &serde_json::Value, kind: Option<FieldType>) -> Option<String> {
-    match (default, kind) {
-        (serde_json::Value::Bool(b), _) => Some(format!("x'010{}'", u8::from(*b))),
-        (serde_json::Value::Number(n), None | Some(FieldType::Int | FieldType::Float)) => Some(n.to_string()),
-        (serde_json::Value::String(text), None | Some(FieldType::String)) => {
-            Some(format!("'{}'", text.replace('\'', "''")))
-        }
-        _ => None,
-    }
 }
 
 fn add_known(transaction: &Transaction<'_>, dataset: &mut Dataset, name: &str, kinds: Kinds) -> Result<()> {

@@ -32,6 +32,9 @@ pub enum Mode {
     Merge,
     /// As [`Mode::Upsert`], but there has to be one.
     Replace,
+    /// The fields of the batch, also those that are null, take the place of those of the one that has to be there; one
+    /// of the version 0 has to be new.
+    Set,
 }
 
 /// Pages of an index of words that one tidying merges.
@@ -57,12 +60,14 @@ pub struct RecordBatch {
 }
 
 /// One record.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Record {
     /// Its place in the request or file.
     pub place: u64,
     /// `_time` of its row, µs.
     pub time_us: i64,
+    /// Whether that is the time of arrival, which a record that is there does not take.
+    pub is_arrival: bool,
     /// The version that has to be there; 0: none.
     pub version: Option<i64>,
     /// Where its values are in the columns.
