@@ -106,7 +106,7 @@ fn every_page_begins_at_its_place_in_an_index() {
 #[test]
 fn hot_statements_have_the_plans_that_they_should() {
     let indexes =
-        r#", "indexes": [{"fields": ["kind", "amount"]}, {"fields": "amount", "where": "kind = 'k3'"}]"#;
+        r#", "indexes": [{"fields": ["kind", "amount"]}, {"fields": "amount", "where": "amount > 900"}]"#;
     let house = house().with_things(400, indexes);
     let plan_of = |sql: &str| {
         let answer = house.engine.sql(&format!("EXPLAIN {sql}"), &[]).unwrap();
@@ -120,8 +120,8 @@ fn hot_statements_have_the_plans_that_they_should() {
             "SEARCH things USING COVERING INDEX things(kind, amount) (kind=? AND amount>?)",
         ),
         (
-            "SELECT id FROM things WHERE kind = 'k3' AND amount = 5",
-            "SEARCH things USING INDEX things(amount) where kind = 'k3' (amount=?)",
+            "SELECT id FROM things WHERE amount > 900",
+            "SEARCH things USING INDEX things(amount) where amount > 900 (amount>?)",
         ),
         (
             "SELECT kind, count(*) FROM things GROUP BY kind",
@@ -227,7 +227,7 @@ fn an_index_is_advised_with_what_it_gains_and_one_that_nobody_uses_is_told() {
     let (fields, gain, runs, create, before, after) = missing.unwrap_or_else(|| panic!("{advice:?}"));
     assert_eq!((fields[0].as_str(), runs), ("kind", 5));
     assert!(gain >= 1.5 && before > after, "{gain} {before} {after}");
-    assert!(create.starts_with("CREATE INDEX \"r1(kind"), "{create}");
+    assert!(create.starts_with("CREATE INDEX IF NOT EXISTS \"r1(kind"), "{create}");
     // the advice is followed, and then there is none
     let indexes = format!(r#"{{"fields": {}}}"#, serde_json::to_string(&fields).unwrap());
     house.forget("things");

@@ -14,7 +14,7 @@ use crate::query::budget::{Budget, Limits};
 use crate::query::sqlite::ask::Asked;
 use crate::query::sqlite::register;
 use crate::store::keyed::statements::Seen;
-use crate::store::keyed::tables::index_name;
+use crate::store::keyed::tables::{create_index, index_name};
 use crate::store::keyed::{lazy_table, quoted, table, text_table};
 use crate::store::open::read_only_uri;
 use crate::store::snapshot::{Dataset, Snapshot};
@@ -144,7 +144,7 @@ fn missing(dataset: &Dataset, seen: &[Seen]) -> Result<Vec<Advice>> {
             runs: seen.runs,
             mean_ms: seen.took.as_secs_f64() * 1e3 / seen.runs.max(1) as f64,
             plan: seen.plan.clone(),
-            create_index: create(&index, dataset.id),
+            create_index: create_index(&index, dataset.id, None),
             index,
             sample_rows: sample.rows,
             before_ms: before.as_secs_f64() * 1e3,
@@ -153,14 +153,6 @@ fn missing(dataset: &Dataset, seen: &[Seen]) -> Result<Vec<Advice>> {
         });
     }
     Ok(advice)
-}
-
-fn create(index: &Index, id: i64) -> String {
-    let column = |(name, descending): (&str, bool)| {
-        format!("{}{}", quoted(name), if descending { " DESC" } else { "" })
-    };
-    let list: Vec<String> = index.columns().into_iter().map(column).collect();
-    format!("CREATE INDEX {} ON {} ({})", quoted(&index_name(index)(id)), table(id), list.join(", "))
 }
 
 /// Fields of indexes that may help a statement: those compared for equality, then those that its rows are grouped or
@@ -289,7 +281,7 @@ impl<'d> Sample<'d> {
             return Ok(None);
         }
         let name = index_name(&index)(self.dataset.id);
-        let make = format!("{}; ANALYZE;", create(&index, self.dataset.id));
+        let make = format!("{}; ANALYZE;", create_index(&index, self.dataset.id, None));
         self.connection.execute_batch(&make).map_err(failed)?;
         let took = self.time(seen);
         self.connection.execute_batch(&format!("DROP INDEX {}; ANALYZE;", quoted(&name))).map_err(failed)?;

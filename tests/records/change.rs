@@ -80,7 +80,7 @@ fn what_cannot_be_set_is_refused() {
         (json!({"id": 5}), "key"),
         (json!({"_seq": 5}), "_seq"),
         (json!({"_version": 5}), "_version"),
-        (json!({"_time": "2026-01-01"}), "nothing"),
+        (json!({"_time": "2026-01-01"}), "_time"),
         (json!({}), "nothing"),
         (json!({"n": "many"}), "n"),
         (json!({"Title": "t"}), "case"),

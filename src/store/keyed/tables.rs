@@ -232,6 +232,27 @@ pub fn index_name(index: &Index) -> impl Fn(i64) -> String {
     move |id| format!("{}({}){unique}{condition}", table(id), columns.join(", "))
 }
 
+/// The statement that makes an index. Rows that are equal in all fields stand in it by `_seq` in the direction of the last
+/// field, as in pages.
+pub fn create_index(index: &Index, id: i64, condition: Option<&str>) -> String {
+    let columns = index.columns();
+    let column = |(name, descending): &(&str, bool)| {
+        format!("{}{}", quoted(name), if *descending { " DESC" } else { "" })
+    };
+    let mut list: Vec<String> = columns.iter().map(column).collect();
+    if columns.last().is_some_and(|(_, descending)| *descending) && !index.unique {
+        list.push("_seq DESC".to_owned());
+    }
+    format!(
+        "CREATE {}INDEX IF NOT EXISTS {} ON {} ({}){}",
+        if index.unique { "UNIQUE " } else { "" },
+        quoted(&index_name(index)(id)),
+        table(id),
+        list.join(", "),
+        condition.map_or(String::new(), |condition| format!(" WHERE {condition}"))
+    )
+}
+
 fn change_indexes(
     transaction: &Transaction<'_>,
     dataset: &Dataset,
@@ -251,25 +272,15 @@ fn change_indexes(
                 dataset.name
             )));
         }
-        let list: Vec<String> = columns
-            .iter()
-            .map(|(name, descending)| format!("{}{}", quoted(name), if *descending { " DESC" } else { "" }))
-            .collect();
-        let sql = format!(
-            "CREATE {}INDEX IF NOT EXISTS {} ON {} ({}){}",
-            if index.unique { "UNIQUE " } else { "" },
-            quoted(&name_of(index)),
-            table(dataset.id),
-            list.join(", "),
-            condition.map_or(String::new(), |condition| format!(" WHERE {condition}"))
-        );
-        transaction.execute_batch(&sql).map_err(|e| match e.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::ConstraintViolation) => Error::Conflict(format!(
-                "records of \"{}\" are equal in {}, so no unique index can have these fields",
-                dataset.name,
-                index.fields.join(", ")
-            )),
-            _ => Error::sqlite("cannot make an index", e),
+        transaction.execute_batch(&create_index(index, dataset.id, condition)).map_err(|e| {
+            match e.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::ConstraintViolation) => Error::Conflict(format!(
+                    "records of \"{}\" are equal in {}, so no unique index can have these fields",
+                    dataset.name,
+                    index.fields.join(", ")
+                )),
+                _ => Error::sqlite("cannot make an index", e),
+            }
         })?;
     }
     Ok(())
