@@ -108,6 +108,9 @@ pub const NUMBERED_VALUES: usize = 1 << 24;
 pub const NUMBERED_UNIQUE_VALUES: usize = if cfg!(test) { 100 } else { 1 << 20 };
 /// WAL bytes after which the writer checkpoints.
 pub const WAL_CHECKPOINT_BYTES: u64 = 32 << 20;
+/// WAL bytes after which it does so while records are put: the same pages of indexes are written again and again, and a
+/// checkpoint writes each of them once.
+pub const WAL_CHECKPOINT_BYTES_RECORDS: u64 = 256 << 20;
 /// Bytes of the ballast beside a database; less on a small disk.
 pub const BALLAST_BYTES: u64 = 16 << 20;
 /// Read connections.

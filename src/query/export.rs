@@ -146,7 +146,7 @@ impl Export {
         self.filter.iter().for_each(|filter| plan::add_columns(filter, &mut fields));
         let mut chunks = Chunks::new(&self.dataset, &fields, &Budget::unbounded())?;
         let mut rows = 0;
-        while let Some(blocks) = chunks.next()? {
+        while let Some(blocks) = chunks.read_next()? {
             rows += self.run_over(&with(&self.dataset, blocks), &encode, &mut take)?;
         }
         Ok(rows)

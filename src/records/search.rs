@@ -50,13 +50,19 @@ pub struct SearchRequest {
     pub limits: Limits,
 }
 
+/// A row that was found, as names and values.
+pub type FoundRow = Vec<(Arc<str>, Value)>;
+
+/// A facet: the field, its values and how often each is there.
+pub type Facet = (String, Vec<(Value, u64)>);
+
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Rows as names and values; `_score` and `_snippet` are the last.
-    pub rows: Vec<Vec<(Arc<str>, Value)>>,
+    pub rows: Vec<FoundRow>,
     /// The values of each facet and how often they are there, the most frequent first.
-    pub facets: Vec<(String, Vec<(Value, u64)>)>,
+    pub facets: Vec<Facet>,
     /// Cursor of the rows after these.
     pub next: Option<String>,
     /// Everything found, where it was to be counted.
@@ -284,7 +290,7 @@ impl Asked<'_> {
     }
 
     /// A row with its score, and a piece of the first of its texts that has one of the words.
-    pub fn row(&self, values: &[Value], texts: &[Value], score: Option<f64>) -> Vec<(Arc<str>, Value)> {
+    pub fn row(&self, values: &[Value], texts: &[Value], score: Option<f64>) -> FoundRow {
         let mut row = crate::query::keyed::page::named(&self.fields, values, self.request.fields.is_some());
         row.extend(score.map(|score| ("_score".into(), Value::finite(score))));
         let piece = texts.iter().find_map(|text| piece(text, &self.node.wanted()));

@@ -16,7 +16,7 @@ use crate::query::words::matching::Matcher;
 use crate::query::words::near::Known;
 use crate::query::words::tokens;
 use crate::query::{self, parse};
-use crate::records::search::{Asked, FACET_VALUES, Found};
+use crate::records::search::{Asked, FACET_VALUES, Facet, Found, FoundRow};
 use crate::records::search_records::corrected;
 use crate::store::snapshot::Snapshot;
 use crate::value::Value;
@@ -82,7 +82,7 @@ fn value_of(row: &[(Arc<str>, Value)], wanted: &str) -> Value {
     row.iter().find(|(name, _)| **name == *wanted).map_or(Value::Null, |(_, value)| value.clone())
 }
 
-fn told(asked: &Asked<'_>, row: &[(Arc<str>, Value)], score: Option<f64>) -> Vec<(Arc<str>, Value)> {
+fn told(asked: &Asked<'_>, row: &[(Arc<str>, Value)], score: Option<f64>) -> FoundRow {
     let values: Vec<Value> = asked.fields.iter().map(|name| value_of(row, name)).collect();
     let texts: Vec<Value> = asked.names.iter().map(|name| value_of(row, name)).collect();
     asked.row(&values, &texts, score)
@@ -135,7 +135,7 @@ fn best(snapshot: &Snapshot, asked: &Asked<'_>, condition: &Expr) -> Result<Foun
     let words: usize = rows.iter().flat_map(|row| texts(row)).map(|text| tokens::words(&text).len()).sum();
     let average = words as f64 / rows.len().max(1) as f64;
     let matcher = Matcher::new(&asked.node);
-    let mut scored: Vec<(f64, i64, &Vec<(Arc<str>, Value)>)> = rows
+    let mut scored: Vec<(f64, i64, &FoundRow)> = rows
         .iter()
         .map(|row| {
             let texts = texts(row);
@@ -192,12 +192,7 @@ fn count(snapshot: &Snapshot, asked: &Asked<'_>, condition: &Expr) -> Result<u64
     })
 }
 
-fn facet(
-    snapshot: &Snapshot,
-    asked: &Asked<'_>,
-    name: &Arc<str>,
-    condition: &Expr,
-) -> Result<(String, Vec<(Value, u64)>)> {
+fn facet(snapshot: &Snapshot, asked: &Asked<'_>, name: &Arc<str>, condition: &Expr) -> Result<Facet> {
     let column = || Expr::Column(name.to_string());
     let has_lists = asked.dataset.fields.kinds(name).is_some_and(|kinds| kinds.has(FieldType::Strings));
     let key = match Function::find("explode").filter(|_| has_lists) {

@@ -11,7 +11,7 @@ use crate::query::keyed::reader::{self, Reader};
 use crate::query::print::sqlite::keyed::{column, own_name};
 use crate::query::words::near::Known;
 use crate::query::words::node::Node;
-use crate::records::search::{After, Asked, FACET_VALUES, Found};
+use crate::records::search::{After, Asked, FACET_VALUES, Facet, Found, FoundRow};
 use crate::store::keyed::{text_table, words_table};
 use crate::time::Calendar;
 use crate::value::Value;
@@ -91,7 +91,7 @@ fn hits(
 }
 
 /// The rows of hits, in their order.
-fn rows(asked: &Asked<'_>, reader: &Reader, hits: &[(f64, i64)]) -> Result<Vec<Vec<(Arc<str>, Value)>>> {
+fn rows(asked: &Asked<'_>, reader: &Reader, hits: &[(f64, i64)]) -> Result<Vec<FoundRow>> {
     if hits.is_empty() {
         return Ok(Vec::new());
     }
@@ -122,7 +122,7 @@ fn facets(
     text: &str,
     matched: &str,
     query: &Value,
-) -> Result<Vec<(String, Vec<(Value, u64)>)>> {
+) -> Result<Vec<Facet>> {
     if asked.facets.is_empty() {
         return Ok(Vec::new());
     }

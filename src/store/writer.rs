@@ -171,13 +171,17 @@ impl Writer {
                     Err(RecvTimeoutError::Disconnected) => break,
                 },
             };
+            let mut wal_bytes = limits::WAL_CHECKPOINT_BYTES;
             match command {
                 Command::Append(batch, reply) => next = self.append_group((batch, reply), commands),
                 Command::Declare(name, declaration, reply) => {
                     let done = self.change(|writer| writer.declare(&name, *declaration));
                     let _ = reply.send(done);
                 }
-                Command::Put(batch, reply) => next = self.put_group((*batch, reply), commands),
+                Command::Put(batch, reply) => {
+                    next = self.put_group((*batch, reply), commands);
+                    wal_bytes = limits::WAL_CHECKPOINT_BYTES_RECORDS;
+                }
                 Command::Delete(batch, reply) => {
                     let _ = reply.send(self.change_that_frees(|writer| writer.delete_records(&batch)));
                 }
@@ -210,7 +214,7 @@ impl Writer {
                 Command::Stop => break,
             }
             self.bury_the_dead();
-            self.checkpoint_if_larger_than(limits::WAL_CHECKPOINT_BYTES);
+            self.checkpoint_if_larger_than(wal_bytes);
         }
         self.finish();
     }

@@ -26,7 +26,7 @@ pub fn dataset(dataset: &Dataset, budget: &Arc<Budget>) -> Result<(Dataset, Held
     let fields: Vec<Arc<str>> = all_fields(dataset).collect();
     let mut chunks = Chunks::new(dataset, &fields, budget)?;
     let (mut tail, mut held) = (Vec::new(), budget.hold());
-    while let Some(blocks) = chunks.next()? {
+    while let Some(blocks) = chunks.read_next()? {
         held.add(blocks.iter().map(|block| block.block.bytes()).sum())?;
         tail.extend(blocks);
     }
@@ -155,7 +155,7 @@ impl Chunks {
     ///
     /// # Errors
     /// Those of reading.
-    pub fn next(&mut self) -> Result<Option<Vec<TailBlock>>> {
+    pub fn read_next(&mut self) -> Result<Option<Vec<TailBlock>>> {
         let parameters = [Value::Int(self.last), Value::Int(CHUNK_ROWS)];
         let (rows, _) = self.reader.rows(&self.sql, &parameters)?;
         let seqs: Vec<i64> = rows.iter().map(|row| integer(row.first())).collect();
