@@ -125,7 +125,7 @@ fn hot_statements_have_the_plans_that_they_should() {
         ),
         (
             "SELECT kind, count(*) FROM things GROUP BY kind",
-            "SCAN things USING COVERING INDEX things(kind, amount)",
+            "SCAN things USING COVERING INDEX things(kind, amount); USE TEMP B-TREE FOR ORDER BY",
         ),
         ("SELECT id FROM things WHERE _seq = 5", "SEARCH things USING INTEGER PRIMARY KEY (rowid=?)"),
     ] {

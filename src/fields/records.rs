@@ -1,5 +1,5 @@
 //! What is declared of records beyond the fields that events have too: their key, indexes, checks, fields that are
-//! searched, relations to other datasets. Part of a [`Declaration`](super::Declaration).
+//! searched, relations to other datasets. Part of a [`Declaration`].
 
 use serde::{Deserialize, Deserializer, Serialize};
 

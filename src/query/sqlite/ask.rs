@@ -112,7 +112,7 @@ impl Asked<'_> {
     /// SQLite's own plan of a SELECT: the lines of EXPLAIN QUERY PLAN, each with how deep it lies.
     ///
     /// # Errors
-    /// As [`Sandbox::rows`].
+    /// As [`Asked::rows`].
     pub fn plan(&self, sql: &str) -> Result<Vec<(usize, String)>> {
         let sql = format!("EXPLAIN QUERY PLAN {sql}");
         let mut statement = self.connection.prepare(&sql).map_err(|error| self.fault(error))?;
