@@ -20,6 +20,8 @@ pub const RECORD_FIELDS: usize = 1_000;
 pub const INDEX_FIELDS: usize = 16;
 /// Records that one transaction puts, changes or deletes; larger batches are several, unless they are atomic.
 pub const RECORD_CHUNK: usize = 1_000;
+/// Records of a file that one transaction puts: the more, the fewer times a page of an index is written.
+pub const IMPORT_RECORD_CHUNK: usize = 10_000;
 /// Records of a batch that is put, changed or deleted as one.
 pub const ATOMIC_RECORDS: usize = 100_000;
 /// Records that one level of `include` loads.

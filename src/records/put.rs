@@ -43,7 +43,11 @@ pub fn put(store: &Store, batch: Batch, options: PutOptions) -> Result<Option<Pu
     dataset.keyed()?;
     let mut put = Put::default();
     let (fields, records) = records(&batch, dataset, options, &mut put.rejected)?;
-    let most = if options.is_atomic { limits::ATOMIC_RECORDS } else { limits::RECORD_CHUNK };
+    let most = match options {
+        PutOptions { is_atomic: true, .. } => limits::ATOMIC_RECORDS,
+        PutOptions { takes_repeats: true, .. } => limits::IMPORT_RECORD_CHUNK,
+        _ => limits::RECORD_CHUNK,
+    };
     if options.is_atomic {
         if records.len() > most {
             return Err(Error::TooLarge(format!(

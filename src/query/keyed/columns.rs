@@ -4,10 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::columnar::builder::column_of;
+use rusqlite::types::ValueRef;
+
+use crate::columnar::builder::{BlockBuilder, Cell, column_of};
 use crate::columnar::column::Column;
 use crate::columnar::{Block, TIME};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fields::{DatasetKind, Declaration};
 use crate::query::budget::{Budget, Held};
 use crate::query::keyed::reader::{self, Reader};
@@ -15,6 +17,7 @@ use crate::query::plan::all_fields;
 use crate::query::print::sqlite::keyed::{column, own_name};
 use crate::store::keyed::generation::Blocks;
 use crate::store::snapshot::{Dataset, TailBlock};
+use crate::store::values::from_sql;
 use crate::time::Calendar;
 use crate::value::Value;
 
@@ -91,29 +94,54 @@ fn read(
     let reader = reader::open(dataset.keyed()?, &Calendar::default(), budget)?;
     let sql = format!("SELECT {} FROM {own} ORDER BY {own}._seq", list.join(", "));
     let mut blocks: Vec<Vec<Arc<Column>>> = vec![Vec::new(); names.len()];
-    let mut values: Vec<Vec<Value>> = vec![Vec::with_capacity(CHUNK_ROWS as usize); names.len()];
-    let mut close = |values: &mut Vec<Vec<Value>>| {
-        let mut bytes = 0;
-        for (blocks, values) in blocks.iter_mut().zip(values.iter_mut()) {
-            let column = column_of(values.drain(..));
-            bytes += column.bytes();
-            blocks.push(Arc::new(column));
+    let mut close = |builder: BlockBuilder| {
+        let block = builder.finish();
+        for (blocks, name) in blocks.iter_mut().zip(names) {
+            let column = block.column(name).cloned();
+            blocks.push(column.unwrap_or_else(|| Arc::new(Column::null(block.rows()))));
         }
-        held.add(bytes)
+        held.add(block.bytes())
     };
-    reader.for_each(&sql, &[], |row| {
-        for (values, value) in values.iter_mut().zip(row) {
-            values.push(value);
+    let mut builder = BlockBuilder::default();
+    reader.for_each_form(&sql, |row, width| {
+        for (at, name) in names.iter().enumerate().take(width) {
+            let form = row.get_ref(at).map_err(|e| Error::sqlite("reading a column of records", e))?;
+            set(&mut builder, name, form);
         }
-        match values.first().is_some_and(|values| values.len() >= CHUNK_ROWS as usize) {
-            true => close(&mut values),
+        builder.end_row();
+        match builder.rows() >= CHUNK_ROWS as usize {
+            true => close(std::mem::take(&mut builder)),
             false => Ok(()),
         }
     })?;
-    if values.first().is_some_and(|values| !values.is_empty()) {
-        close(&mut values)?;
+    if builder.rows() > 0 {
+        close(builder)?;
     }
     Ok(names.iter().cloned().zip(blocks.into_iter().map(Into::into)).collect())
+}
+
+/// Puts a value in its form into a row that is being built; text is not copied on the way.
+fn set(builder: &mut BlockBuilder, name: &str, form: ValueRef<'_>) {
+    let field = builder.field(name);
+    match form {
+        ValueRef::Null => {}
+        ValueRef::Integer(number) => builder.set(field, Cell::Int(number)),
+        ValueRef::Real(number) => builder.set(field, Cell::Float(number)),
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) => builder.set(field, Cell::Text(text)),
+            Err(_) => builder.set(field, Cell::Text(&String::from_utf8_lossy(text))),
+        },
+        blob @ ValueRef::Blob(_) => match from_sql(blob) {
+            Value::Bool(truth) => builder.set(field, Cell::Bool(truth)),
+            Value::Time(us) => builder.set(field, Cell::Time(us)),
+            Value::Json(text) => builder.set(field, Cell::Json(&text)),
+            Value::List(items) => {
+                let items: Vec<&str> = items.iter().map(|item| &**item).collect();
+                builder.set(field, Cell::List(&items));
+            }
+            _ => {}
+        },
+    }
 }
 
 /// The dataset as one of events, with these in its tail.

@@ -74,6 +74,18 @@ impl Reader {
         self.noted(sql, parameters, |asked| asked.for_each(sql, parameters, take))
     }
 
+    /// Hands every row of a SELECT over in the forms of SQLite.
+    ///
+    /// # Errors
+    /// As [`Asked::rows`], and those of `take`.
+    pub fn for_each_form(
+        &self,
+        sql: &str,
+        take: impl FnMut(&rusqlite::Row<'_>, usize) -> Result<()>,
+    ) -> Result<()> {
+        self.noted(sql, &[], |asked| asked.for_each_form(sql, &[], take))
+    }
+
     /// Runs a statement and notes how long it took, and by which plan.
     fn noted<T>(
         &self,

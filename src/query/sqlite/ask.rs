@@ -95,16 +95,28 @@ impl Asked<'_> {
         parameters: &[Value],
         mut take: impl FnMut(Vec<Value>) -> Result<()>,
     ) -> Result<()> {
+        self.for_each_form(sql, parameters, |row, width| {
+            let cell = |at: usize| Ok(from_sql(row.get_ref(at).map_err(|error| self.fault(error))?));
+            take((0..width).map(cell).collect::<Result<_>>()?)
+        })
+    }
+
+    /// Hands every row of a SELECT over in the forms of SQLite, with the number of its columns.
+    ///
+    /// # Errors
+    /// As [`Asked::rows`], and those of `take`.
+    pub fn for_each_form(
+        &self,
+        sql: &str,
+        parameters: &[Value],
+        mut take: impl FnMut(&rusqlite::Row<'_>, usize) -> Result<()>,
+    ) -> Result<()> {
         let mut statement = self.connection.prepare_cached(sql).map_err(|error| self.fault(error))?;
         let width = statement.column_count();
         let parameters = parameters.iter().map(|value| Stored(Cow::Borrowed(value)));
         let mut found = statement.query(params_from_iter(parameters)).map_err(|error| self.fault(error))?;
         while let Some(row) = found.next().map_err(|error| self.fault(error))? {
-            let mut cells = Vec::with_capacity(width);
-            for at in 0..width {
-                cells.push(from_sql(row.get_ref(at).map_err(|error| self.fault(error))?));
-            }
-            take(cells)?;
+            take(row, width)?;
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ pub struct KeptColumns {
     /// Of the commit that is the newest or under way: the writer moves it before it commits.
     generation: AtomicU64,
     kept: Mutex<Kept>,
+    /// The generation, and one, that was last asked what an index answers alone.
+    asked: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +37,11 @@ impl KeptColumns {
     /// Whether what was read until now is of this commit.
     pub fn is_at(&self, generation: u64) -> bool {
         self.generation.load(Ordering::SeqCst) == generation
+    }
+
+    /// Whether what an index answers alone was asked of this commit before: then columns are worth making.
+    pub fn is_asked_again(&self, generation: u64) -> bool {
+        self.asked.swap(generation + 1, Ordering::Relaxed) == generation + 1
     }
 
     /// The columns of a commit that are kept.
