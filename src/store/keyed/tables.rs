@@ -104,6 +104,9 @@ pub(in crate::store) fn change(
         )));
     }
     dataset.declaration = new.declaration.clone();
+    if let Some(field) = new.declaration.time.as_ref().filter(|time| old.time.as_ref() != Some(time)) {
+        take_times(transaction, dataset, field)?;
+    }
     change_time(transaction, dataset)?;
     change_indexes(transaction, dataset, &old, new)?;
     change_search(transaction, dataset, &old)
@@ -286,6 +289,20 @@ fn change_indexes(
     Ok(())
 }
 
+/// Gives records that are there the times of a field, as far as they have one.
+fn take_times(transaction: &Transaction<'_>, dataset: &Dataset, field: &str) -> Result<()> {
+    if dataset.declaration.fields.get(field).is_some_and(|field| field.lazy) {
+        return Err(Error::invalid(format!("\"{field}\" is lazy, so it cannot be the time of records")));
+    }
+    let column = quoted(field);
+    // a time is told by its first byte
+    let sql = format!(
+        "UPDATE {} SET _time = {column} WHERE typeof({column}) = 'blob' AND substr({column}, 1, 1) = x'02'",
+        table(dataset.id)
+    );
+    run(transaction, &sql, "cannot take the times of a field")
+}
+
 /// An index of `_time`, where it is that of a field: pages come in the order of time.
 pub(in crate::store) fn change_time(transaction: &Transaction<'_>, dataset: &Dataset) -> Result<()> {
     let name = table(dataset.id);
@@ -420,8 +437,13 @@ pub(in crate::store) fn drop(transaction: &Transaction<'_>, id: i64) -> Result<(
     run(transaction, &sql, "cannot drop the records")
 }
 
+/// Runs statements of a declaration. What SQLite refuses of them is the declaration's fault, not the file's.
 fn run(transaction: &Transaction<'_>, sql: &str, what: &str) -> Result<()> {
-    transaction.execute_batch(sql).map_err(|e| Error::sqlite(what, e))
+    use rusqlite::ErrorCode::{ConstraintViolation, TooBig, Unknown};
+    transaction.execute_batch(sql).map_err(|e| match e.sqlite_error_code() {
+        Some(ConstraintViolation | TooBig | Unknown) => Error::Conflict(format!("{what}: {e}")),
+        _ => Error::sqlite(what, e),
+    })
 }
 
 fn count(transaction: &Transaction<'_>, sql: &str) -> Result<i64> {

@@ -37,6 +37,9 @@ pub enum Mode {
     Set,
 }
 
+/// Bytes that a record takes in the write-ahead log beside its own, roughly: an index of values in no order has a page of
+/// its own for nearly every record.
+const PAGE_OF_A_RECORD: usize = 8_192;
 /// Pages of an index of words that one tidying merges.
 const MERGED_PAGES: i64 = 2_000;
 /// Rows of an index that are looked at for the planner.
@@ -154,8 +157,9 @@ impl Writer {
             }
         }
         let (batches, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        // a record is in its table, in indexes and in the search
-        let room = self.check_room_to_append(bytes.saturating_mul(3));
+        // a record is in its table, in indexes and in the search, and may change a page of each
+        let records: usize = batches.iter().map(|batch: &RecordBatch| batch.records.len()).sum();
+        let room = self.check_room_to_append(bytes.saturating_mul(3) + records * PAGE_OF_A_RECORD);
         match room.and_then(|()| self.change(|writer| writer.put_all(batches))) {
             Ok(outcomes) => {
                 for (reply, outcome) in replies.iter().zip(outcomes) {
