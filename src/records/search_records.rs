@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::query::keyed::page::condition;
 use crate::query::keyed::reader::{self, Reader};
 use crate::query::print::sqlite::keyed::{column, own_name};
@@ -16,6 +16,8 @@ use crate::store::keyed::{text_table, words_table};
 use crate::time::Calendar;
 use crate::value::Value;
 
+/// Records from which on they are ranked in two halves; few in unit tests, so that they see both ways.
+const HALVED_ROWS: u64 = if cfg!(test) { 20 } else { 100_000 };
 /// Words that one is corrected to.
 const CORRECTIONS: usize = 3;
 
@@ -64,7 +66,7 @@ fn hits(
 ) -> Result<Vec<(f64, i64)>> {
     let most = Value::Int(asked.limit as i64 + 1);
     let After { score, seq, .. } = asked.after.clone().unwrap_or_default();
-    let (sql, parameters) = if asked.by_rank {
+    if asked.by_rank {
         let weights: Vec<String> = asked.weights.iter().map(ToString::to_string).collect();
         // FTS5 has the best as the least
         let all = format!(
@@ -75,19 +77,42 @@ fn hits(
             None => ("", "ORDER BY score, seq LIMIT ?2"),
             Some(_) => (" WHERE score > ?3 OR (score = ?3 AND seq > ?4)", "ORDER BY score, seq LIMIT ?2"),
         };
-        let sql = format!("WITH r0 AS MATERIALIZED ({all}) SELECT score, seq FROM r0{behind} {order}");
+        let sql = |half: &str| {
+            format!("WITH r0 AS MATERIALIZED ({all}{half}) SELECT score, seq FROM r0{behind} {order}")
+        };
         let place = asked.after.as_ref().map(|_| [Value::Float(score), Value::Int(seq)]);
-        (sql, vec![query.clone(), most].into_iter().chain(place.into_iter().flatten()).collect())
+        let parameters: Vec<Value> =
+            vec![query.clone(), most].into_iter().chain(place.into_iter().flatten()).collect();
+        if asked.dataset.rows() < HALVED_ROWS {
+            return Ok(reader.rows(&sql(""), &parameters)?.0.iter().map(hit).collect());
+        }
+        // ranking takes the time, so both halves of the records are ranked at once
+        let middle = asked.dataset.next_seq / 2;
+        let (first, second) = std::thread::scope(|scope| {
+            let second = scope.spawn(|| {
+                let other = reader::open(asked.dataset.keyed()?, &Calendar::default(), &asked.budget)?;
+                other.rows(&sql(&format!(" AND {text}.rowid > {middle}")), &parameters)
+            });
+            let first = reader.rows(&sql(&format!(" AND {text}.rowid <= {middle}")), &parameters);
+            let panicked = |_| Err(Error::Internal("ranking panicked".into()));
+            (first, second.join().unwrap_or_else(panicked))
+        });
+        let mut hits: Vec<(f64, i64)> = first?.0.iter().chain(&second?.0).map(hit).collect();
+        hits.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        hits.truncate(asked.limit + 1);
+        Ok(hits)
     } else {
         let last = if asked.after.is_some() { seq } else { i64::MAX };
         let sql = format!(
             "SELECT 0.0, {text}.rowid FROM {matched} AND {text}.rowid < ?3 ORDER BY {text}.rowid DESC LIMIT ?2"
         );
-        (sql, vec![query.clone(), most, Value::Int(last)])
-    };
-    let (rows, _) = reader.rows(&sql, &parameters)?;
-    let hit = |row: &Vec<Value>| (row.first().and_then(Value::as_f64).unwrap_or(0.0), integer(row.get(1)));
-    Ok(rows.iter().map(hit).collect())
+        let parameters = [query.clone(), most, Value::Int(last)];
+        Ok(reader.rows(&sql, &parameters)?.0.iter().map(hit).collect())
+    }
+}
+
+fn hit(row: &Vec<Value>) -> (f64, i64) {
+    (row.first().and_then(Value::as_f64).unwrap_or(0.0), integer(row.get(1)))
 }
 
 /// The rows of hits, in their order.
