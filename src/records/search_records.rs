@@ -84,7 +84,7 @@ fn hits(
         let parameters: Vec<Value> =
             vec![query.clone(), most].into_iter().chain(place.into_iter().flatten()).collect();
         if asked.dataset.rows() < HALVED_ROWS {
-            return Ok(reader.rows(&sql(""), &parameters)?.0.iter().map(hit).collect());
+            return Ok(reader.rows(&sql(""), &parameters)?.0.iter().map(|row| hit(row)).collect());
         }
         // ranking takes the time, so both halves of the records are ranked at once
         let middle = asked.dataset.next_seq / 2;
@@ -97,7 +97,7 @@ fn hits(
             let panicked = |_| Err(Error::Internal("ranking panicked".into()));
             (first, second.join().unwrap_or_else(panicked))
         });
-        let mut hits: Vec<(f64, i64)> = first?.0.iter().chain(&second?.0).map(hit).collect();
+        let mut hits: Vec<(f64, i64)> = first?.0.iter().chain(&second?.0).map(|row| hit(row)).collect();
         hits.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         hits.truncate(asked.limit + 1);
         Ok(hits)
@@ -107,11 +107,11 @@ fn hits(
             "SELECT 0.0, {text}.rowid FROM {matched} AND {text}.rowid < ?3 ORDER BY {text}.rowid DESC LIMIT ?2"
         );
         let parameters = [query.clone(), most, Value::Int(last)];
-        Ok(reader.rows(&sql, &parameters)?.0.iter().map(hit).collect())
+        Ok(reader.rows(&sql, &parameters)?.0.iter().map(|row| hit(row)).collect())
     }
 }
 
-fn hit(row: &Vec<Value>) -> (f64, i64) {
+fn hit(row: &[Value]) -> (f64, i64) {
     (row.first().and_then(Value::as_f64).unwrap_or(0.0), integer(row.get(1)))
 }
 
