@@ -13,7 +13,8 @@
 //! What must hold:
 //! 1. Columns are named as fields. SQLite does not tell names apart that differ in the case of ASCII letters alone, so a
 //!    dataset has no two such fields.
-//! 2. A declared field has values of its type or null; the column of a field that is not declared takes any.
+//! 2. A declared field has values of its type or null, which decoding sees to. Every column is one of any type: with another
+//!    SQLite would convert what it is compared with, so that 7 were '7'.
 //! 3. `r12`, `r12_lazy`, `r12_text` and `dataset.records` change in one transaction.
 //! 4. `_version` is 1 at first and goes up with every change; a record that is put as it is keeps it.
 //!
@@ -26,7 +27,6 @@ pub mod statements;
 pub mod tables;
 pub mod write;
 
-use crate::fields::FieldType;
 use crate::store::snapshot::Dataset;
 
 pub use readers::Keyed;
@@ -59,14 +59,4 @@ pub fn quoted(name: &str) -> String {
 /// Whether a field is kept apart.
 pub fn is_lazy(dataset: &Dataset, field: &str) -> bool {
     dataset.declaration.fields.get(field).is_some_and(|field| field.lazy)
-}
-
-/// The type of the column of a field. Whole numbers stay whole in a field of floats.
-fn column_type(declared: Option<FieldType>) -> &'static str {
-    match declared {
-        Some(FieldType::Int) => "INTEGER",
-        Some(FieldType::String) => "TEXT",
-        Some(FieldType::Bool | FieldType::Time | FieldType::Strings | FieldType::Json) => "BLOB",
-        Some(FieldType::Float) | None => "ANY",
-    }
 }

@@ -11,7 +11,7 @@ use crate::fields::records::{Index, VERSION, stored_default};
 use crate::fields::{Declaration, FieldDeclaration, FieldType, Kinds};
 use crate::limits;
 use crate::store::catalog;
-use crate::store::keyed::{column_type, lazy_table, quoted, table, text_table, words_table};
+use crate::store::keyed::{lazy_table, quoted, table, text_table, words_table};
 use crate::store::snapshot::Dataset;
 use crate::store::values::literal;
 use crate::time::{TimeName, time_name};
@@ -95,12 +95,11 @@ pub(in crate::store) fn change(
     for (name, field) in fields {
         change_field(transaction, dataset, name, &old, field)?;
     }
-    // what is not declared any more keeps its values, and takes any from now on as far as its column does
+    // what is not declared any more keeps its values, and takes any from now on
     let mut left_out = old.fields.iter().filter(|(name, _)| !new.declaration.fields.contains_key(*name));
-    if let Some((name, field)) = left_out.find(|(_, field)| field.lazy || column_type(field.kind) != "ANY") {
-        let is = if field.lazy { "lazy" } else { field.kind.map_or("json", FieldType::name) };
+    if let Some((name, _)) = left_out.find(|(_, field)| field.lazy) {
         return Err(Error::Conflict(format!(
-            "\"{name}\" is declared as {is}, and its column has been made so; keep it in the declaration"
+            "\"{name}\" is lazy, and its values would have to move; keep it in the declaration"
         )));
     }
     dataset.declaration = new.declaration.clone();
@@ -181,7 +180,7 @@ fn require(transaction: &Transaction<'_>, dataset: &Dataset, name: &str, lazy: b
     }
 }
 
-/// Refuses a type that values at hand are not of, or that their column does not take.
+/// Refuses a type that values at hand are not of.
 fn change_type(
     transaction: &Transaction<'_>,
     dataset: &mut Dataset,
@@ -196,7 +195,7 @@ fn change_type(
         let wider = if new == FieldType::Float { Kinds::of(FieldType::Int) } else { Kinds::default() };
         held.with(wider).with(Kinds::of(new)) == wider.with(Kinds::of(new))
     });
-    if fits && column_type(old) == "ANY" {
+    if fits {
         return match new {
             Some(new) => add_known(transaction, dataset, name, Kinds::of(new)),
             None => Ok(()),
@@ -217,7 +216,7 @@ fn change_type(
     }
     let drop = format!("ALTER TABLE {of_table} DROP COLUMN {}", quoted(name));
     run(transaction, &drop, "cannot change the type of the field")?;
-    let sql = format!("ALTER TABLE {of_table} ADD COLUMN {} {}", quoted(name), column_type(new));
+    let sql = format!("ALTER TABLE {of_table} ADD COLUMN {} ANY", quoted(name));
     run(transaction, &sql, "cannot change the type of the field")?;
     Arc::make_mut(&mut dataset.fields).replace(name, new.map_or(Kinds::default(), Kinds::of));
     catalog::put_field(transaction, dataset, name)
@@ -409,12 +408,8 @@ fn add_column(
         run(transaction, &fill, "cannot fill the table of lazy fields")?;
     }
     let default = default.map(|default| format!(" DEFAULT {}", literal(&default)));
-    let sql = format!(
-        "ALTER TABLE {of_table} ADD COLUMN {} {}{}",
-        quoted(name),
-        column_type(field.kind),
-        default.unwrap_or_default()
-    );
+    let sql =
+        format!("ALTER TABLE {of_table} ADD COLUMN {} ANY{}", quoted(name), default.unwrap_or_default());
     run(transaction, &sql, &format!("cannot add the field \"{name}\""))
 }
 
