@@ -102,7 +102,8 @@ impl Value {
         }
     }
 
-    fn as_int(&self) -> Option<i64> {
+    /// The whole number that it is, or that stands for it: 0 or 1 for a bool, µs for a time.
+    pub fn as_int(&self) -> Option<i64> {
         match self {
             Self::Bool(b) => Some(i64::from(*b)),
             Self::Int(i) | Self::Time(i) => Some(*i),

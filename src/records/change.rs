@@ -235,10 +235,7 @@ impl Matching {
 }
 
 fn integer(row: &[Value], at: usize) -> i64 {
-    match row.get(at) {
-        Some(Value::Int(number)) => *number,
-        _ => 0,
-    }
+    row.get(at).and_then(Value::as_int).unwrap_or_default()
 }
 
 /// A change of records that were read.

@@ -186,7 +186,7 @@ impl Chunks {
     pub fn read_next(&mut self) -> Result<Option<Vec<TailBlock>>> {
         let parameters = [Value::Int(self.last), Value::Int(CHUNK_ROWS)];
         let (rows, _) = self.reader.rows(&self.sql, &parameters)?;
-        let seqs: Vec<i64> = rows.iter().map(|row| integer(row.first())).collect();
+        let seqs: Vec<i64> = rows.iter().filter_map(|row| row.first()?.as_int()).collect();
         let Some(end) = seqs.last() else { return Ok(None) };
         self.last = *end;
         let mut blocks = Vec::new();
@@ -204,13 +204,6 @@ impl Chunks {
 
 /// Records that are read at once.
 const CHUNK_ROWS: i64 = 16_384;
-
-fn integer(value: Option<&Value>) -> i64 {
-    match value {
-        Some(Value::Int(number)) => *number,
-        _ => 0,
-    }
-}
 
 fn block(names: &[Arc<str>], rows: &[Vec<Value>]) -> Block {
     let cells = |at: usize| rows.iter().map(move |row| row.get(at).cloned().unwrap_or(Value::Null));

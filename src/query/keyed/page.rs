@@ -13,7 +13,7 @@ use crate::query::keyed::reader::{self, Reader};
 use crate::query::page::{Page, PageRequest, canonical, checked_cursor, checked_limit, order_keys};
 use crate::query::plan::all_fields;
 use crate::query::print::sqlite::keyed::{column, own_name};
-use crate::query::print::sqlite::{Printed, literal, mixes, stored_expression};
+use crate::query::print::sqlite::{Printed, mixes, stored_expression, stored_literal};
 use crate::query::{parse, plan};
 use crate::store::snapshot::Dataset;
 use crate::store::values::sort_key;
@@ -115,10 +115,7 @@ pub fn named(fields: &[Arc<str>], values: &[Value], keeps_nulls: bool) -> Vec<(A
 }
 
 fn seq_of(row: &[Value]) -> i64 {
-    match row.first() {
-        Some(Value::Int(seq)) => *seq,
-        _ => 0,
-    }
+    row.first().and_then(Value::as_int).unwrap_or_default()
 }
 
 /// The parts of an order; the last is `_seq`, in the direction of the part before it.
@@ -163,10 +160,10 @@ impl Key {
     }
 
     fn value(&self, value: &Value) -> String {
-        let value = if mixes(self.printed.kinds) { sort_key(value.clone()) } else { value.clone() };
-        let stored = crate::query::expression::Expr::Literal(value.clone());
-        let columns = |_: &str| Ok(Printed::value("NULL", Default::default()));
-        stored_expression(&stored, &columns).map_or_else(|_| literal(&value), |printed| printed.sql)
+        match mixes(self.printed.kinds) {
+            true => stored_literal(&sort_key(value.clone())),
+            false => stored_literal(value),
+        }
     }
 
     fn is_at(&self, value: &Value) -> String {

@@ -142,6 +142,14 @@ pub fn literal(value: &Value) -> String {
     }
 }
 
+/// A constant beside a column of a table of records: bools and times in the form that they are stored in.
+pub fn stored_literal(value: &Value) -> String {
+    match value {
+        Value::Bool(_) | Value::Time(_) => bytes(&values::blob(value).unwrap_or_default()),
+        other => literal(other),
+    }
+}
+
 fn text(words: &str) -> String {
     match words.contains('\0') {
         true => {
@@ -181,7 +189,7 @@ impl Printer<'_> {
         match e {
             Expr::Literal(value @ (Value::Bool(_) | Value::Time(_))) if self.is_stored => {
                 let truth = matches!(value, Value::Bool(_)).then(|| u8::from(*value == Value::Bool(true)));
-                let sql = bytes(&values::blob(value).unwrap_or_default());
+                let sql = stored_literal(value);
                 let truth = truth.map(|truth| truth.to_string());
                 Ok(Printed { sql, kinds: kinds_of(e, &|_| every()), truth })
             }
