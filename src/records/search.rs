@@ -289,13 +289,18 @@ impl Asked<'_> {
         cursor.sign(self.secret)
     }
 
-    /// A row with its score, and a piece of the first of its texts that has one of the words.
-    pub fn row(&self, values: &[Value], texts: &[Value], score: Option<f64>) -> FoundRow {
+    /// A row with its score, and a piece of one of its texts.
+    pub fn row(&self, values: &[Value], piece: Option<String>, score: Option<f64>) -> FoundRow {
         let mut row = crate::query::keyed::page::named(&self.fields, values, self.request.fields.is_some());
         row.extend(score.map(|score| ("_score".into(), Value::finite(score))));
-        let piece = texts.iter().find_map(|text| piece(text, &self.node.wanted()));
         row.push(("_snippet".into(), piece.map_or(Value::Null, Value::text)));
         row
+    }
+
+    /// A piece of the first of some texts that has one of the words.
+    pub fn piece(&self, texts: &[Value]) -> Option<String> {
+        let wanted = self.node.wanted();
+        texts.iter().find_map(|text| piece(text, &wanted))
     }
 }
 

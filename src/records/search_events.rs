@@ -85,7 +85,7 @@ fn value_of(row: &[(Arc<str>, Value)], wanted: &str) -> Value {
 fn told(asked: &Asked<'_>, row: &[(Arc<str>, Value)], score: Option<f64>) -> FoundRow {
     let values: Vec<Value> = asked.fields.iter().map(|name| value_of(row, name)).collect();
     let texts: Vec<Value> = asked.names.iter().map(|name| value_of(row, name)).collect();
-    asked.row(&values, &texts, score)
+    asked.row(&values, asked.piece(&texts), score)
 }
 
 fn request(asked: &Asked<'_>, condition: &Expr, limit: usize) -> PageRequest {

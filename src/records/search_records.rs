@@ -12,7 +12,7 @@ use crate::query::print::sqlite::keyed::{column, own_name};
 use crate::query::words::near::Known;
 use crate::query::words::node::Node;
 use crate::records::search::{After, Asked, FACET_VALUES, Facet, Found, FoundRow};
-use crate::store::keyed::{text_table, words_table};
+use crate::store::keyed::{is_lazy, text_table, words_table};
 use crate::time::Calendar;
 use crate::value::Value;
 
@@ -115,29 +115,57 @@ fn hit(row: &[Value]) -> (f64, i64) {
     (row.first().and_then(Value::as_f64).unwrap_or(0.0), integer(row.get(1)))
 }
 
-/// The rows of hits, in their order.
+/// The rows of hits, in their order. Lazy texts are read only of those that have none of the words elsewhere.
 fn rows(asked: &Asked<'_>, reader: &Reader, hits: &[(f64, i64)]) -> Result<Vec<FoundRow>> {
-    if hits.is_empty() {
-        return Ok(Vec::new());
+    let (lazy, quick): (Vec<&str>, Vec<&str>) =
+        asked.names.iter().partition(|name| is_lazy(asked.dataset, name));
+    let told: Vec<&str> = asked.fields.iter().map(|field| &**field).chain(quick).collect();
+    let all: Vec<i64> = hits.iter().map(|(_, seq)| *seq).collect();
+    let by_seq = read(asked, reader, &told, &all)?;
+    let mut pieces: HashMap<i64, String> = HashMap::new();
+    let mut add = |seq: i64, texts: &[Value]| {
+        let piece = asked.piece(texts);
+        piece.map(|piece| pieces.insert(seq, piece)).is_some()
+    };
+    let without = |seq: &&i64| {
+        let texts = by_seq.get(*seq).and_then(|values| values.get(asked.fields.len()..));
+        !texts.is_some_and(|texts| add(**seq, texts))
+    };
+    let left: Vec<i64> = all.iter().filter(without).copied().collect();
+    if !lazy.is_empty() {
+        read(asked, reader, &lazy, &left)?.iter().for_each(|(seq, texts)| _ = add(*seq, texts));
+    }
+    let row = |(score, seq): &(f64, i64)| {
+        let values = by_seq.get(seq)?.get(..asked.fields.len())?;
+        Some(asked.row(values, pieces.remove(seq), asked.by_rank.then_some(-score)))
+    };
+    Ok(hits.iter().filter_map(row).collect())
+}
+
+/// Fields of records, by their `_seq`.
+fn read(
+    asked: &Asked<'_>,
+    reader: &Reader,
+    names: &[&str],
+    seqs: &[i64],
+) -> Result<HashMap<i64, Vec<Value>>> {
+    if seqs.is_empty() {
+        return Ok(HashMap::new());
     }
     let own = own_name(asked.dataset);
     let mut list = vec![format!("{own}._seq")];
-    for name in &asked.fields {
+    for name in names {
         list.push(column(asked.dataset, &own, name)?.sql);
     }
-    for name in &asked.names {
-        list.push(column(asked.dataset, &own, name)?.sql);
-    }
-    let seqs: Vec<String> = hits.iter().map(|(_, seq)| seq.to_string()).collect();
-    let sql = format!("SELECT {} FROM {own} WHERE {own}._seq IN ({})", list.join(", "), seqs.join(", "));
-    let (rows, _) = reader.rows(&sql, &[])?;
-    let by_seq: HashMap<i64, &[Value]> =
-        rows.iter().filter_map(|row| Some((integer(row.first()), row.get(1..)?))).collect();
-    let told = hits.iter().filter_map(|(score, seq)| {
-        let (values, texts) = by_seq.get(seq)?.split_at_checked(asked.fields.len())?;
-        Some(asked.row(values, texts, asked.by_rank.then_some(-score)))
-    });
-    Ok(told.collect())
+    let numbers: Vec<String> = seqs.iter().map(ToString::to_string).collect();
+    let sql = format!("SELECT {} FROM {own} WHERE {own}._seq IN ({})", list.join(", "), numbers.join(", "));
+    let mut found = HashMap::with_capacity(seqs.len());
+    reader.for_each(&sql, &[], |mut row| {
+        let values = row.split_off(1);
+        found.insert(integer(row.first()), values);
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// The values of fields over everything found: one statement, counted here, as the entries of a list count one by one.
@@ -250,8 +278,5 @@ fn to_fts5(node: &Node, names: &[&str]) -> String {
 }
 
 fn integer(value: Option<&Value>) -> i64 {
-    match value {
-        Some(Value::Int(number)) => *number,
-        _ => 0,
-    }
+    value.and_then(Value::as_int).unwrap_or_default()
 }
