@@ -45,19 +45,7 @@ fn read(dataset: &str, request: &Request) -> Result<(PageRequest, Option<PageNum
             "page and per_page do not go with limit and cursor; use either page numbers or cursors",
         ));
     }
-    let count = match request.parameter("count") {
-        None => false,
-        Some("exact") => true,
-        Some(other) => {
-            return Err(Error::invalid(format!(
-                "count=\"{other}\" is not known; it is count=exact or left out"
-            )));
-        }
-    };
-    if let Some(other) = request.parameter("cache").filter(|cache| !["true", "false"].contains(cache)) {
-        let hint = nearest(other, ["true", "false"].into_iter());
-        return Err(Error::invalid(format!("cache is true or false, not \"{other}\"{hint}")));
-    }
+    let count = counts_all(request)?;
     let number = numbered.then(|| PageNumber {
         page: page.unwrap_or(1),
         per_page: per_page.unwrap_or(limits::PAGE_ROWS_DEFAULT),
@@ -74,6 +62,24 @@ fn read(dataset: &str, request: &Request) -> Result<(PageRequest, Option<PageNum
         limits: Limits::default(),
     };
     Ok((wanted, number))
+}
+
+/// Whether everything that counts is to be counted: `count=exact`. What `cache` says is looked at too.
+///
+/// # Errors
+/// Other values.
+pub(super) fn counts_all(request: &Request) -> Result<bool> {
+    if let Some(other) = request.parameter("cache").filter(|cache| !["true", "false"].contains(cache)) {
+        let hint = nearest(other, ["true", "false"].into_iter());
+        return Err(Error::invalid(format!("cache is true or false, not \"{other}\"{hint}")));
+    }
+    match request.parameter("count") {
+        None => Ok(false),
+        Some("exact") => Ok(true),
+        Some(other) => {
+            Err(Error::invalid(format!("count=\"{other}\" is not known; it is count=exact or left out")))
+        }
+    }
 }
 
 /// The value of a parameter that counts, from 1 to the most there may be.

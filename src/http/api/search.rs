@@ -2,7 +2,7 @@
 //! `records::search`.
 
 use crate::error::{Error, Result, nearest};
-use crate::http::api::rows::{count_of, fields};
+use crate::http::api::rows::{count_of, counts_all, fields};
 use crate::http::message::{Request, Response, encode};
 use crate::http::routes::Call;
 use crate::limits;
@@ -50,15 +50,6 @@ fn read(dataset: &str, request: &Request, limits: Limits) -> Result<SearchReques
             return Err(Error::invalid(format!("order is rank or newest here, not \"{other}\"{hint}")));
         }
     };
-    let count = match request.parameter("count") {
-        None => false,
-        Some("exact") => true,
-        Some(other) => {
-            return Err(Error::invalid(format!(
-                "count=\"{other}\" is not known; it is count=exact or left out"
-            )));
-        }
-    };
     let Some(q) = text("q") else {
         return Err(Error::invalid("q is missing: the words to look for, as in q=sql+injection"));
     };
@@ -71,7 +62,7 @@ fn read(dataset: &str, request: &Request, limits: Limits) -> Result<SearchReques
         facets: request.parameter("facets").map(fields).transpose()?.unwrap_or_default(),
         limit: count_of(request, "limit", limits::PAGE_ROWS)?,
         cursor: text("cursor"),
-        count,
+        count: counts_all(request)?,
         limits,
     })
 }
