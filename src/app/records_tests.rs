@@ -182,6 +182,38 @@ fn columns_are_kept_until_records_change() {
 }
 
 #[test]
+fn what_an_index_answers_alone_is_asked_of_columns_the_second_time() {
+    let house = house().with_things(300, r#", "indexes": [{"fields": ["kind", "amount"]}]"#);
+    let ask = || house.engine.sql("SELECT kind, sum(amount) FROM things GROUP BY kind", &[]).unwrap();
+    let (first, second) = (ask(), ask());
+    assert_eq!((first.stats.engine, second.stats.engine), ("sqlite", "vector"));
+    assert_eq!(first.rows, second.rows);
+}
+
+#[test]
+fn records_that_are_dropped_while_they_are_asked_are_told_to_be() {
+    let house = house().with_things(30, "");
+    let snapshot = house.engine.store.snapshot();
+    house.engine.store.drop_dataset("things").unwrap();
+    let statement = crate::query::parse::statement("SELECT id FROM things", &[]).unwrap();
+    let told = crate::query::answer(&snapshot, &statement).unwrap_err();
+    assert!(matches!(told, crate::error::Error::Conflict(_)), "{told}");
+}
+
+#[test]
+fn a_library_merges_as_a_server_does() {
+    let house = house();
+    let declared = r#"{"kind": "records", "key": "id", "fields": {"kind": {"type": "string", "required": true, "default": "k"}}}"#;
+    house.engine.declare("things", declared).unwrap();
+    let merges = PutOptions { merges: true, ..PutOptions::default() };
+    house.engine.put("things", r#"{"id": 1, "kind": "other"}"#, PutOptions::default()).unwrap();
+    let put = house.engine.put("things", r#"[{"id": 1, "n": 5}, {"id": 2}]"#, merges).unwrap();
+    assert_eq!((put.updated, put.inserted), (1, 1));
+    let rows = house.engine.sql("SELECT kind, n FROM things ORDER BY id", &[]).unwrap().rows;
+    assert_eq!(rows, [[Value::text("other"), Value::Int(5)], [Value::text("k"), Value::Null]]);
+}
+
+#[test]
 fn a_lazy_field_is_read_where_it_is_named_and_nowhere_else() {
     let house = house().with_things(50, "");
     house.forget("things");

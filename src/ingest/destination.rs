@@ -114,7 +114,9 @@ impl<'s> Table<'s> {
 
 impl Destination for Table<'_> {
     fn rules(&self) -> Rules {
-        Rules::of(&self.store.snapshot(), self.dataset)
+        let rules = Rules::of(&self.store.snapshot(), self.dataset);
+        // what is required is asked of what comes of the parts
+        if self.options.merges { rules.partial() } else { rules }
     }
 
     fn append(&self, batch: Batch) -> Result<Option<Taken>> {

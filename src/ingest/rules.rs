@@ -47,4 +47,13 @@ impl Rules {
             },
         }
     }
+
+    /// The same for parts of rows, of which nothing is required and to which nothing is added.
+    #[must_use]
+    pub fn partial(mut self) -> Self {
+        for field in self.declaration.fields.values_mut() {
+            (field.required, field.default) = (false, None);
+        }
+        self
+    }
 }

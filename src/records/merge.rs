@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::columnar::builder::column_of;
 use crate::columnar::column::Column;
 use crate::error::{Error, ItemError, Result};
+use crate::fields::is_system;
 use crate::fields::records::{VERSION, stored_default};
 use crate::limits;
 use crate::query::budget::{Budget, Limits};
@@ -98,13 +99,11 @@ fn whole(
     let mut fields: Vec<Arc<str>> =
         dataset.fields.iter().map(|(name, _)| Arc::clone(name)).filter(|name| **name != *VERSION).collect();
     let known = fields.len();
-    let is_own =
-        |name: &Arc<str>| name.starts_with('_') && matches!(&**name, "_time" | "_seq" | "_id" | VERSION);
     fields.extend(
         block
             .columns()
             .map(|(name, _)| Arc::clone(name))
-            .filter(|name| !is_own(name) && dataset.fields.kinds(name).is_none()),
+            .filter(|name| !is_system(name) && dataset.fields.kinds(name).is_none()),
     );
     let given: Vec<Option<&Arc<Column>>> = fields.iter().map(|name| block.column(name)).collect();
     let value =

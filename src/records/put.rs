@@ -29,6 +29,8 @@ pub struct PutOptions {
     pub mode: Mode,
     /// All of them or none.
     pub is_atomic: bool,
+    /// Whether they are parts of records: what a part has no value of stays as it is stored.
+    pub merges: bool,
     /// Whether a key may come several times, and the last counts: files are not batches.
     pub takes_repeats: bool,
 }
@@ -59,7 +61,7 @@ pub fn put(store: &Store, batch: Batch, options: PutOptions) -> Result<Option<Pu
             return Ok(Some(put));
         }
     }
-    if options.mode == Mode::Merge {
+    if options.merges {
         let rejected = std::mem::take(&mut put.rejected);
         return Ok(merge::merge(store, &batch, records, options)?.map(|mut merged| {
             merged.rejected.extend(rejected);
@@ -156,7 +158,7 @@ fn records<'b>(
     let time_field = time_field.and_then(|name| block.column(name));
     let checks = Checks::of(dataset)?;
     // of parts of records they are asked of what comes of them
-    let are_checks_asked = !checks.is_empty() && options.mode != Mode::Merge;
+    let are_checks_asked = !checks.is_empty() && !options.merges;
     let mut seen: HashMap<u128, u64> = HashMap::with_capacity(if takes_repeats { 0 } else { block.rows() });
     let mut records = Vec::with_capacity(block.rows());
     for row in 0..block.rows() {

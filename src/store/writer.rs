@@ -329,7 +329,7 @@ impl Writer {
                 tables::drop(&transaction, dataset.id)?;
                 (dataset.keyed, dataset.declaration) = (None, declared.declaration);
             }
-            (_, true) => Self::declare_records(&transaction, dataset, &declared, || self.readers.clone())?,
+            (_, true) => Self::declare_records(&transaction, dataset, &declared, &self.readers)?,
         }
         dataset.rules_version += if changed.is_new { change::first_version(dataset) } else { 1 };
         catalog::update(&transaction, dataset)?;

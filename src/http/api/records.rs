@@ -20,8 +20,10 @@ use crate::store::keyed::write::Mode;
 use crate::value::Value;
 
 /// What `mode` says.
-const MODES: [(&str, Mode); 4] =
-    [("upsert", Mode::Upsert), ("insert", Mode::Insert), ("merge", Mode::Merge), ("replace", Mode::Replace)];
+const MODES: [(&str, Mode); 3] =
+    [("upsert", Mode::Upsert), ("insert", Mode::Insert), ("replace", Mode::Replace)];
+/// What it says where parts of records are put.
+const MERGE: &str = "merge";
 
 /// The reply: what became of the records.
 #[derive(Debug, Serialize)]
@@ -43,18 +45,18 @@ pub fn put(call: &Call<'_>) -> Result<Response> {
             "the body is empty; send a record as a JSON object, several as an array or NDJSON",
         ));
     }
-    let options =
-        PutOptions { mode: mode(call.request)?, is_atomic: is_atomic(call.request)?, takes_repeats: false };
+    let options = PutOptions {
+        mode: mode(call.request)?,
+        merges: call.request.parameter("mode") == Some(MERGE),
+        is_atomic: is_atomic(call.request)?,
+        takes_repeats: false,
+    };
     let store = &call.service.store;
     let snapshot = store.snapshot();
     snapshot.dataset(call.dataset()).map_err(|e| undeclared(e, call.dataset()))?.keyed()?;
     let table = Table::new(store, call.dataset(), options);
     let accepted = accept(&table, |rules| {
-        let decoded = match options.mode {
-            // what is required is asked of what comes of it
-            Mode::Merge => decode_json(&body, &partial(rules.clone()))?,
-            _ => decode_json(&body, rules)?,
-        };
+        let decoded = decode_json(&body, rules)?;
         match options.is_atomic && decoded.rejected_total > 0 {
             true => Err(nothing_put(decoded.rejected)),
             false => Ok(decoded),
@@ -102,9 +104,9 @@ fn nothing_put(rejected: Vec<ItemError>) -> Error {
 }
 
 fn mode(request: &Request) -> Result<Mode> {
-    let Some(text) = request.parameter("mode") else { return Ok(Mode::Upsert) };
+    let text = request.parameter("mode").filter(|text| *text != MERGE).unwrap_or("upsert");
     MODES.iter().find(|(name, _)| *name == text).map(|(_, mode)| *mode).ok_or_else(|| {
-        let hint = nearest(text, MODES.iter().map(|(name, _)| *name));
+        let hint = nearest(text, MODES.iter().map(|(name, _)| *name).chain([MERGE]));
         Error::invalid(format!("mode is upsert, insert, merge or replace, not \"{text}\"{hint}"))
     })
 }
@@ -126,9 +128,12 @@ pub fn get(call: &Call<'_>) -> Result<Response> {
     let limits = &call.service.limits;
     let mut row = one::get(&snapshot, call.dataset(), key, wanted.as_deref(), limits)?;
     if !include.is_empty() {
-        let id = one::get(&snapshot, call.dataset(), key, None, limits)?;
-        let found = relations::of_one(&snapshot, call.dataset(), id, &include, limits)?;
-        row.extend(found);
+        // relations go by fields that may not have been asked for
+        let whole = match wanted {
+            None => row.clone(),
+            Some(_) => one::get(&snapshot, call.dataset(), key, None, limits)?,
+        };
+        row.extend(relations::of_one(&snapshot, call.dataset(), whole, &include, limits)?);
     }
     Ok(Response::ok("application/json", row_json(&row)))
 }
@@ -185,14 +190,6 @@ pub fn update(call: &Call<'_>) -> Result<Response> {
     })
 }
 
-/// Rules by which nothing is required and nothing added.
-fn partial(mut rules: Rules) -> Rules {
-    for field in rules.declaration.fields.values_mut() {
-        (field.required, field.default) = (false, None);
-    }
-    rules
-}
-
 /// Fields and values of an object, with the types that are declared; nothing is required of it and nothing added to it.
 fn sets(body: &[u8], rules: Rules) -> Result<Vec<(Arc<str>, Value)>> {
     if let Ok(serde_json::Value::Object(object)) = serde_json::from_slice(body)
@@ -200,7 +197,7 @@ fn sets(body: &[u8], rules: Rules) -> Result<Vec<(Arc<str>, Value)>> {
     {
         return Err(Error::invalid(format!("\"{name}\" is the engine's own and cannot be set")));
     }
-    let decoded = decode_json(body, &partial(rules))?;
+    let decoded = decode_json(body, &rules.partial())?;
     if let Some(wrong) = decoded.rejected.into_iter().next() {
         return Err(Error::invalid(format!("the body cannot be set: {}", wrong.message)));
     }

@@ -169,6 +169,11 @@ impl Asked<'_> {
             ErrorCode::AuthorizationForStatementDenied => {
                 Error::invalid(format!("a question may not do that: {told}"))
             }
+            // tables of records go with their dataset
+            ErrorCode::Unknown if told.starts_with("no such table: r") => Error::Conflict(
+                "the records were dropped, or declared anew, while they were asked; repeat the question"
+                    .into(),
+            ),
             // what it cannot find or read was written by us
             ErrorCode::Unknown if !is_ours(told) => Error::invalid(format!("SQLite refuses it: {told}")),
             _ => Error::sqlite("asking SQLite", error),

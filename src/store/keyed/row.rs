@@ -211,12 +211,7 @@ impl<'t> Rows<'t> {
             .zip(&before)
             .map(|(field, before)| {
                 let given = self.value(field, record);
-                let is_kept = match mode {
-                    Mode::Merge => form(&given) == ValueRef::Null,
-                    Mode::Set => field.given.is_none(),
-                    _ => false,
-                };
-                match is_kept {
+                match mode == Mode::Set && field.given.is_none() {
                     true => (ToSqlOutput::Borrowed(ValueRef::from(*before)), false),
                     false => {
                         let is_new = !is_same_form(form(&given), ValueRef::from(*before));

@@ -17,6 +17,7 @@ use crate::store::failure::told_to_all;
 use crate::store::keyed::row::{Outcome, Rows};
 use crate::store::keyed::tables::{self, Declared};
 use crate::store::keyed::{Keyed, text_table};
+use crate::store::open::Readers;
 use crate::store::snapshot::{Dataset, Snapshot};
 use crate::store::writer::{Command, DecodedUnder, Reply, Writer};
 
@@ -28,8 +29,6 @@ pub enum Mode {
     Upsert,
     /// It has to be new.
     Insert,
-    /// Its values take the place of those of the one that is there, which keeps all others.
-    Merge,
     /// As [`Mode::Upsert`], but there has to be one.
     Replace,
     /// The fields of the batch, also those that are null, take the place of those of the one that has to be there; one
@@ -159,7 +158,10 @@ impl Writer {
         let (batches, replies): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         // a record is in its table, in indexes and in the search, and may change a page of each
         let records: usize = batches.iter().map(|batch: &RecordBatch| batch.records.len()).sum();
-        let room = self.check_room_to_append(bytes.saturating_mul(3) + records * PAGE_OF_A_RECORD);
+        // and no more pages than there are
+        let pages = self.connection.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0));
+        let pages = pages.map_or(records, |pages| records.min(pages.unsigned_abs() as usize));
+        let room = self.check_room_to_append(bytes.saturating_mul(3) + pages * PAGE_OF_A_RECORD);
         match room.and_then(|()| self.change(|writer| writer.put_all(batches))) {
             Ok(outcomes) => {
                 for (reply, outcome) in replies.iter().zip(outcomes) {
@@ -279,7 +281,7 @@ impl Writer {
         transaction: &Transaction<'_>,
         dataset: &mut Dataset,
         declared: &Declared,
-        readers: impl FnOnce() -> crate::store::open::Readers,
+        readers: &Readers,
     ) -> Result<()> {
         match &mut dataset.keyed {
             Some(keyed) if keyed.count > 0 => {
@@ -289,7 +291,7 @@ impl Writer {
             }
             _ => {
                 tables::drop(transaction, dataset.id)?;
-                dataset.keyed = Some(Keyed::new(0, readers()));
+                dataset.keyed = Some(Keyed::new(0, readers.clone()));
                 dataset.time_field = declared.time_field();
                 tables::create(transaction, dataset, declared)
             }
