@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use proptest::prelude::*;
@@ -81,9 +82,23 @@ fn every_character_has_the_class_it_has_in_fts5() {
     // titles before bodies: "title" is after "body" in the alphabet
     let found = vocabulary(&database);
     if let Some((theirs, ours)) = found.iter().zip(&expected).find(|(theirs, ours)| theirs != ours) {
-        panic!("FTS5 has {theirs:?}, not {ours:?}");
+        panic!("FTS5 has {theirs:?}, not {ours:?}; where tokens begin and end for it: {}", flips());
     }
     assert_eq!(found.len(), expected.len());
+}
+
+/// `TOKEN_FLIPS` of `characters` as this SQLite would have it.
+fn flips() -> String {
+    let database = database();
+    database.execute_batch("begin").unwrap();
+    for c in '\u{80}'..=char::MAX {
+        insert(&database, i64::from(u32::from(c)), &c.to_string(), "");
+    }
+    let tokens: BTreeSet<i64> = vocabulary(&database).into_iter().map(|(id, _)| id).collect();
+    let codes: Vec<u32> = ('\u{7F}'..=char::MAX).map(u32::from).collect();
+    let is_token = |code: u32| tokens.contains(&i64::from(code));
+    let flips = codes.windows(2).filter(|pair| is_token(pair[0]) != is_token(pair[1]));
+    flips.map(|pair| format!("0x{:X}, ", pair[1])).collect()
 }
 
 /// An expression quotes folded words, and FTS5 folds them again.
@@ -94,27 +109,6 @@ fn folding_twice_is_folding_once() {
             assert_eq!(class(folded), Class::Letter(folded), "{c:?}");
         }
     }
-}
-
-/// The tables of `characters`, for when SQLite's change: `cargo test -- --ignored --nocapture print_flips`.
-#[test]
-#[ignore = "prints a table"]
-fn print_flips() {
-    let database = database();
-    database.execute_batch("begin").unwrap();
-    for c in '\u{80}'..=char::MAX {
-        insert(&database, i64::from(u32::from(c)), &c.to_string(), "");
-    }
-    let tokens: std::collections::BTreeSet<i64> =
-        vocabulary(&database).into_iter().map(|(id, _)| id).collect();
-    let mut is_token = false;
-    for code in ('\u{80}'..=char::MAX).map(u32::from) {
-        if tokens.contains(&i64::from(code)) != is_token {
-            is_token = !is_token;
-            print!("0x{code:X}, ");
-        }
-    }
-    println!();
 }
 
 #[test]

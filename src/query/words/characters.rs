@@ -4,8 +4,8 @@
 //! characters that Unicode had not assigned in its day (new emoji, all of plane 16) for letters.
 //!
 //! Called by `tokens` alone, for what is not ASCII. The tables are those of fts5_unicode2.c, which is in the public
-//! domain; which characters are tokens was asked of SQLite itself. `tests/fts5.rs` compares all of it with SQLite's
-//! answers for every character there is, and prints the table anew should these change.
+//! domain; which characters are tokens was asked of SQLite itself. `tests/words.rs` compares all of it with SQLite's
+//! answers for every character there is, and tells the table anew should these change.
 
 use std::sync::LazyLock;
 

@@ -276,21 +276,4 @@ mod tests {
         assert!(score("\"a rare\"", "a rare c d", 1.0) > 2.9);
         assert_eq!(score("x -a", "a b c d", 1.0), 0.0, "what is behind NOT does not count");
     }
-
-    /// `cargo test --release -- --ignored --nocapture matcher_speed`
-    #[test]
-    #[ignore = "a measurement"]
-    fn matcher_speed() {
-        let text =
-            "The quick brown fox jumps over 13 lazy dogs, and GET /index.html returned 404. ".repeat(1000);
-        for search in ["absent", "absent \"lazy dogs and cats\" ret* -also", "a* b* c* d* e* f* g* h* absent"]
-        {
-            let matcher = matcher(search);
-            let began = std::time::Instant::now();
-            for _ in 0..100 {
-                assert!(!matcher.is_match(&[("body", &text)]));
-            }
-            println!("{search}: {:.0} MB/s", text.len() as f64 * 100.0 / began.elapsed().as_secs_f64() / 1e6);
-        }
-    }
 }

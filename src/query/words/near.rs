@@ -309,49 +309,4 @@ mod tests {
             }
         }
     }
-
-    /// `cargo test --release -- --ignored --nocapture near_speed`
-    #[test]
-    #[ignore = "a measurement"]
-    fn near_speed() {
-        use std::time::Instant;
-        // words of syllables, as long and with letters as frequent as in English
-        let syllables = [
-            "an", "be", "con", "de", "er", "fi", "gra", "hi", "in", "ja", "ke", "lo", "men", "na", "or",
-            "pre", "qui", "re", "si", "ti", "tion", "un", "ver", "wa", "ex", "ly", "za", "ser", "pro", "st",
-        ];
-        let mut random = 7_u64;
-        let mut next = move |below: usize| {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (random >> 33) as usize % below
-        };
-        let mut words = std::collections::BTreeMap::new();
-        while words.len() < 200_000 {
-            let count = 2 + next(4);
-            let word: String = (0..count).map(|_| syllables[next(syllables.len())]).collect();
-            words.insert(word, next(1000) as u64);
-        }
-        for is_shuffled in [false, true] {
-            let mut list: Vec<_> = words.clone().into_iter().collect();
-            if is_shuffled {
-                for index in 0..list.len() {
-                    list.swap(index, next(200_000));
-                }
-            }
-            let began = Instant::now();
-            let known = Known::new(list.into_iter());
-            println!("build, shuffled {is_shuffled}: {:?}, {} bytes", began.elapsed(), known.bytes());
-            for typo in ["contion", "prezation", "serverin", "qiuantionex", "loginversion", "graph"] {
-                let times: Vec<_> = (0..9)
-                    .map(|_| {
-                        let began = Instant::now();
-                        std::hint::black_box(known.near(typo, 5));
-                        began.elapsed()
-                    })
-                    .collect();
-                let (least, most) = (times.iter().min(), times.iter().max());
-                println!("near {typo}: {least:?} to {most:?} {:?}", known.near(typo, 5));
-            }
-        }
-    }
 }

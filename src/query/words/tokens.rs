@@ -218,28 +218,4 @@ mod tests {
     fn fold_is_one_word_whatever_is_between() {
         assert_eq!(fold("Ça-Va"), "cava");
     }
-
-    /// `cargo test --release -- --ignored --nocapture tokenizer_speed`
-    #[test]
-    #[ignore = "a measurement"]
-    fn tokenizer_speed() {
-        let kinds = [
-            ("ASCII", "The quick brown fox jumps over 13 lazy dogs, and GET /index.html returned 404. "),
-            ("German", "Zwölf Boxkämpfer jagen größere Störche über den schönen Sylter Deich. "),
-            ("Russian", "Съешь же ещё этих мягких французских булок, да выпей чаю. "),
-        ];
-        for (kind, sentence) in kinds {
-            let text = sentence.repeat(1000);
-            let mut words = 0_usize;
-            let began = std::time::Instant::now();
-            for _ in 0..100 {
-                for_each(&text, |_, _, _| {
-                    words += 1;
-                    ControlFlow::Continue(())
-                });
-            }
-            let seconds = began.elapsed().as_secs_f64();
-            println!("{kind}: {:.0} MB/s, {words} words", text.len() as f64 * 100.0 / seconds / 1e6);
-        }
-    }
 }
