@@ -89,7 +89,7 @@ pub fn advise(snapshot: &Snapshot) -> Result<Vec<Advice>> {
 }
 
 fn unused(dataset: &Dataset, seen: &[Seen], statements: u64) -> Vec<Advice> {
-    if seen.is_empty() {
+    if seen.iter().all(|seen| seen.plan.is_empty()) {
         return Vec::new();
     }
     let is_used = |index: &&Index| {

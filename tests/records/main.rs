@@ -4,14 +4,17 @@
 //! `put`: what becomes of a batch. `versions`: optimistic locking. `pages`: every order against a naive model. `change`: PATCH, DELETE
 //! and one record by its key. `declare`: declarations that change while records are there. `relations`: `include=`.
 //! `search`: records by their words. `search_events`: events by theirs. `language`: the same questions to events and
-//! records. `values`: values and names of every sort. `kills`: kill -9 amid puts. This file: what they share.
+//! records. `values`: values and names of every sort. `kills`: kill -9 amid puts. `advice`: indexes
+//! that would help. `command_line`: the verbs that declare. This file: what they share.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../common/mod.rs"]
 mod common;
 
+mod advice;
 mod change;
+mod command_line;
 mod declare;
 mod kills;
 mod language;

@@ -21,7 +21,7 @@ pub struct Seen {
     pub sql: String,
     /// Its parameters.
     pub parameters: Vec<Value>,
-    /// SQLite's plan: the lines of EXPLAIN QUERY PLAN.
+    /// SQLite's plan: the lines of EXPLAIN QUERY PLAN; none where it was not run since the tables were changed.
     pub plan: Vec<String>,
     /// How often one was run.
     pub runs: u64,
@@ -40,16 +40,25 @@ impl Default for Statements {
 }
 
 impl Statements {
-    /// Notes that a statement was run; `plan` is asked where its shape is new.
+    /// Notes that a statement was run; `plan` is asked where that of its shape is not known.
     pub fn note(&self, sql: &str, parameters: &[Value], took: Duration, plan: impl FnOnce() -> Vec<String>) {
         let shape = shape(sql);
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = seen.get_mut(&shape) {
+        let known = seen.get_mut(&shape).map(|known| {
             known.runs += 1;
             known.took += took;
-            return;
-        }
+            !known.plan.is_empty()
+        });
         drop(seen);
+        match known {
+            Some(true) => return,
+            Some(false) => {
+                let plan = plan();
+                let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                return seen.get_mut(&shape).into_iter().for_each(|known| known.plan.clone_from(&plan));
+            }
+            None => {}
+        }
         let new = Seen {
             shape: shape.clone(),
             sql: sql.to_owned(),
@@ -59,6 +68,12 @@ impl Statements {
             took,
         };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).put(shape, new);
+    }
+
+    /// Forgets all plans: the tables have other indexes, or were measured anew.
+    pub fn forget_plans(&self) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter_mut().for_each(|(_, known)| known.plan.clear());
     }
 
     /// All of them, those that took the longest in all first.
