@@ -5,8 +5,12 @@
 pub mod demo;
 mod engine;
 pub mod serve;
+mod warm;
 
+use crate::cache::class::Classes;
+use crate::cache::{CacheOptions, disk};
 use crate::config::Settings;
+use crate::error::{Error, Result};
 use crate::store::StoreOptions;
 use crate::store::open::Durability;
 
@@ -22,6 +26,21 @@ pub fn store_options(settings: &Settings) -> StoreOptions {
         seal_rows: settings.seal_rows,
         made_by: None,
     }
+}
+
+/// What the settings say of the cache.
+///
+/// # Errors
+/// Ages that cannot be read.
+pub fn cache_options(settings: &Settings) -> Result<CacheOptions> {
+    let classes = Classes::read(&settings.cache_ages)
+        .map_err(|e| Error::invalid(format!("the setting cache_ages: {e}")))?;
+    Ok(CacheOptions {
+        memory_bytes: settings.cache_memory_mb << 20,
+        disk_bytes: (settings.cache_disk_mb as u64) << 20,
+        file: Some(disk::beside(&settings.database)),
+        classes,
+    })
 }
 
 #[cfg(test)]

@@ -32,6 +32,14 @@ pub struct Settings {
     pub query_memory_mb: usize,
     /// Rows that a question may look at; `None`: any number.
     pub query_rows: Option<u64>,
+    /// MiB of answers and parts of answers that are kept in memory.
+    pub cache_memory_mb: usize,
+    /// MiB of them that are kept in a file beside the database.
+    pub cache_disk_mb: usize,
+    /// How old answers of some classes may be, as `cache::class` reads it.
+    pub cache_ages: String,
+    /// A file of questions that are asked ahead; `None`: none is.
+    pub cache_warm: Option<PathBuf>,
     /// What a commit waits for: `full` or `normal`.
     pub durability: &'static str,
     /// The form of the log: `text` or `json`.
@@ -52,7 +60,7 @@ pub struct Setting {
 }
 
 /// Every setting.
-pub const SETTINGS: [Setting; 12] = [
+pub const SETTINGS: [Setting; 16] = [
     Setting {
         key: "db",
         default: "windrow.db",
@@ -114,6 +122,36 @@ pub const SETTINGS: [Setting; 12] = [
         set: |settings, text| rows(text).map(|count| settings.query_rows = count),
     },
     Setting {
+        key: "cache_memory_mb",
+        default: "100",
+        doc: "MiB of answers and parts of answers that are kept in memory; 0 keeps none there",
+        set: |settings, text| whole(text, 0, 1 << 20).map(|count| settings.cache_memory_mb = count as usize),
+    },
+    Setting {
+        key: "cache_disk_mb",
+        default: "1024",
+        doc: "MiB of them that are kept in a file beside the database; 0 makes none",
+        set: |settings, text| whole(text, 0, 1 << 20).map(|count| settings.cache_disk_mb = count as usize),
+    },
+    Setting {
+        key: "cache_ages",
+        default: "",
+        doc: "how old answers of a class may be, where it is not the usual age: realtime=10s, search=1h",
+        set: |settings, text| {
+            settings.cache_ages = text.to_owned();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "cache_warm",
+        default: "",
+        doc: "a file of questions that are asked at start and after the cache was cleared, a JSON object a line",
+        set: |settings, text| {
+            settings.cache_warm = (!text.is_empty()).then(|| text.into());
+            Ok(())
+        },
+    },
+    Setting {
         key: "durability",
         default: "full",
         doc: "what an acknowledgement waits for: full (the disk), normal (the operating system)",
@@ -160,6 +198,10 @@ impl Default for Settings {
             query_deadline: limits::QUERY_TIME,
             query_memory_mb: limits::QUERY_BYTES >> 20,
             query_rows: None,
+            cache_memory_mb: limits::CACHE_MEMORY_BYTES >> 20,
+            cache_disk_mb: limits::CACHE_DISK_BYTES as usize >> 20,
+            cache_ages: String::new(),
+            cache_warm: None,
             durability: "full",
             log: "text",
             log_level: "info",

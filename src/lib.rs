@@ -14,6 +14,8 @@ pub mod value;
 pub mod columnar;
 pub mod store;
 
+pub mod cache;
+
 pub mod query;
 pub mod records;
 
@@ -27,6 +29,7 @@ pub mod app;
 pub mod cli;
 
 pub use app::Engine;
+pub use cache::CacheOptions;
 pub use error::{Error, Result};
 pub use ingest::accept::Accepted;
 pub use ingest::import::ImportOptions;

@@ -101,6 +101,12 @@ pub const SEGMENT_STORED_BYTES: u64 = 64 << 20;
 pub const SEGMENT_BYTES: usize = 128 << 20;
 /// Bytes of decoded columns that are kept in memory.
 pub const BUFFER_POOL_BYTES: usize = 256 << 20;
+/// Bytes of answers and parts of answers that are kept in memory.
+pub const CACHE_MEMORY_BYTES: usize = 100 << 20;
+/// Bytes of them in the file beside the database.
+pub const CACHE_DISK_BYTES: u64 = 1 << 30;
+/// Questions that are asked ahead.
+pub const WARM_QUESTIONS: usize = 1_000;
 /// Bytes in memory of the numbers that the values of a dataset's columns have across segments.
 pub const NUMBERING_BYTES: usize = 128 << 20;
 /// Values of a column that is numbered, at most: a number takes 24 bits.

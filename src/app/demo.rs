@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
 use crate::app::serve::Entrance;
-use crate::app::{Engine, store_options};
+use crate::app::{Engine, cache_options, store_options};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::fields::Declaration;
@@ -21,6 +21,7 @@ use crate::ingest::destination::Patient;
 use crate::limits;
 use crate::packs::SampleRequest;
 use crate::packs::web::{self, Event, Events};
+use crate::query::warm::WarmList;
 use crate::store::catalog::ImportMark;
 use crate::store::maker::{Maker, maker_of};
 use crate::store::{Store, StoreOptions, lock};
@@ -71,10 +72,12 @@ pub fn demo(settings: &Settings, announce: impl FnOnce(&Filled, &str) -> Result<
     lock::check_free(&settings.database)?;
     check_maker(settings)?;
     let options = StoreOptions { made_by: Some(MAKER), ..store_options(settings) };
-    let engine = Engine::open_with(&settings.database, options)?.with_limits(settings.into());
+    let (cache, warm) = (cache_options(settings)?, WarmList::of(settings.cache_warm.as_deref())?);
+    let engine = Engine::open_with(&settings.database, options)?;
+    let engine = engine.with_limits(settings.into()).with_cache(cache);
     let filled = fill(&engine.store, ROWS, time::now())?;
     let live = Live::start(Arc::clone(&engine.store))?;
-    let ended = entrance.serve(&engine, settings.workers, |address| announce(&filled, address));
+    let ended = entrance.serve(&engine, settings.workers, warm, |address| announce(&filled, address));
     live.stop();
     engine.close();
     ended

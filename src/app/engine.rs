@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::cache::{Cache, CacheOptions};
 use crate::error::Result;
 use crate::fields::{Declaration, check_dataset_name};
 use crate::ingest::accept::{Accepted, accept, decode_json};
@@ -14,6 +15,7 @@ use crate::query::budget::Limits;
 use crate::query::language::Statement;
 use crate::query::page::{self, Page, PageRequest};
 use crate::query::sequences::{self, Kind};
+use crate::query::warm::{WarmList, Warmed};
 use crate::query::{self, parse};
 use crate::records::put::PutOptions;
 use crate::records::search::{self, Found, SearchRequest};
@@ -51,6 +53,7 @@ use crate::time;
 pub struct Engine {
     pub(super) store: Arc<Store>,
     pub(super) limits: Limits,
+    pub(super) cache: Option<Arc<Cache>>,
 }
 
 impl Engine {
@@ -68,7 +71,48 @@ impl Engine {
     /// As [`Engine::open`].
     pub fn open_with(path: impl AsRef<Path>, options: StoreOptions) -> Result<Self> {
         let store = Arc::new(Store::open(path.as_ref(), options)?);
-        Ok(Self { store, limits: Limits::default() })
+        Ok(Self { store, limits: Limits::default(), cache: None })
+    }
+
+    /// The same database, which keeps answers and parts of answers for those who ask again. They stay exact: a question
+    /// that is asked again after more events came looks at these alone.
+    ///
+    /// ```
+    /// use windrow::{CacheOptions, Engine};
+    ///
+    /// # fn main() -> windrow::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("visits.db");
+    /// let engine = Engine::open(&path)?.with_cache(CacheOptions::beside(&path));
+    /// engine.ingest("visits", r#"{"ms": 12}"#)?;
+    /// let question = r#"{"from": "visits", "select": ["sum(ms)"]}"#;
+    /// assert_eq!(engine.query(question)?.stats.cache, "miss");
+    /// assert_eq!(engine.query(question)?.stats.cache, "hit");
+    /// engine.ingest("visits", r#"{"ms": 30}"#)?;
+    /// assert_eq!(engine.query(question)?.rows, [[42.into()]]);
+    /// engine.close();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_cache(self, options: CacheOptions) -> Self {
+        Self { cache: Some(Cache::open(options)), ..self }
+    }
+
+    /// What is kept, where [`Engine::with_cache`] was called: to keep values of your own in it, to declare some outdated,
+    /// and for its figures.
+    pub fn cache(&self) -> Option<&Arc<Cache>> {
+        self.cache.as_ref()
+    }
+
+    /// Asks listed questions ahead, so that the next one who asks them does not wait.
+    pub fn warm(&self, list: &WarmList) -> Warmed {
+        list.ask(&self.store, &self.limits(), || true)
+    }
+
+    /// What a question of this engine may take, and use.
+    pub(super) fn limits(&self) -> Limits {
+        Limits { cache: self.cache.clone(), ..self.limits.clone() }
     }
 
     /// The same database, whose questions may take so much. Those of clones with the same [`Limits`] share the memory for
@@ -151,7 +195,7 @@ impl Engine {
     }
 
     fn ask(&self, statement: Statement) -> Result<Answer> {
-        query::answer(&self.store.snapshot(), &statement.within(self.limits.clone()))
+        query::answer(&self.store.snapshot(), &statement.within(self.limits()))
     }
 
     /// Answers a funnel, the JSON of `POST /v1/funnel`.
@@ -179,7 +223,7 @@ impl Engine {
     }
 
     fn sequence(&self, kind: Kind, json: &[u8]) -> Result<Answer> {
-        let question = parse::sequence(kind, json, time::now())?.within(self.limits.clone());
+        let question = parse::sequence(kind, json, time::now())?.within(self.limits());
         sequences::run(&self.store.snapshot(), &question)
     }
 
@@ -188,7 +232,7 @@ impl Engine {
     /// # Errors
     /// Unknown names, a limit out of bounds, a cursor that is altered or of another query.
     pub fn rows(&self, request: &PageRequest) -> Result<Page> {
-        let request = PageRequest { limits: self.limits.clone(), ..request.clone() };
+        let request = PageRequest { limits: self.limits(), ..request.clone() };
         page::page(&self.store.snapshot(), self.store.secret(), &request)
     }
 
@@ -197,7 +241,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::rows`], relations that are not declared, and more records than may be loaded along.
     pub fn rows_with(&self, request: &PageRequest, include: &str) -> Result<Page> {
-        let request = PageRequest { limits: self.limits.clone(), ..request.clone() };
+        let request = PageRequest { limits: self.limits(), ..request.clone() };
         let include = relations::paths(Some(include))?;
         relations::page(&self.store.snapshot(), self.store.secret(), &request, &include)
     }
@@ -207,7 +251,7 @@ impl Engine {
     /// # Errors
     /// A dataset that declares no search, unknown names, a limit out of bounds, a cursor of another search.
     pub fn search(&self, request: &SearchRequest) -> Result<Found> {
-        let request = SearchRequest { limits: self.limits.clone(), ..request.clone() };
+        let request = SearchRequest { limits: self.limits(), ..request.clone() };
         search::search(&self.store.snapshot(), self.store.secret(), &request)
     }
 
@@ -273,6 +317,9 @@ impl Engine {
     /// Commits what was accepted, checkpoints and closes the file; dropping the last clone does the same. An engine
     /// that is closed refuses writes.
     pub fn close(&self) {
+        if let Some(cache) = &self.cache {
+            cache.close();
+        }
         self.store.close();
     }
 }

@@ -10,12 +10,14 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded, select};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::app::{Engine, store_options};
+use crate::app::warm::Warmer;
+use crate::app::{Engine, cache_options, store_options};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::http::server::{Listener, Server};
 use crate::http::{Service, routes};
 use crate::limits;
+use crate::query::warm::WarmList;
 use crate::store::lock;
 
 /// Serves the database until SIGINT or SIGTERM: `listening on http://…` is the first line on stdout. A second signal
@@ -25,8 +27,11 @@ use crate::store::lock;
 /// An address that is not of this machine alone, one that is in use, and the store's.
 pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
     let entrance = Entrance::open(settings)?;
-    let engine = Engine::open_with(&settings.database, store_options(settings))?.with_limits(settings.into());
-    let ended = entrance.serve(&engine, settings.workers, |address| {
+    let cache = cache_options(settings)?;
+    let warm = WarmList::of(settings.cache_warm.as_deref())?;
+    let engine = Engine::open_with(&settings.database, store_options(settings))?;
+    let engine = engine.with_limits(settings.into()).with_cache(cache);
+    let ended = entrance.serve(&engine, settings.workers, warm, |address| {
         announce(address, no_auth);
         Ok(())
     });
@@ -70,12 +75,14 @@ impl Entrance {
         self,
         engine: &Engine,
         workers: usize,
+        warm: WarmList,
         announce: impl FnOnce(&str) -> Result<()>,
     ) -> Result<()> {
         raise_handle_limit();
         let address = self.address();
         let service =
-            Arc::new(Service::new(Arc::clone(&engine.store), self.listener.address(), engine.limits.clone()));
+            Arc::new(Service::new(Arc::clone(&engine.store), self.listener.address(), engine.limits(), warm));
+        let warmer = Warmer::start(engine, Arc::clone(&service))?;
         let handler = Arc::clone(&service);
         let server = Server::start(self.listener, workers, move |request| routes::answer(&handler, request))?;
         let announced = engine.store.note_address(&address).and_then(|()| announce(&address));
@@ -86,6 +93,7 @@ impl Entrance {
             }
         });
         tracing::info!("stopping");
+        warmer.stop();
         service.set_stopping();
         let (grace, rest) = (limits::STOP_S, limits::CANCELLED_S);
         let cancel = || service.cancel_questions();

@@ -2,6 +2,7 @@
 //! settings in force and how to print. `main` calls [`parse`] and [`run`]; a [`Failure`] tells itself.
 
 pub mod backup;
+pub mod cache;
 pub mod check;
 pub mod completions;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod import;
 pub mod optimize;
 pub mod output;
 pub mod progress;
+mod remote;
 pub mod sample;
 pub mod sequences;
 pub mod serve;
@@ -126,6 +128,8 @@ pub enum Verb {
     Check(check::CheckArguments),
     /// Seal, merge, analyse and pack the database
     Optimize(optimize::OptimizeArguments),
+    /// Tell what is kept of answers; forget it, or ask ahead
+    Cache(cache::CacheArguments),
     /// Print the settings in force and where each comes from
     Config(config::ConfigArguments),
     /// Write sample data, drawn from a seed
@@ -175,6 +179,7 @@ impl Verb {
             Self::Backup(arguments) => backup::run(session, arguments),
             Self::Restore(arguments) => backup::run_restore(session, arguments),
             Self::Optimize(arguments) => optimize::run(session, arguments),
+            Self::Cache(arguments) => cache::run(session, arguments),
             Self::Config(arguments) => config::run(session, arguments),
             Self::Completions(arguments) => completions::run(session, arguments),
         };

@@ -50,6 +50,18 @@ pub struct ServerFlags {
     /// Rows that a question may look at, or unlimited [env: WINDROW_QUERY_ROWS] [default: unlimited]
     #[arg(long, value_name = "COUNT")]
     query_rows: Option<String>,
+    /// MiB of answers that are kept in memory [env: WINDROW_CACHE_MEMORY_MB] [default: 100]
+    #[arg(long, value_name = "MIB")]
+    cache_memory_mb: Option<String>,
+    /// MiB of answers that are kept in a file beside the database [env: WINDROW_CACHE_DISK_MB] [default: 1024]
+    #[arg(long, value_name = "MIB")]
+    cache_disk_mb: Option<String>,
+    /// How old answers of a class may be: realtime=10s, search=1h [env: WINDROW_CACHE_AGES]
+    #[arg(long, value_name = "AGES")]
+    cache_ages: Option<String>,
+    /// A file of questions that are asked at start, a JSON object a line [env: WINDROW_CACHE_WARM]
+    #[arg(long, value_name = "FILE")]
+    cache_warm: Option<String>,
 }
 
 impl ServeArguments {
@@ -72,6 +84,10 @@ impl ServerFlags {
             ("query_deadline", &self.query_deadline),
             ("query_memory_mb", &self.query_memory_mb),
             ("query_rows", &self.query_rows),
+            ("cache_memory_mb", &self.cache_memory_mb),
+            ("cache_disk_mb", &self.cache_disk_mb),
+            ("cache_ages", &self.cache_ages),
+            ("cache_warm", &self.cache_warm),
         ];
         flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
     }

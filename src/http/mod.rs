@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::query::budget::Limits;
+use crate::query::warm::WarmList;
 use crate::store::Store;
 
 /// What the handlers work with.
@@ -27,13 +28,15 @@ pub struct Service {
     pub address: SocketAddr,
     /// What each question may take.
     pub limits: Limits,
+    /// The questions that are asked ahead.
+    pub warm: WarmList,
     ready: AtomicBool,
 }
 
 impl Service {
     /// A service over an open file, ready from the start.
-    pub fn new(store: Arc<Store>, address: SocketAddr, limits: Limits) -> Self {
-        Self { store, address, limits, ready: AtomicBool::new(true) }
+    pub fn new(store: Arc<Store>, address: SocketAddr, limits: Limits, warm: WarmList) -> Self {
+        Self { store, address, limits, warm, ready: AtomicBool::new(true) }
     }
 
     /// Whether it takes requests; no longer once it stops.

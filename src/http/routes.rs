@@ -3,7 +3,9 @@
 
 use crate::error::{Error, Result, nearest};
 use crate::http::Service;
-use crate::http::api::{datasets, events, health, performance, query, records, rows, search, sequences};
+use crate::http::api::{
+    cache, datasets, events, health, performance, query, records, rows, search, sequences,
+};
 use crate::http::body;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
@@ -49,7 +51,7 @@ const fn route(
 }
 
 /// Everything that can be called.
-pub const ROUTES: [Route; 23] = [
+pub const ROUTES: [Route; 26] = [
     Route {
         method: Method::Get,
         pattern: "/",
@@ -136,6 +138,9 @@ pub const ROUTES: [Route; 23] = [
         performance::optimize,
         "measures the tables for the planner, merges the search, gives free space back",
     ),
+    route(Method::Get, "/v1/cache", cache::report, "tells what is kept, and what keeping it saves"),
+    route(Method::Post, "/v1/cache/clear", cache::clear, "forgets what is kept, all or what the body names"),
+    route(Method::Post, "/v1/cache/warm", cache::warm, "asks the listed questions ahead"),
     route(Method::Post, "/v1/query", query::query, "answers one JSON query"),
     route(Method::Post, "/v1/sql", query::sql, "answers one read-only SELECT"),
     route(Method::Post, "/v1/funnel", sequences::funnel, "tells how many go how far through some steps"),

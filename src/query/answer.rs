@@ -1,6 +1,8 @@
 //! The answer to a question, as every tabular reply has it; `format` writes it as JSON, CSV or NDJSON, the
 //! command line draws tables and charts of it.
 
+use std::time::Duration;
+
 use jiff::tz::TimeZone;
 
 use crate::query::language::Range;
@@ -8,7 +10,7 @@ use crate::time::Bucket;
 use crate::value::Value;
 
 /// Columns, rows, and how it was found.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Answer {
     /// Output columns in order.
     pub columns: Vec<AnswerColumn>,
@@ -65,4 +67,6 @@ pub struct Stats {
     pub engine: &'static str,
     /// Whether it is an estimate.
     pub approximate: bool,
+    /// How long ago it was computed.
+    pub age: Duration,
 }

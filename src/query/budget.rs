@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::cache::Cache;
 use crate::config::Settings;
 use crate::error::{Bound, Error, Result};
 use crate::limits;
@@ -34,6 +35,8 @@ pub struct Limits {
     pub cancelled: Arc<AtomicBool>,
     /// Bytes that all questions with these limits hold.
     pub together: Arc<AtomicUsize>,
+    /// Answers and parts of answers that are kept, which it may use and adds to; `None`: it does all by itself.
+    pub cache: Option<Arc<Cache>>,
 }
 
 impl Default for Limits {
@@ -44,6 +47,7 @@ impl Default for Limits {
             rows: None,
             cancelled: Arc::default(),
             together: Arc::default(),
+            cache: None,
         }
     }
 }

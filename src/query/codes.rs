@@ -114,7 +114,7 @@ impl Codes {
 }
 
 /// Gives codes to the values of one expression.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Coder {
     domain: Domain,
     interner: Interner,
@@ -225,6 +225,19 @@ impl Domain {
         }
     }
 
+    /// Whether a value has the same code here and there, as far as both have one.
+    pub fn is_coded_as(&self, other: &Domain) -> bool {
+        match (self, other) {
+            (Self::Span { min: a, .. }, Self::Span { min: b, .. }) => a == b,
+            (Self::Buckets { name: a, starts, .. }, Self::Buckets { name: b, starts: others, .. }) => {
+                let both = starts.len().min(others.len());
+                a == b && (Arc::ptr_eq(starts, others) || starts[..both] == others[..both])
+            }
+            (Self::Numbered { numbering: a, .. }, Self::Numbered { numbering: b, .. }) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
     /// Whether all tasks give the same codes.
     pub fn is_fixed(&self) -> bool {
         !matches!(self, Self::Open)
@@ -326,6 +339,25 @@ impl Coder {
                 Ok(Codes::Each(Arc::new(self.interner.ids(&column))))
             }
         }
+    }
+
+    /// The codes of values that are no rows of a part: those that stand for groups, or that were counted distinct before.
+    ///
+    /// # Errors
+    /// Values that are too many to number.
+    pub fn codes_of_column(&mut self, column: &Column) -> Result<Vec<u32>> {
+        let codes = match &self.domain {
+            Domain::Span { min, .. } => span_codes(column, *min),
+            Domain::Buckets { starts, .. } => bucket_codes(column, starts, None),
+            Domain::Numbered { numbering, .. } => return numbering.of_column(column),
+            Domain::Open => return Ok(self.interner.ids(column)),
+        };
+        Ok((0..column.rows).map(|row| codes.of(row)).collect())
+    }
+
+    /// The values of all codes there are, in their order.
+    pub fn values(&self) -> Column {
+        self.column(&(0..self.bound() as u32).collect::<Vec<u32>>())
     }
 
     /// The values of some codes, as a column.

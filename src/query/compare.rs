@@ -50,6 +50,7 @@ pub fn add_previous(query: &Query, plan: &mut Plan, dataset: &Dataset, output: &
         plan.types.push(plan.types[at]);
     }
     output.rows_scanned += found.rows_scanned;
+    output.rows_kept += found.rows_kept;
     output.segments += found.segments;
     Ok(before)
 }

@@ -1,13 +1,15 @@
 //! `first(x)` and `last(x)`: the value of the earliest or latest row, by (`_time`, `_seq`), that has one. `aggregate` feeds
 //! it the place of each row beside its value.
 
+use crate::columnar::builder::column_of;
 use crate::columnar::column::{Column, Data};
 use crate::query::aggregate::NO_SLOT;
+use crate::query::aggregate::stored::{self, Table};
 use crate::query::slots::Slots;
 use crate::value::Value;
 
 /// The best row so far of every slot.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Earliest {
     /// Whether the latest is wanted instead.
     latest: bool,
@@ -63,6 +65,29 @@ impl Earliest {
         }
     }
 
+    /// Place, value and whether there is one, of every slot.
+    pub fn tables(&self) -> Vec<Table> {
+        let place = |of: fn(&Place) -> i64| {
+            stored::ints(self.slots.iter().map(move |best| best.as_ref().map_or(0, |(place, _)| of(place))))
+        };
+        let is_there = stored::ints(self.slots.iter().map(|best| i64::from(best.is_some())));
+        let values = column_of((0..self.slots.len()).map(|slot| self.value(slot)));
+        vec![Table::new(self.slots.len(), vec![place(|p| p.0), place(|p| p.1), is_there, values])]
+    }
+
+    /// Reads [`Earliest::tables`].
+    pub fn read(tables: &[Table], slots: usize, latest: bool) -> Option<Self> {
+        let table = tables.first().filter(|table| table.rows == slots)?;
+        let (times, seqs, there) = (table.ints(0)?, table.ints(1)?, table.ints(2)?);
+        let mut all = Self::new(latest);
+        all.grow(slots);
+        for slot in (0..slots).filter(|slot| there[*slot] == 1) {
+            let value = table.column(3)?.get(slot);
+            all.offer(slot, (times[slot], seqs[slot]), || value);
+        }
+        Some(all)
+    }
+
     /// Takes over another state of the same aggregate; `map` gives the slot here for each slot there, and without it they
     /// are the same.
     pub fn absorb(&mut self, other: Self, map: Option<&[u32]>) {
@@ -83,7 +108,6 @@ impl Earliest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::columnar::builder::column_of;
 
     #[test]
     fn rows_of_one_time_stand_in_the_order_of_their_seq_and_nulls_do_not_count() {

@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use rayon::prelude::*;
 
@@ -19,6 +20,7 @@ use crate::query::functions::Context;
 use crate::query::language::{Order, Range};
 use crate::query::measures::{Found, Measures, TASKS};
 use crate::query::partition::{self, Split};
+use crate::query::pieces;
 use crate::query::plan::{Plan, Shape};
 use crate::query::sort::{Direction, Sorter, compare_keys, keep_first};
 use crate::query::vector;
@@ -36,12 +38,25 @@ pub struct Output {
     pub rows_scanned: u64,
     /// Segments that they are of; the tail is one.
     pub segments: u64,
+    /// Rows of these that were not looked at, because what they come to was kept.
+    pub rows_kept: u64,
     /// The rows that stand for groups without events.
     pub gaps: Vec<usize>,
     /// The memory of the rows.
     pub held: Option<Held>,
     /// The period that its rows are compared with.
     pub previous: Option<Range>,
+}
+
+impl Output {
+    /// How much of it was kept from earlier questions.
+    pub fn cache(&self) -> &'static str {
+        match (self.rows_kept, self.rows_scanned) {
+            (0, _) => "miss",
+            (_, 0) => "hit",
+            _ => "partial",
+        }
+    }
 }
 
 /// An output row with what it is ordered by.
@@ -69,7 +84,7 @@ pub fn execute(plan: &Plan, dataset: &Dataset, wanted: Option<&[Vec<Value>]>) ->
     let parts = filter.parts(dataset)?;
     let (rows_scanned, segments) = looked_at(&parts);
     plan.budget.check_rows(rows_scanned)?;
-    let scan = Scan { plan, dataset, filter, parts };
+    let scan = Scan { plan, dataset, filter, parts, rows_kept: AtomicU64::new(0) };
     let most = plan.offset.saturating_add(plan.limit.unwrap_or(usize::MAX));
     // DISTINCT drops rows later, so a limit cannot be applied before it
     let before_distinct = if plan.distinct { usize::MAX } else { most };
@@ -89,7 +104,9 @@ pub fn execute(plan: &Plan, dataset: &Dataset, wanted: Option<&[Vec<Value>]>) ->
     }
     let gaps = rows.iter().enumerate().filter(|(_, (_, is_gap))| *is_gap).map(|(at, _)| at).collect();
     let rows = rows.into_iter().map(|(cells, _)| cells).collect();
-    Ok(Output { rows, rows_scanned, segments, gaps, held: Some(held), previous: None })
+    let rows_kept = scan.rows_kept.into_inner();
+    let rows_scanned = rows_scanned - rows_kept.min(rows_scanned);
+    Ok(Output { rows, rows_scanned, segments, rows_kept, gaps, held: Some(held), previous: None })
 }
 
 /// Rows of the parts, and the segments they are of.
@@ -125,11 +142,14 @@ pub(super) fn runs(parts: &[Part], wanted: usize) -> Vec<&[Part]> {
     out
 }
 
-struct Scan<'a> {
-    plan: &'a Plan,
-    dataset: &'a Dataset,
-    filter: Filter<'a>,
-    parts: Vec<Part>,
+/// One question, and the parts that may hold rows for it.
+pub(super) struct Scan<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) dataset: &'a Dataset,
+    pub(super) filter: Filter<'a>,
+    pub(super) parts: Vec<Part>,
+    /// Rows that need not be looked at, because what they come to was kept.
+    pub(super) rows_kept: AtomicU64,
 }
 
 impl Scan<'_> {
@@ -140,10 +160,11 @@ impl Scan<'_> {
     /// Runs `work` on so many runs of parts; results in order.
     fn each_run<T: Send>(
         &self,
+        parts: &[Part],
         tasks: usize,
         work: impl Fn(&[Part], &Context) -> Result<T> + Sync,
     ) -> Result<Vec<T>> {
-        runs(&self.parts, tasks).into_par_iter().map(|run| work(run, &self.context())).collect()
+        runs(parts, tasks).into_par_iter().map(|run| work(run, &self.context())).collect()
     }
 
     /// The first rows of a part that count, as a view of what is needed; `None` where there is none. Every way through the
@@ -207,7 +228,7 @@ impl Scan<'_> {
         prune: &(dyn Fn(Found) -> Result<Found> + Sync),
     ) -> Result<(Found, Held)> {
         let needs = measures.needs();
-        let splits = self.each_run(rayon::current_num_threads() * TASKS, |run, context| {
+        let splits = self.each_run(&self.parts, rayon::current_num_threads() * TASKS, |run, context| {
             let (mut split, mut coders) = (Split::new(), measures.coders());
             let mut held = context.budget.hold();
             for part in run {
@@ -222,13 +243,24 @@ impl Scan<'_> {
         partition::groups(measures, bits, splits, || self.context(), prune)
     }
 
+    /// What all parts come to: of sealed segments it may be kept.
     fn found(&self, measures: &Measures<'_>) -> Result<(Found, Held)> {
+        if let Some(cache) = &self.plan.cache
+            && let Some(found) = pieces::found(self, measures, cache)?
+        {
+            return Ok(found);
+        }
+        self.found_in(&self.parts, measures)
+    }
+
+    /// What some parts come to.
+    pub(super) fn found_in(&self, parts: &[Part], measures: &Measures<'_>) -> Result<(Found, Held)> {
         let needs = measures.needs();
         let (slots, bytes) = (measures.start().groups.slots_count(), measures.start().bytes());
         // states of many slots are filled by as few tasks as there are threads, and as there is memory for
         let tasks = rayon::current_num_threads() * if slots > MANY_SLOTS { 1 } else { TASKS };
         let room = self.plan.budget.memory_bytes() / 2 / bytes.max(1);
-        let found = self.each_run(tasks.min(room.max(1)), |run, context| {
+        let found = self.each_run(parts, tasks.min(room.max(1)), |run, context| {
             let (mut found, mut held) = (measures.start(), context.budget.hold());
             held.set(bytes)?;
             for part in run {
@@ -271,7 +303,7 @@ impl Scan<'_> {
             return self.first_rows(select, &needs, most);
         }
         let directions: Vec<Direction> = order.iter().map(Direction::of).collect();
-        let found = self.each_run(rayon::current_num_threads() * TASKS, |run, context| {
+        let found = self.each_run(&self.parts, rayon::current_num_threads() * TASKS, |run, context| {
             let (mut rows, mut held): Kept = (Vec::new(), context.budget.hold());
             for part in run {
                 let Some(view) = self.select(part, &needs, usize::MAX, context)? else { continue };

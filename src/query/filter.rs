@@ -65,6 +65,11 @@ impl<'a> Filter<'a> {
         self.condition.map_or(Ok(Verdict::Always), |condition| prune::verdict(condition, zones))
     }
 
+    /// The conditions that are joined by AND, each with the columns that it reads.
+    pub fn conditions(&self) -> impl Iterator<Item = (&'a Expr, &[Arc<str>])> {
+        self.steps.iter().map(|step| (step.condition, step.names.as_slice()))
+    }
+
     /// The parts of a dataset that may hold rows that count, in order.
     ///
     /// # Errors

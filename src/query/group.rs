@@ -136,12 +136,32 @@ impl Groups {
     pub fn slots(&mut self, keys: &[Expr], view: &View, context: &Context) -> Result<(Slots, Option<Moved>)> {
         let coded = self.coders.iter_mut().zip(keys).map(|(coder, key)| coder.codes(key, view, context));
         let codes: Vec<Codes> = coded.collect::<Result<_>>()?;
+        Ok(self.place(&codes, view.rows))
+    }
+
+    /// The slots of groups that were found before, by the columns of their keys, and where those of earlier ones went; each
+    /// has so many rows more.
+    ///
+    /// # Errors
+    /// Keys that are too many to number.
+    pub fn take_in(&mut self, keys: &[Column], rows: &[u64]) -> Result<(Vec<u32>, Option<Moved>)> {
+        let coded = self.coders.iter_mut().zip(keys);
+        let coded = coded.map(|(coder, key)| Ok(Codes::Each(Arc::new(coder.codes_of_column(key)?))));
+        let codes: Vec<Codes> = coded.collect::<Result<_>>()?;
+        let (slots, moved) = self.place(&codes, rows.len());
+        let slots: Vec<u32> = (0..rows.len()).map(|row| slots.of(row) as u32).collect();
+        slots.iter().zip(rows).for_each(|(slot, rows)| self.rows[*slot as usize] += rows);
+        Ok((slots, moved))
+    }
+
+    /// The slots of rows by the codes of their keys.
+    fn place(&mut self, codes: &[Codes], rows: usize) -> (Slots, Option<Moved>) {
         let bounds: Vec<usize> = self.coders.iter().map(Coder::bound).collect();
         let moved = self.make_room(&bounds);
         let slots = match &mut self.table {
-            Table::Computed(room) => computed(&codes, room, view.rows),
+            Table::Computed(room) => computed(codes, room, rows),
             Table::Packed(bits, table) => {
-                let keys = packed(&codes, bits, view.rows);
+                let keys = packed(codes, bits, rows);
                 let slots =
                     Slots::Each(Arc::new(keys.into_iter().map(|key| table.find_or_add(key)).collect()));
                 self.rows.resize(table.count(), 0);
@@ -149,8 +169,8 @@ impl Groups {
             }
             Table::Found { members, places, hasher } => {
                 let mut key = vec![0; codes.len()];
-                let each = (0..view.rows).map(|row| {
-                    key.iter_mut().zip(&codes).for_each(|(slot, codes)| *slot = codes.of(row));
+                let each = (0..rows).map(|row| {
+                    key.iter_mut().zip(codes).for_each(|(slot, codes)| *slot = codes.of(row));
                     find_or_add(&key, members, places, hasher)
                 });
                 Slots::Each(Arc::new(each.collect()))
@@ -159,7 +179,7 @@ impl Groups {
         if let Table::Found { members, .. } = &self.table {
             self.rows.resize(members.len() / codes.len().max(1), 0);
         }
-        Ok((slots, moved))
+        (slots, moved)
     }
 
     /// Makes room for codes below the bounds.

@@ -13,7 +13,7 @@ use crate::columnar::text::{Dictionary, Texts};
 use crate::value::{Value, whole};
 
 /// Values and their numbers.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Interner {
     values: Vec<Value>,
     /// Whole numbers of every type, by value.
@@ -26,7 +26,7 @@ pub struct Interner {
 }
 
 /// The numbers of a dictionary's texts, as far as rows held them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Codes {
     dictionary: Arc<Dictionary>,
     is_json: bool,

@@ -3,6 +3,7 @@
 
 use std::str::FromStr;
 
+use crate::cache::class::Use;
 use crate::error::{Error, nearest};
 use crate::query::budget::Limits;
 use crate::query::expression::Expr;
@@ -94,9 +95,9 @@ impl Statement {
         self
     }
 
-    /// The same, with stored answers or without.
+    /// The same, with what stored answers are welcome.
     #[must_use]
-    pub fn cached(mut self, cache: bool) -> Self {
+    pub fn cached(mut self, cache: Use) -> Self {
         match &mut self.question {
             Question::Plain(query) => query.cache = cache,
             Question::Relational(relational) => relational.cache = cache,
@@ -140,8 +141,8 @@ pub struct Query {
     pub limit: Option<usize>,
     /// Rows left out first.
     pub offset: usize,
-    /// Whether stored answers may be used.
-    pub cache: bool,
+    /// Which stored answers are welcome.
+    pub cache: Use,
     /// What it may take.
     pub limits: Limits,
 }
@@ -166,7 +167,7 @@ impl Query {
             order: Vec::new(),
             limit: None,
             offset: 0,
-            cache: true,
+            cache: Use::Exact,
             limits: Limits::default(),
         }
     }

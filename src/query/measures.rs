@@ -4,12 +4,13 @@
 use crate::columnar::column::Column;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::query::aggregate::{Family, Input, Share, State};
+use crate::query::aggregate::{Family, Input, NO_SLOT, Share, State};
 use crate::query::codes::{Coder, Domain, Needs};
 use crate::query::explode::{explode, exploded};
 use crate::query::expression::{AggregateCall, Expr};
 use crate::query::functions::Context;
 use crate::query::group::{Groups, Moved, bits_of, packed};
+use crate::query::partial::Partial;
 use crate::query::plan::is_same;
 use crate::query::slots::Slots;
 use crate::query::vector;
@@ -120,6 +121,13 @@ impl<'a> Measures<'a> {
             self.filters.push(filter);
             self.filters.len() - 1
         })
+    }
+
+    /// What is computed, as a text that is the same for all questions which may share what they found.
+    pub fn shape(&self) -> String {
+        let filter = |at: usize| self.filters.get(at);
+        let measures = self.measures.iter().map(|m| (m.family, m.argument, m.filter.and_then(filter)));
+        format!("{:?} {:?}", self.keys, measures.collect::<Vec<_>>())
     }
 
     /// What is read of a part.
@@ -275,6 +283,44 @@ impl<'a> Measures<'a> {
         self.make_room(found, moved);
         for (state, more) in found.states.iter_mut().zip(other.states) {
             state.absorb(more, map.as_deref());
+        }
+        Ok(())
+    }
+
+    /// What a settled task or all of them found, apart from how this question numbers its groups: to be kept for later ones.
+    /// `None` where it cannot be made small.
+    pub fn keep(&self, found: Found) -> Option<Partial> {
+        let slots = found.groups.numbers();
+        let mut map = vec![NO_SLOT; found.groups.slots_count().max(1)];
+        slots.iter().enumerate().for_each(|(place, slot)| map[*slot as usize] = place as u32);
+        let (mut states, mut kinds) = (Vec::with_capacity(self.measures.len()), Vec::new());
+        for (state, measure) in found.states.into_iter().zip(&self.measures) {
+            let mut alone = measure.state();
+            alone.grow(slots.len());
+            alone.absorb(state, Some(&map));
+            if !alone.compact() {
+                return None;
+            }
+            states.push(alone);
+            kinds.push((measure.family, measure.filter.is_some()));
+        }
+        let keys = (0..self.keys.len()).map(|at| found.groups.key_column(at, &slots)).collect();
+        let rows = slots.iter().map(|slot| found.groups.rows()[*slot as usize]).collect();
+        Some(Partial { keys, rows, states, kinds })
+    }
+
+    /// Puts what was found and kept by an earlier question of the same keys and aggregates to what one found.
+    ///
+    /// # Errors
+    /// Too many groups, and values that are too many to number.
+    pub fn absorb_kept(&self, found: &mut Found, kept: &Partial) -> Result<()> {
+        let (map, moved) = found.groups.take_in(&kept.keys, &kept.rows)?;
+        check_count(&found.groups)?;
+        self.make_room(found, moved);
+        for ((state, measure), more) in found.states.iter_mut().zip(&self.measures).zip(&kept.states) {
+            let mut more = more.clone();
+            more.recode(&measure.domain)?;
+            state.absorb(more, Some(&map));
         }
         Ok(())
     }

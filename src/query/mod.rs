@@ -23,6 +23,7 @@ pub mod format;
 pub mod functions;
 pub mod group;
 pub mod intern;
+pub mod kept;
 pub mod key_table;
 pub mod keyed;
 pub mod language;
@@ -30,7 +31,9 @@ pub mod matcher;
 pub mod measures;
 pub mod page;
 pub mod parse;
+pub mod partial;
 pub mod partition;
+pub mod pieces;
 pub mod place;
 pub mod plan;
 pub mod print;
@@ -47,16 +50,18 @@ pub mod sort;
 pub mod sqlite;
 pub mod vector;
 pub mod view;
+pub mod warm;
 pub mod words;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::fields::{FieldType, Kinds};
 use crate::query::answer::{Answer, AnswerColumn, Stats};
 use crate::query::budget::Budget;
 use crate::query::execute::Output;
+use crate::query::kept::Asked;
 use crate::query::language::{Query, Question, Range, Statement};
 use crate::query::plan::{Plan, type_of_value};
 use crate::query::sequences::sessions;
@@ -70,8 +75,10 @@ use crate::value::Value;
 pub fn answer(snapshot: &Snapshot, statement: &Statement) -> Result<Answer> {
     match (&statement.explain, &statement.question) {
         (Some(explain), question) => explain::explain(snapshot, question, *explain),
-        (None, Question::Plain(query)) => run(snapshot, query),
-        (None, Question::Relational(relational)) => relational::run(snapshot, relational),
+        (None, question) => kept::answer(snapshot, &Asked::question(question), || match question {
+            Question::Plain(query) => run(snapshot, query),
+            Question::Relational(relational) => relational::run(snapshot, relational),
+        }),
     }
 }
 
@@ -87,15 +94,19 @@ pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
         return keyed::run(dataset, query);
     }
     let (plan, output) = rows(snapshot, query, &Budget::new(&query.limits))?;
+    if let Some(cache) = plan.cache.as_ref().filter(|_| output.rows_kept > 0) {
+        cache.count_partial();
+    }
     let series = series(query, &plan, &output.rows, &output.gaps);
     let columns = columns(plan.names.iter().zip(plan.types.iter().copied()), &output.rows);
     let stats = Stats {
         elapsed_ms: begin.elapsed().as_secs_f64() * 1e3,
         rows_scanned: output.rows_scanned,
         segments: output.segments,
-        cache: "miss",
+        cache: output.cache(),
         engine: "vector",
         approximate: plan.is_approximate(),
+        age: Duration::ZERO,
     };
     let (range, tz, previous) = (query.range, plan.calendar.tz, output.previous);
     Ok(Answer { columns, rows: output.rows, next: None, stats, tz, series, range, previous })

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::cache::Cache;
 use crate::columnar::TIME;
 use crate::error::{Error, Result, nearest_or_first};
 use crate::fields::{FieldType, Kinds, is_system};
@@ -42,6 +43,8 @@ pub struct Plan {
     pub fill: bool,
     /// What the question may take, from now on.
     pub budget: Arc<Budget>,
+    /// Where what sealed segments come to is kept; `None`: everything is looked at.
+    pub cache: Option<Arc<Cache>>,
 }
 
 impl Plan {
@@ -109,7 +112,21 @@ pub fn plan(query: &Query, dataset: &Dataset) -> Result<Plan> {
     let shape = if is_grouped { group(keys, select, having, order)? } else { Shape::Rows { select, order } };
     check_exploded(&shape)?;
     let budget = Budget::new(&query.limits);
-    Ok(Plan { names: output, types, filter, shape, distinct, limit, offset, calendar, series, fill, budget })
+    let cache = query.limits.cache.clone().filter(|_| query.cache.is_welcome());
+    Ok(Plan {
+        names: output,
+        types,
+        filter,
+        shape,
+        distinct,
+        limit,
+        offset,
+        calendar,
+        series,
+        fill,
+        budget,
+        cache,
+    })
 }
 
 /// The same query in the dataset's own names, its times read and its types checked: `*` written out, the range as a

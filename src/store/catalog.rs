@@ -22,7 +22,7 @@ pub fn load(
     let context = |e| Error::sqlite("cannot read the list of datasets", e);
     let mut statement = connection
         .prepare(
-            "SELECT id, name, declaration, time_field, next_seq, created_us, records
+            "SELECT id, name, declaration, time_field, next_seq, created_us, records, version
                FROM dataset WHERE ?1 IS NULL OR name = ?1 ORDER BY id",
         )
         .map_err(context)?;
@@ -40,6 +40,7 @@ pub fn load(
                 segments: Vec::new(),
                 tail: Vec::new(),
                 created_us: row.get(5)?,
+                version: row.get(7)?,
                 numberings: Default::default(),
                 keyed: None,
             };
@@ -99,13 +100,15 @@ pub fn insert(transaction: &Transaction<'_>, dataset: &mut Dataset) -> Result<()
     set_meta(transaction, LAST_ID, &dataset.id.to_le_bytes())
 }
 
-/// Writes what changed in a dataset: its declaration, time field and next sequence number.
-pub fn update(transaction: &Transaction<'_>, dataset: &Dataset) -> Result<()> {
+/// Writes what changed in a dataset: its declaration, time field and next sequence number. It has another version then.
+pub fn update(transaction: &Transaction<'_>, dataset: &mut Dataset) -> Result<()> {
+    dataset.version = drawn()?;
     let declaration = serde_json::to_string(&dataset.declaration)
         .map_err(|e| Error::Internal(format!("a declaration does not serialize: {e}")))?;
     transaction
         .prepare_cached(
-            "UPDATE dataset SET declaration = ?2, time_field = ?3, next_seq = ?4, records = ?5 WHERE id = ?1",
+            "UPDATE dataset SET declaration = ?2, time_field = ?3, next_seq = ?4, records = ?5, version = ?6
+              WHERE id = ?1",
         )
         .and_then(|mut statement| {
             statement.execute(params![
@@ -113,11 +116,22 @@ pub fn update(transaction: &Transaction<'_>, dataset: &Dataset) -> Result<()> {
                 declaration,
                 dataset.time_field.as_deref(),
                 dataset.next_seq,
-                dataset.keyed.as_ref().map_or(0, |keyed| keyed.count as i64)
+                dataset.keyed.as_ref().map_or(0, |keyed| keyed.count as i64),
+                dataset.version
             ])
         })
         .map(|_| ())
         .map_err(|e| Error::sqlite(format!("cannot update dataset \"{}\"", dataset.name), e))
+}
+
+/// A random number: unlike any that this file has had, also in a state that it was put back from.
+///
+/// # Errors
+/// The operating system gives none.
+pub fn drawn() -> Result<i64> {
+    let number = getrandom::u64()
+        .map_err(|e| Error::Internal(format!("the operating system gives no random number: {e}")))?;
+    Ok(number.cast_signed())
 }
 
 /// Writes one field with all kinds it has held.

@@ -159,7 +159,7 @@ impl Changed {
         for mark in &self.imports {
             catalog::put_import(transaction, self.dataset.id, mark)?;
         }
-        catalog::update(transaction, &self.dataset)
+        catalog::update(transaction, &mut self.dataset)
     }
 
     /// Writes what columns tell of the dataset's fields. New fields come in the order that the batches named them.
@@ -189,11 +189,21 @@ pub(super) fn insert(
     pool: &Arc<BufferPool>,
 ) -> Result<Arc<Segment>> {
     let NewSegment { encoded, seqs } = new;
-    let id = segments::insert(transaction, dataset_id, seqs, &encoded)?;
+    let (id, tag) = segments::insert(transaction, dataset_id, seqs, &encoded)?;
     let (bytes, times) = (encoded.bytes(), encoded.times);
     let (first_seq, last_seq) = seqs;
     let pool = Arc::clone(pool);
-    Ok(Arc::new(Segment { id, first_seq, last_seq, times, bytes, head: encoded.head, pool, damage: None }))
+    Ok(Arc::new(Segment {
+        id,
+        tag,
+        first_seq,
+        last_seq,
+        times,
+        bytes,
+        head: encoded.head,
+        pool,
+        damage: None,
+    }))
 }
 
 /// The version of a new dataset's rules, unlike that of any earlier dataset of its name: a batch that was decoded

@@ -88,6 +88,18 @@ pub fn check_free(database: &Path) -> Result<()> {
     }
 }
 
+/// Where a process serves a database, as `http://127.0.0.1:7878`; `None` where none does.
+pub fn served_at(database: &Path) -> Option<String> {
+    let database = database.canonicalize().unwrap_or_else(|_| database.to_owned());
+    let mut file = File::open(path_of(&database)).ok()?;
+    if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+        return None;
+    }
+    let mut holder = String::new();
+    file.read_to_string(&mut holder).ok()?;
+    holder.split_whitespace().nth(1).map(str::to_owned)
+}
+
 fn path_of(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push(".lock");

@@ -203,6 +203,21 @@ impl Numbering {
         Ok(numbers)
     }
 
+    /// The numbers of values that are no rows of a part; 0 where there is none.
+    ///
+    /// # Errors
+    /// Values of another kind; [`Numbering::is_full`] tells whether it was given up.
+    pub fn of_column(&self, column: &Column) -> Result<Vec<u32>> {
+        match &column.data {
+            Data::Int(ints) | Data::Time(ints) => self.of_integers(ints, column.validity.as_ref()),
+            Data::Text(texts) => {
+                let numbers = self.of_dictionary(&texts.dictionary)?;
+                Ok(spread(&numbers, texts, column.validity.as_ref()))
+            }
+            other => self.other_kind(other).map(|()| vec![0; column.rows]),
+        }
+    }
+
     /// The values of some numbers, as a column.
     pub fn column(&self, numbers: &[u32]) -> Column {
         let values = self.values.read().unwrap_or_else(PoisonError::into_inner);

@@ -21,6 +21,9 @@ pub const SEQ: &str = "_seq";
 pub struct Segment {
     /// Its row in the table `segment`; never used twice.
     pub id: i64,
+    /// What it is told by in caches that outlive the process: random, as a file that was put back to an earlier state gives
+    /// ids anew.
+    pub tag: i64,
     /// `_seq` lies from here,
     pub first_seq: i64,
     /// to here, both included; there may be gaps.
@@ -80,6 +83,7 @@ impl Segment {
     pub fn of_damaged_log(row: DamagedRow, pool: &Arc<BufferPool>) -> Self {
         let mut segment = Self {
             id: -row.id,
+            tag: -row.id,
             first_seq: row.first_seq,
             last_seq: row.first_seq + row.rows - 1,
             times: row.times,
@@ -196,6 +200,6 @@ impl Segment {
         let (bytes, EncodedSegment { head, columns, times }) = (new.encoded.bytes(), new.encoded);
         let pool = Arc::new(BufferPool::new(Box::new(MemoryBytes::new(id, columns)), 64 << 20));
         let (first_seq, last_seq) = new.seqs;
-        Ok(Self { id, first_seq, last_seq, times, bytes, head, pool, damage: None })
+        Ok(Self { id, tag: id, first_seq, last_seq, times, bytes, head, pool, damage: None })
     }
 }

@@ -9,6 +9,7 @@ use rusqlite::{Connection, Transaction, params};
 
 use crate::columnar::segment::SegmentHead;
 use crate::error::{Error, Result};
+use crate::store::catalog::drawn;
 use crate::store::open::Readers;
 use crate::store::pool::{BufferPool, ColumnBytes, ColumnKey};
 use crate::store::segment::{EncodedSegment, Segment};
@@ -16,7 +17,7 @@ use crate::store::segment::{EncodedSegment, Segment};
 /// Columns that a segment has at most; `segment_column.id` leaves room for so many.
 pub(super) const COLUMNS: i64 = 1 << 16;
 
-/// Writes a segment; the result is its id.
+/// Writes a segment; the result is its id and its tag.
 ///
 /// # Errors
 /// SQLite's.
@@ -25,12 +26,13 @@ pub fn insert(
     dataset_id: i64,
     seqs: (i64, i64),
     segment: &EncodedSegment,
-) -> Result<i64> {
+) -> Result<(i64, i64)> {
     let context = |e| Error::sqlite("cannot write a segment", e);
+    let tag = drawn()?;
     let id = transaction
         .prepare_cached(
-            "INSERT INTO segment (dataset_id, first_seq, last_seq, rows, min_time, max_time, bytes, head)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO segment (dataset_id, first_seq, last_seq, rows, min_time, max_time, bytes, head, tag)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )
         .and_then(|mut statement| {
             statement.insert(params![
@@ -41,7 +43,8 @@ pub fn insert(
                 segment.times.0,
                 segment.times.1,
                 segment.bytes() as i64,
-                segment.head.encode()
+                segment.head.encode(),
+                tag
             ])
         })
         .map_err(context)?;
@@ -53,7 +56,7 @@ pub fn insert(
             statement.execute(params![id * COLUMNS + at as i64, bytes]).map_err(context)?;
         }
     }
-    Ok(id)
+    Ok((id, tag))
 }
 
 /// Takes a segment from its dataset; it stays readable until it is buried.
@@ -104,7 +107,7 @@ pub fn load(connection: &Connection, dataset_id: i64, pool: &Arc<BufferPool>) ->
     let context = |e| Error::sqlite("cannot read the list of segments", e);
     let mut statement = connection
         .prepare(
-            "SELECT id, first_seq, last_seq, rows, min_time, max_time, bytes, head
+            "SELECT id, first_seq, last_seq, rows, min_time, max_time, bytes, head, tag
                FROM segment WHERE dataset_id = ?1 ORDER BY first_seq, id",
         )
         .map_err(context)?;
@@ -114,6 +117,7 @@ pub fn load(connection: &Connection, dataset_id: i64, pool: &Arc<BufferPool>) ->
         let get = || -> rusqlite::Result<(Segment, Vec<u8>, i64)> {
             let segment = Segment {
                 id: row.get(0)?,
+                tag: row.get(8)?,
                 first_seq: row.get(1)?,
                 last_seq: row.get(2)?,
                 times: (row.get(4)?, row.get(5)?),

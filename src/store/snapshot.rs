@@ -41,6 +41,8 @@ pub struct Dataset {
     pub tail: Vec<TailBlock>,
     /// When it was made, µs.
     pub created_us: i64,
+    /// Another with every commit that adds to it or declares it anew; sealing, merging and erasing change its segments.
+    pub version: i64,
     /// Numbers of values that hold across its parts; all snapshots share them.
     pub numberings: Arc<Numberings>,
     /// Its records, where it is one of records; it has no segments and no tail then.
@@ -83,6 +85,7 @@ impl Dataset {
             segments: Vec::new(),
             tail: Vec::new(),
             created_us: 0,
+            version: 0,
             numberings: Arc::default(),
             keyed: None,
         }

@@ -334,6 +334,9 @@ impl Writer {
         dataset.rules_version += if changed.is_new { change::first_version(dataset) } else { 1 };
         catalog::update(&transaction, dataset)?;
         self.watch.commit(transaction)?;
+        if let Some(keyed) = &changed.dataset.keyed {
+            keyed.derived.statements.forget_plans();
+        }
         let mut snapshot = Snapshot::clone(&current);
         snapshot.datasets.insert(Arc::clone(name), Arc::new(changed.dataset));
         self.published.publish(snapshot);

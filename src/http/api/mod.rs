@@ -1,5 +1,6 @@
 //! The handlers, a file a thing; each is named in the table of `routes` and knows nothing of sockets.
 
+pub mod cache;
 pub mod datasets;
 pub mod events;
 pub mod health;

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::cache::class::{USES, Use};
 use crate::error::{Error, Result, nearest};
 use crate::http::body;
 use crate::http::message::Response;
@@ -32,7 +33,9 @@ fn answer(call: &Call<'_>, statement: Statement) -> Result<Response> {
     let statement = statement.within(call.service.limits.clone());
     let answer = query::answer(&call.service.store.snapshot(), &statement)?;
     let form = call.request.format();
-    Ok(Response::ok(form.content_type(), format::answer(&answer, form)?))
+    let mut response = Response::ok(form.content_type(), format::answer(&answer, form)?);
+    response.headers.push(("Age", answer.stats.age.as_secs().to_string().into()));
+    Ok(response)
 }
 
 fn read_sql(body: &[u8]) -> Result<Statement> {
@@ -64,9 +67,10 @@ fn read_sql(body: &[u8]) -> Result<Statement> {
     let statement = parse::statement(text, params)?;
     let calendar = Calendar::named(named(&object, "tz")?, named(&object, "week_start")?)?;
     let cache = match object.get("cache") {
-        None => true,
-        Some(Value::Bool(cache)) => *cache,
-        Some(_) => return Err(Error::invalid("\"cache\" is true or false")),
+        None => Use::Exact,
+        Some(Value::Bool(cache)) => Use::read(if *cache { "true" } else { "false" })?,
+        Some(Value::String(text)) => Use::read(text)?,
+        Some(_) => return Err(Error::invalid(format!("\"cache\" {}", USES))),
     };
     Ok(statement.on(calendar).cached(cache))
 }

@@ -12,6 +12,7 @@ use crate::http::message::{Method, Request, Response};
 use crate::http::routes;
 use crate::http::server::{Listener, Server};
 use crate::query::budget::Limits;
+use crate::query::warm::WarmList;
 use crate::store::{Store, StoreOptions};
 
 struct House {
@@ -23,7 +24,10 @@ fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("a.db"), StoreOptions::default()).unwrap();
     let address = SocketAddr::from(([127, 0, 0, 1], 7878));
-    House { service: Arc::new(Service::new(Arc::new(store), address, Limits::default())), _folder: folder }
+    House {
+        service: Arc::new(Service::new(Arc::new(store), address, Limits::default(), WarmList::default())),
+        _folder: folder,
+    }
 }
 
 impl House {

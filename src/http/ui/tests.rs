@@ -11,6 +11,7 @@ use crate::http::Service;
 use crate::http::message::{Method, Request, Response};
 use crate::http::routes;
 use crate::query::budget::Limits;
+use crate::query::warm::WarmList;
 use crate::store::{Store, StoreOptions};
 use crate::time::{self, DAY};
 
@@ -23,7 +24,12 @@ fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("a.db"), StoreOptions::default()).unwrap();
     House {
-        service: Service::new(Arc::new(store), SocketAddr::from(([127, 0, 0, 1], 7878)), Limits::default()),
+        service: Service::new(
+            Arc::new(store),
+            SocketAddr::from(([127, 0, 0, 1], 7878)),
+            Limits::default(),
+            WarmList::default(),
+        ),
         _folder: folder,
     }
 }

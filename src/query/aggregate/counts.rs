@@ -2,10 +2,12 @@
 //! for all aggregates; so what is kept is how many of them do not count, and nothing where all do.
 
 use crate::columnar::bitmap::Bitmap;
+use crate::columnar::column::Column;
+use crate::query::aggregate::stored::{self, Table};
 use crate::query::slots::Slots;
 
 /// Counts by slot.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Counts {
     /// The rows that the aggregate's own condition let through; `None`: all of the group.
     own: Option<Vec<u64>>,
@@ -53,6 +55,19 @@ impl Counts {
     pub fn of(&self, slot: usize, rows: u64) -> u64 {
         let all = self.own.as_ref().map_or(rows, |own| own.get(slot).copied().unwrap_or(0));
         all - self.skipped.get(slot).copied().unwrap_or(0)
+    }
+
+    /// Those of so many slots as columns: the rows that do not count, and where there is a condition, its rows.
+    pub fn columns(&self, slots: usize) -> Vec<Column> {
+        let padded =
+            |numbers: &[u64]| stored::counts((0..slots).map(|slot| numbers.get(slot).copied().unwrap_or(0)));
+        std::iter::once(padded(&self.skipped)).chain(self.own.as_deref().map(padded)).collect()
+    }
+
+    /// Reads [`Counts::columns`] from some places of a table on.
+    pub fn read(table: &Table, has_filter: bool) -> Option<Self> {
+        let own = if has_filter { Some(table.counts(1)?) } else { None };
+        Some(Self { own, skipped: table.counts(0)? })
     }
 
     /// Adds those of another task.

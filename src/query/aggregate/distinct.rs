@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::query::aggregate::stored::{self, Table};
 use crate::query::aggregate::{NO_SLOT, Share};
 use crate::query::codes::{Coder, Codes, Domain};
 use crate::query::expression::Expr;
@@ -19,7 +20,7 @@ const BITMAP_BYTES_A_ROW: usize = 64;
 const PAIRS: usize = if cfg!(test) { 32 } else { 1 << 22 };
 
 /// The distinct values of each slot.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Distinct {
     coder: Coder,
     sets: Sets,
@@ -31,7 +32,7 @@ pub struct Distinct {
     counted: Vec<u32>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Sets {
     /// A bitmap a slot, of the codes it has; empty until there is one.
     Bits(Vec<Vec<u64>>),
@@ -148,6 +149,71 @@ impl Distinct {
                 }
             }
         }
+    }
+
+    /// The same values under the codes of another domain, that of a question which is asked later.
+    ///
+    /// # Errors
+    /// Values that are too many to number.
+    pub fn recode(&mut self, domain: &Domain) -> Result<()> {
+        if self.coder.domain().is_coded_as(domain) {
+            return Ok(());
+        }
+        let mut coder = Coder::new(domain);
+        let codes = coder.codes_of_column(&self.coder.values())?;
+        let lists = match std::mem::replace(&mut self.sets, Sets::Pairs(Vec::new())) {
+            Sets::Pairs(lists) => lists,
+            Sets::Bits(sets) => vec![pairs_of(&sets)],
+        };
+        let moved = |old: u64| pair((old >> 32) as u32, codes[old as u32 as usize]);
+        self.sets =
+            Sets::Pairs(lists.into_iter().map(|list| list.into_iter().map(moved).collect()).collect());
+        (self.coder, self.words) = (coder, 0);
+        self.tidy();
+        Ok(())
+    }
+
+    /// The slots and the values that they have, as a table.
+    pub fn tables(&self) -> Vec<Table> {
+        let pairs = match &self.sets {
+            Sets::Pairs(lists) => lists.concat(),
+            Sets::Bits(sets) => pairs_of(sets),
+        };
+        let codes: Vec<u32> = pairs.iter().map(|pair| *pair as u32).collect();
+        let slots = stored::ints(pairs.iter().map(|pair| (*pair >> 32) as i64));
+        vec![Table::new(pairs.len(), vec![slots, self.coder.column(&codes)])]
+    }
+
+    /// Reads [`Distinct::tables`].
+    pub fn read(tables: &[Table], slots: usize) -> Option<Self> {
+        let table = tables.first()?;
+        let mut all = Self::new(&Domain::Open, Share::default());
+        all.grow(slots);
+        let codes = all.coder.codes_of_column(table.column(1)?).ok()?;
+        let pairs = table.slots(0, slots)?.into_iter().zip(codes).map(|(slot, code)| pair(slot, code));
+        all.sets = Sets::Pairs(vec![pairs.collect()]);
+        Some(all)
+    }
+
+    /// Brings each pair there once, and to bitmaps where these are smaller.
+    pub fn tidy(&mut self) {
+        self.counted.clear();
+        let words = self.coder.bound().div_ceil(64);
+        let Sets::Pairs(lists) = &mut self.sets else { return };
+        let mut all: Vec<u64> = std::mem::take(lists).concat();
+        sort_out(&mut all);
+        if words * self.slots > all.len() {
+            *lists = vec![all];
+            return;
+        }
+        let mut sets = vec![Vec::new(); self.slots];
+        for pair in all {
+            let (set, code) = (&mut sets[(pair >> 32) as usize], pair as u32);
+            set.resize(words, 0);
+            set[code as usize / 64] |= 1u64 << (code % 64);
+        }
+        self.words = sets.iter().map(Vec::len).sum();
+        self.sets = Sets::Bits(sets);
     }
 
     /// How many distinct values, null aside, each of some slots has.

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use crate::columnar::builder::column_of;
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::with_narrow;
 use crate::columnar::text::Dictionary;
 use crate::query::aggregate::NO_SLOT;
+use crate::query::aggregate::stored::Table;
 use crate::query::slots::Slots;
 use crate::value::Value;
 
 /// The smallest or largest value of each slot.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Extremes {
     values: Vec<Value>,
     /// Less: the smallest wins.
@@ -27,7 +29,7 @@ pub struct Extremes {
 }
 
 /// The winning number of each slot among columns of one kind.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Pending {
     kind: Kind,
     best: Vec<i64>,
@@ -120,7 +122,7 @@ impl Extremes {
     }
 
     /// Makes values of the pending numbers.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         let Some(pending) = self.pending.take() else { return };
         // many slots may have the same long text: it is made once
         let mut texts: HashMap<i64, Value, FixedState> = HashMap::default();
@@ -180,6 +182,19 @@ impl Extremes {
         for (slot, (_, value)) in of_parts {
             keep(&mut best[slot], value, wins, behind);
         }
+    }
+
+    /// The settled values as a table.
+    pub fn tables(&self) -> Vec<Table> {
+        vec![Table::new(self.values.len(), vec![column_of(self.values.iter().cloned())])]
+    }
+
+    /// Reads [`Extremes::tables`].
+    pub fn read(tables: &[Table], slots: usize, wins: Ordering) -> Option<Self> {
+        let column = tables.first()?.column(0).filter(|column| column.rows == slots)?;
+        let values: Vec<Value> = (0..slots).map(|slot| column.get(slot)).collect();
+        let behind = values.iter().map(|value| value.bytes() - Value::Null.bytes()).sum();
+        Some(Self { values, behind, ..Self::new(wins) })
     }
 
     /// Takes over those of another task.

@@ -5,6 +5,7 @@ pub mod counts;
 pub mod distinct;
 pub mod extremes;
 pub mod numbers;
+pub mod stored;
 pub mod sums;
 
 use std::cmp::Ordering;
@@ -18,6 +19,7 @@ use crate::query::aggregate::counts::Counts;
 use crate::query::aggregate::distinct::Distinct;
 use crate::query::aggregate::extremes::Extremes;
 use crate::query::aggregate::numbers::Numbers;
+use crate::query::aggregate::stored::Table;
 use crate::query::aggregate::sums::Sums;
 use crate::query::codes::Domain;
 use crate::query::earliest::Earliest;
@@ -83,8 +85,24 @@ impl Family {
     }
 }
 
+impl Family {
+    /// All of them; the place is the number that stored states tell it by.
+    pub const ALL: [Self; 10] = [
+        Self::Count,
+        Self::Sum,
+        Self::Least,
+        Self::Greatest,
+        Self::Distinct,
+        Self::Numbers,
+        Self::DistinctSketch,
+        Self::QuantileSketch,
+        Self::First,
+        Self::Last,
+    ];
+}
+
 /// The state of one family over all groups.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum State {
     /// Rows, or values.
     Count(Counts),
@@ -233,6 +251,61 @@ impl State {
             (Self::Earliest(earliest), Self::Earliest(more)) => earliest.absorb(more, map),
             // both are of one family
             _ => debug_assert!(false, "states of different aggregates"),
+        }
+    }
+
+    /// Makes it as small as it gets, to be kept for questions that are asked later; false where it cannot be.
+    pub fn compact(&mut self) -> bool {
+        match self {
+            Self::Distinct(distinct) => distinct.tidy(),
+            Self::Extreme(extremes) => extremes.settle(),
+            Self::Numbers(numbers) => return numbers.compact(),
+            _ => {}
+        }
+        true
+    }
+
+    /// Everything as tables, of a state that was made compact.
+    pub fn tables(&self, slots: usize) -> Vec<Table> {
+        match self {
+            Self::Count(counts) => vec![Table::new(slots, counts.columns(slots))],
+            Self::Sum(sums) => sums.tables(),
+            Self::Extreme(extremes) => extremes.tables(),
+            Self::Distinct(distinct) => distinct.tables(),
+            Self::Numbers(numbers) => numbers.tables(),
+            Self::DistinctSketch(sketches) => sketches.tables(),
+            Self::QuantileSketch(sketch) => sketch.tables(),
+            Self::Earliest(earliest) => earliest.tables(),
+        }
+    }
+
+    /// Reads [`State::tables`]; `None` where they are none of so many slots.
+    pub fn read(family: Family, has_filter: bool, tables: &[Table], slots: usize) -> Option<Self> {
+        Some(match family {
+            Family::Count => {
+                let table = tables.first().filter(|table| table.rows == slots)?;
+                Self::Count(Counts::read(table, has_filter)?)
+            }
+            Family::Sum => Self::Sum(Sums::read(tables, slots, has_filter)?),
+            Family::Least => Self::Extreme(Extremes::read(tables, slots, Ordering::Less)?),
+            Family::Greatest => Self::Extreme(Extremes::read(tables, slots, Ordering::Greater)?),
+            Family::Distinct => Self::Distinct(Distinct::read(tables, slots)?),
+            Family::Numbers => Self::Numbers(Numbers::read(tables, slots)?),
+            Family::DistinctSketch => Self::DistinctSketch(DistinctSketches::read(tables, slots)?),
+            Family::QuantileSketch => Self::QuantileSketch(QuantileSketch::read(tables, slots)?),
+            Family::First => Self::Earliest(Earliest::read(tables, slots, false)?),
+            Family::Last => Self::Earliest(Earliest::read(tables, slots, true)?),
+        })
+    }
+
+    /// Fits a state that was kept to the question at hand, whose argument has this domain.
+    ///
+    /// # Errors
+    /// Values that are too many to number.
+    pub fn recode(&mut self, domain: &Domain) -> Result<()> {
+        match self {
+            Self::Distinct(distinct) => distinct.recode(domain),
+            _ => Ok(()),
         }
     }
 

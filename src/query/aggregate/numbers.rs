@@ -5,18 +5,21 @@ use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::{Ints, with_narrow};
 use crate::query::aggregate::NO_SLOT;
 use crate::query::aggregate::counts::add_all;
+use crate::query::aggregate::stored::{self, Table};
 use crate::query::slots::Slots;
 use crate::value::Value;
 
 /// Counters of all tasks of a question: one task has its share of them for all its slots.
 const COUNTERS: usize = if cfg!(test) { 1_024 } else { 8 << 20 };
+/// Of these a state that is kept may have one part of so many.
+const COMPACT_SHARE: usize = 4;
 /// Counters of a slot: most durations, sizes and prices lie so near to the least.
 const WIDTH_MAX: usize = if cfg!(test) { 64 } else { 1 << 16 };
 /// With fewer, counting does not pay.
 const WIDTH_MIN: usize = if cfg!(test) { 16 } else { 1 << 8 };
 
 /// The numbers of each slot.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Numbers {
     /// What counter 0 counts; set by the first whole numbers, or beforehand.
     base: Option<i64>,
@@ -30,7 +33,7 @@ pub struct Numbers {
 }
 
 /// Numbers with their slots; brought together by slot when the first quantile is asked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Kept<T> {
     list: Vec<(u32, T)>,
     ends: Vec<usize>,
@@ -191,16 +194,18 @@ impl Numbers {
     }
 
     fn absorb_counters(&mut self, other: &Self, place: &dyn Fn(usize) -> u32) {
-        let is_same = self.base == other.base && self.width == other.width;
         let base = other.base.unwrap_or(0);
+        let ahead = base.wrapping_sub(self.base.unwrap_or(base));
         for (from, counters) in other.counters.chunks(other.width.max(1)).enumerate() {
             let slot = place(from);
             if slot == NO_SLOT {
                 continue;
             }
             for (at, count) in counters.iter().enumerate().filter(|(_, count)| **count > 0) {
-                let counter = slot as usize * self.width + at;
-                match self.counters.get_mut(counter).filter(|_| is_same) {
+                // what lies below the first counter, or above the last, comes out far above
+                let here = ahead.wrapping_add(at as i64) as usize;
+                let counter = (here < self.width).then(|| slot as usize * self.width + here);
+                match counter.and_then(|counter| self.counters.get_mut(counter)) {
                     Some(here) => *here += count,
                     None => {
                         let number = (slot, base.wrapping_add(at as i64));
@@ -209,6 +214,86 @@ impl Numbers {
                 }
             }
         }
+    }
+
+    /// Counts all whole numbers by value, with as many counters as they need: what is kept for later questions is small
+    /// where values are few, however many rows had them. False, and it stays as it is, where they lie too far apart.
+    pub fn compact(&mut self) -> bool {
+        let counted = |at: usize| self.base.unwrap_or(0).wrapping_add((at % self.width.max(1)) as i64);
+        let set =
+            self.counters.iter().enumerate().filter(|(_, count)| **count > 0).map(|(at, _)| counted(at));
+        let all = set.chain(self.integers.list.iter().map(|(_, number)| *number));
+        let Some((min, max)) = all.fold(None, |ends: Option<(i64, i64)>, n| {
+            Some(ends.map_or((n, n), |(a, b)| (a.min(n), b.max(n))))
+        }) else {
+            (self.base, self.width, self.counters) = (None, 0, Vec::new());
+            return true;
+        };
+        let width = max.wrapping_sub(min) as u64 as usize;
+        let Some(width) = width.checked_add(1).filter(|width| {
+            width.checked_mul(self.slots.max(1)).is_some_and(|all| all <= COUNTERS / COMPACT_SHARE)
+        }) else {
+            return false;
+        };
+        let mut compact = Self {
+            base: Some(min),
+            counters_max: width * self.slots,
+            width,
+            counters: vec![0; width * self.slots],
+            integers: Kept::default(),
+            floats: std::mem::take(&mut self.floats),
+            slots: self.slots,
+        };
+        compact.absorb_counters(self, &|slot| slot as u32);
+        for (slot, number) in &self.integers.list {
+            compact.counters[*slot as usize * width + number.wrapping_sub(min) as usize] += 1;
+        }
+        *self = compact;
+        true
+    }
+
+    /// What [`Numbers::compact`] left as tables: slot, number and how often it was there; slot and float.
+    pub fn tables(&self) -> Vec<Table> {
+        let base = self.base.unwrap_or(0);
+        let set = self.counters.iter().enumerate().filter(|(_, count)| **count > 0);
+        let slot = |at: usize| (at / self.width.max(1)) as i64;
+        let number = |at: usize| base.wrapping_add((at % self.width.max(1)) as i64);
+        let columns = vec![
+            stored::ints(set.clone().map(|(at, _)| slot(at))),
+            stored::ints(set.clone().map(|(at, _)| number(at))),
+            stored::counts(set.clone().map(|(_, count)| *count)),
+        ];
+        let floats = &self.floats.list;
+        vec![
+            Table::new(set.count(), columns),
+            Table::new(
+                floats.len(),
+                vec![
+                    stored::ints(floats.iter().map(|(slot, _)| i64::from(*slot))),
+                    stored::floats(floats.iter().map(|(_, float)| *float)),
+                ],
+            ),
+        ]
+    }
+
+    /// Reads [`Numbers::tables`].
+    pub fn read(tables: &[Table], slots: usize) -> Option<Self> {
+        let [integers, floats] = tables else { return None };
+        let (of, numbers, times) = (integers.slots(0, slots)?, integers.ints(1)?, integers.counts(2)?);
+        let mut all = Self { slots, ..Self::new(None, 1) };
+        if let (Some(min), Some(max)) = (numbers.iter().min(), numbers.iter().max()) {
+            let width =
+                max.checked_sub(*min)?.checked_add(1).and_then(|width| usize::try_from(width).ok())?;
+            if width.checked_mul(slots)? > COUNTERS {
+                return None;
+            }
+            (all.base, all.width, all.counters) = (Some(*min), width, vec![0; width * slots]);
+            for ((slot, number), times) in of.into_iter().zip(&numbers).zip(times) {
+                all.counters[slot as usize * width + (number - min) as usize] = times;
+            }
+        }
+        all.floats.list = floats.slots(0, slots)?.into_iter().zip(floats.floats(1)?).collect();
+        Some(all)
     }
 
     /// The counters of a slot.

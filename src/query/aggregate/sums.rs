@@ -1,5 +1,7 @@
 //! Sums and means. Integers are summed apart from floats and stay exact: in 64 bits as long as what was added cannot
-//! have left them, then in 128.
+//! have left them, then in 128. Of floats the error of every addition is summed too (Knuth's two-sum, as in Neumaier,
+//! "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", 1974), so that neither their order nor how
+//! they were parted shows in a sum: what was summed before, and kept, is as good as what is summed now.
 
 use crate::columnar::bitmap::Bitmap;
 use crate::columnar::builder::column_of;
@@ -7,6 +9,7 @@ use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::{Ints, Narrow, with_narrow};
 use crate::error::{Error, Result};
 use crate::query::aggregate::counts::{Counts, add_all};
+use crate::query::aggregate::stored::{self, Table};
 use crate::query::slots::{BANKS, FEW_SLOTS, Slots};
 use crate::value::Value;
 
@@ -17,8 +20,37 @@ struct Cell {
     rows: u64,
 }
 
+/// A sum of floats, and what its additions lost.
+#[derive(Debug, Clone, Copy, Default)]
+struct Float {
+    sum: f64,
+    lost: f64,
+}
+
+impl Float {
+    #[inline]
+    fn add(&mut self, more: f64) {
+        let sum = self.sum + more;
+        let of_more = sum - self.sum;
+        self.lost += (self.sum - (sum - of_more)) + (more - of_more);
+        self.sum = sum;
+    }
+
+    fn total(self) -> f64 {
+        // beyond all floats nothing is told of what was lost
+        if self.lost.is_finite() { self.sum + self.lost } else { self.sum }
+    }
+}
+
+impl std::ops::AddAssign for Float {
+    fn add_assign(&mut self, other: Self) {
+        self.add(other.sum);
+        self.lost += other.lost;
+    }
+}
+
 /// The sums of all slots.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Sums {
     counts: Counts,
     cells: Vec<Cell>,
@@ -26,7 +58,7 @@ pub struct Sums {
     wide: Vec<i128>,
     /// No sum in `cells` is farther from 0.
     reach: u128,
-    floats: Vec<f64>,
+    floats: Vec<Float>,
     /// Whether a broken number was among them.
     is_float: Vec<bool>,
     slots: usize,
@@ -51,7 +83,7 @@ impl Sums {
         self.counts.bytes()
             + self.cells.capacity() * size_of::<Cell>()
             + self.wide.capacity() * size_of::<i128>()
-            + self.floats.capacity() * size_of::<f64>()
+            + self.floats.capacity() * size_of::<Float>()
             + self.is_float.capacity()
     }
 
@@ -64,7 +96,7 @@ impl Sums {
             self.wide.resize(self.slots, 0);
         }
         if !self.floats.is_empty() {
-            self.floats.resize(self.slots, 0.0);
+            self.floats.resize(self.slots, Float::default());
             self.is_float.resize(self.slots, false);
         }
     }
@@ -195,7 +227,7 @@ impl Sums {
     }
 
     fn add_floats(&mut self, slots: &Slots, values: &[f64], whole: Option<&Bitmap>, valid: Option<&Bitmap>) {
-        self.floats.resize(self.slots, 0.0);
+        self.floats.resize(self.slots, Float::default());
         self.is_float.resize(self.slots, false);
         match (&slots.plain(), whole) {
             (Slots::One(slot, _), None) => {
@@ -205,7 +237,7 @@ impl Sums {
             (Slots::Each(each), None) => {
                 let mut add = |row: usize| {
                     let slot = each[row] as usize;
-                    self.floats[slot] += values[row];
+                    self.floats[slot].add(values[row]);
                     self.is_float[slot] = true;
                 };
                 match valid {
@@ -219,12 +251,59 @@ impl Sums {
                     if whole.is_some_and(|whole| whole.get(row)) {
                         self.add_wide(slot, i128::from(values[row] as i64));
                     } else {
-                        self.floats[slot] += values[row];
+                        self.floats[slot].add(values[row]);
                         self.is_float[slot] = true;
                     }
                 }
             }
         }
+    }
+
+    /// Everything as tables.
+    pub fn tables(&self) -> Vec<Table> {
+        let all = self.slots;
+        let wide = |slot: usize| self.wide.get(slot).copied().unwrap_or(0);
+        let float = |slot: usize| self.floats.get(slot).copied().unwrap_or_default();
+        let mut tables = vec![
+            Table::new(all, self.counts.columns(all)),
+            Table::new(all, vec![stored::ints(self.cells.iter().map(|cell| cell.sum))]),
+        ];
+        let of_wide = [
+            stored::ints((0..all).map(|slot| (wide(slot) >> 64) as i64)),
+            stored::ints((0..all).map(|slot| wide(slot) as i64)),
+        ];
+        let is_float = |slot: usize| self.is_float.get(slot).copied().unwrap_or(false);
+        let of_floats = [
+            stored::floats((0..all).map(|slot| float(slot).sum)),
+            stored::floats((0..all).map(|slot| float(slot).lost)),
+            stored::ints((0..all).map(|slot| i64::from(is_float(slot)))),
+        ];
+        tables.push(Table::new(all, if self.wide.is_empty() { Vec::new() } else { of_wide.into() }));
+        tables.push(Table::new(all, if self.floats.is_empty() { Vec::new() } else { of_floats.into() }));
+        tables
+    }
+
+    /// Reads [`Sums::tables`].
+    pub fn read(tables: &[Table], slots: usize, has_filter: bool) -> Option<Self> {
+        let [counts, cells, wide, floats] = tables else { return None };
+        if tables.iter().any(|table| table.rows != slots) {
+            return None;
+        }
+        let cells: Vec<Cell> = cells.ints(0)?.into_iter().map(|sum| Cell { sum, rows: 0 }).collect();
+        let reach = cells.iter().map(|cell| u128::from(cell.sum.unsigned_abs())).max().unwrap_or(0);
+        let mut sums =
+            Self { counts: Counts::read(counts, has_filter)?, cells, reach, slots, ..Self::new(has_filter) };
+        if !wide.columns.is_empty() {
+            let both = wide.ints(0)?.into_iter().zip(wide.ints(1)?);
+            sums.wide =
+                both.map(|(high, low)| i128::from(high) << 64 | i128::from(low.cast_unsigned())).collect();
+        }
+        if !floats.columns.is_empty() {
+            let both = floats.floats(0)?.into_iter().zip(floats.floats(1)?);
+            sums.floats = both.map(|(sum, lost)| Float { sum, lost }).collect();
+            sums.is_float = floats.ints(2)?.into_iter().map(|flag| flag == 1).collect();
+        }
+        Some(sums)
     }
 
     /// Adds those of another task.
@@ -240,7 +319,7 @@ impl Sums {
             add_all(&mut self.wide, &other.wide, map);
         }
         if !other.floats.is_empty() {
-            self.floats.resize(self.slots, 0.0);
+            self.floats.resize(self.slots, Float::default());
             self.is_float.resize(self.slots, false);
             add_all(&mut self.floats, &other.floats, map);
             for (from, is_float) in other.is_float.iter().enumerate() {
@@ -274,7 +353,7 @@ impl Sums {
             Ok(match (count(slot), is_float(slot)) {
                 (0, _) => Value::Null,
                 (_, true) => {
-                    Value::finite(self.floats[*slot as usize] + self.whole_sum(*slot as usize) as f64)
+                    Value::finite(self.floats[*slot as usize].total() + self.whole_sum(*slot as usize) as f64)
                 }
                 (_, false) => Value::Int(integer(*slot as usize)?),
             })
@@ -287,7 +366,7 @@ impl Sums {
         let mean = |slot: &u32| {
             let slot = *slot as usize;
             let count = self.counts.of(slot, rows[slot]);
-            let float = self.floats.get(slot).copied().unwrap_or(0.0);
+            let float = self.floats.get(slot).copied().unwrap_or_default().total();
             (count > 0)
                 .then(|| (float + self.whole_sum(slot) as f64) / count as f64)
                 .filter(|mean| mean.is_finite())
@@ -360,18 +439,64 @@ fn sum_offsets(offsets: &Narrow, valid: Option<&Bitmap>) -> u128 {
     }
 }
 
-/// The sum in eight lanes: additions need not wait for each other, and the order is always the same.
-fn sum_floats(values: &[f64], valid: Option<&Bitmap>) -> f64 {
-    let mut lanes = [0.0; 8];
+/// The sum in eight lanes: additions need not wait for each other.
+fn sum_floats(values: &[f64], valid: Option<&Bitmap>) -> Float {
+    let mut lanes = [Float::default(); 8];
     match valid {
         None => {
             let mut chunks = values.chunks_exact(8);
             for chunk in &mut chunks {
-                lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane += value);
+                lanes.iter_mut().zip(chunk).for_each(|(lane, value)| lane.add(*value));
             }
-            lanes.iter_mut().zip(chunks.remainder()).for_each(|(lane, value)| *lane += value);
+            lanes.iter_mut().zip(chunks.remainder()).for_each(|(lane, value)| lane.add(*value));
         }
-        Some(bits) => bits.ones().enumerate().for_each(|(at, row)| lanes[at % 8] += values[row]),
+        Some(bits) => bits.ones().enumerate().for_each(|(at, row)| lanes[at % 8].add(values[row])),
     }
-    lanes.iter().sum()
+    let mut all = Float::default();
+    lanes.into_iter().for_each(|lane| all += lane);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columnar::builder::column_of;
+    use proptest::prelude::*;
+
+    fn sum(values: &[f64], cut: usize) -> f64 {
+        let mut all = Sums::new(false);
+        all.grow(1);
+        let (first, rest) = values.split_at(cut.min(values.len()));
+        for some in [first, rest].into_iter().filter(|some| !some.is_empty()) {
+            let mut sums = Sums::new(false);
+            sums.grow(1);
+            // a whole number among them would be summed apart
+            let column = column_of(some.iter().map(|value| Value::Float(*value)));
+            sums.update(&Slots::One(0, some.len()), &column);
+            all.absorb(sums, None);
+        }
+        match all.totals(&[0], &[values.len() as u64]).unwrap().get(0) {
+            Value::Float(sum) => sum,
+            Value::Int(sum) => sum as f64,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_small_beside_the_sum_is_not_lost() {
+        assert_eq!(sum(&[1e16, 1.5, -1e16], 1), 1.5);
+        assert_eq!(sum(&[0.1; 10], 3), 1.0);
+        assert_eq!(sum(&[f64::MAX, f64::MIN, 2.5], 2), 2.5);
+    }
+
+    proptest! {
+        #[test]
+        fn neither_order_nor_parts_show(mut cents in prop::collection::vec(-1_000_000_000i64..1_000_000_000, 1..300), cut in 0usize..300) {
+            let floats = |cents: &[i64]| cents.iter().map(|cents| *cents as f64 / 100.0 + 0.001).collect::<Vec<f64>>();
+            let wanted = sum(&floats(&cents), 0);
+            prop_assert_eq!(sum(&floats(&cents), cut), wanted);
+            cents.sort_unstable();
+            prop_assert_eq!(sum(&floats(&cents), cut), wanted);
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 mod data;
 mod expression;
+mod kept;
 mod question;
 mod records;
 mod sqlite;

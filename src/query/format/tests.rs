@@ -13,6 +13,7 @@ fn sample() -> Answer {
         cache: "miss",
         engine: "vector",
         approximate: false,
+        ..Stats::default()
     };
     Answer {
         columns: vec![column("at", "time"), column("odd, \"name\"", "string"), column("n", "int")],

@@ -8,7 +8,7 @@ pub mod page;
 pub mod reader;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::columnar::TIME;
 use crate::error::Result;
@@ -53,6 +53,7 @@ pub fn run(dataset: &Dataset, query: &Query) -> Result<Answer> {
         cache: "miss",
         engine: "sqlite",
         approximate: plan.is_approximate(),
+        age: Duration::ZERO,
     };
     let series = series(query, &plan, &rows, &[]);
     Ok(Answer {
@@ -110,6 +111,7 @@ fn over_columns(query: &Query, events: &Dataset, budget: &Arc<Budget>, begin: In
         cache: "miss",
         engine: "vector",
         approximate: plan.is_approximate(),
+        age: Duration::ZERO,
     };
     let series = series(query, &plan, &output.rows, &output.gaps);
     let tz = query.calendar.tz.clone();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
+use crate::cache::class::{USES, Use};
 use crate::error::{Error, Result, nearest};
 use crate::query::budget::Limits;
 use crate::query::expression::Expr;
@@ -155,7 +156,7 @@ fn query(body: &Object<'_>, now_us: i64) -> Result<Query> {
         order,
         limit: body.count("limit")?,
         offset: body.count("offset")?.unwrap_or(0),
-        cache: body.flag("cache")?.unwrap_or(true),
+        cache: body.stored()?,
         limits: Limits::default(),
         select,
     })
@@ -257,6 +258,18 @@ impl<'a> Object<'a> {
             None | Some(Json::Null) => Ok(None),
             Some(Json::String(text)) => Ok(Some(text)),
             Some(other) => Err(wrong_type(&format!("{}/{key}", self.pointer), "a text", other)),
+        }
+    }
+
+    /// Which stored answers are welcome.
+    pub(super) fn stored(&self) -> Result<Use> {
+        let wrong = |e: &str| Error::invalid(format!("{}/cache: {e}", self.pointer));
+        match self.map.get("cache") {
+            None | Some(Json::Null) => Ok(Use::Exact),
+            Some(Json::Bool(true)) => Ok(Use::Exact),
+            Some(Json::Bool(false)) => Ok(Use::Never),
+            Some(Json::String(text)) => Use::read(text).map_err(|e| wrong(&e.to_string())),
+            Some(_) => Err(wrong(&format!("it {USES}"))),
         }
     }
 

@@ -3,6 +3,7 @@
 use serde_json::json as j;
 
 use super::*;
+use crate::cache::class::Use;
 use crate::query::language::{Query, Question, Range};
 use crate::time;
 
@@ -47,7 +48,10 @@ fn a_select_reads_into_a_query() {
             ("lower(country)".into(), false, false)
         ]
     );
-    assert_eq!((q.limit, q.offset, q.distinct, q.all_fields, q.cache), (Some(10), 20, true, false, true));
+    assert_eq!(
+        (q.limit, q.offset, q.distinct, q.all_fields, q.cache),
+        (Some(10), 20, true, false, Use::Exact)
+    );
 }
 
 #[test]
@@ -237,11 +241,14 @@ fn a_json_query_reads_as_the_contract_shows_it() {
         order,
         [("count(*)".into(), true), ("uniq(user_id)".into(), false), ("day(_time)".into(), true)]
     );
-    assert_eq!((q.limit, q.offset, q.cache, q.distinct, q.all_fields), (Some(10), 5, false, true, false));
+    assert_eq!(
+        (q.limit, q.offset, q.cache, q.distinct, q.all_fields),
+        (Some(10), 5, Use::Never, true, false)
+    );
 
     let q =
         json(br#"{"from": "e", "range": {"from": "2026-01-01", "to": "2026-02-01T00:00:00Z"}}"#, 0).unwrap();
-    assert!(q.all_fields && q.cache);
+    assert!(q.all_fields && q.cache == Use::Exact);
     assert_eq!(q.range.from, time::parse("2026-01-01"));
     assert_eq!(q.range.to, time::parse("2026-02-01"));
     assert_eq!(q.range.step, Some(time::Step::Months(1)));
@@ -273,7 +280,7 @@ fn json_refusals_point_at_the_place() {
         (r#"{"from": "e", "order": ["-"]}"#, "/order/0: the expression is empty"),
         (r#"{"from": "e", "limit": -1}"#, "/limit: a whole number from 0 on is expected, -1 was sent"),
         (r#"{"from": "e", "limit": "5"}"#, "/limit: a whole number from 0 on is expected, a text was sent"),
-        (r#"{"from": "e", "cache": 1}"#, "/cache: true or false is expected"),
+        (r#"{"from": "e", "cache": 1}"#, "/cache: it is true, false, a span of time"),
         (
             r#"{"from": "e", "tz": "Europe/Berln"}"#,
             "/tz: there is no time zone \"Europe/Berln\"; did you mean \"Europe/Berlin\"",

@@ -61,7 +61,7 @@ pub fn sequence(kind: Kind, body: &[u8], now_us: i64) -> Result<Sequence> {
         filter: condition(&body, "where")?,
         range: range::range(&body, &calendar, now_us)?,
         calendar,
-        cache: body.flag("cache")?.unwrap_or(true),
+        cache: body.stored()?,
         limits: Limits::default(),
     };
     let analysis = match kind {

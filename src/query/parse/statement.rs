@@ -5,6 +5,7 @@ use sqlparser::ast::Query as QueryTree;
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::Token;
 
+use crate::cache::class::Use;
 use crate::error::{Error, Result};
 use crate::query::budget::Limits;
 use crate::query::language::{Dialect, Explain, Question, Statement};
@@ -48,7 +49,7 @@ pub fn statement(text: &str, parameters: &[serde_json::Value]) -> Result<Stateme
                 relation,
                 parts: reader.parts.take().unwrap_or_default(),
                 calendar: Calendar::default(),
-                cache: true,
+                cache: Use::Exact,
                 limits: Limits::default(),
             }))
         }

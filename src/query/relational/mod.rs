@@ -11,7 +11,7 @@ mod select;
 pub mod tree;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::query::answer::{Answer, Stats};
@@ -46,6 +46,7 @@ pub fn run(snapshot: &Snapshot, question: &Relational) -> Result<Answer> {
         cache: "miss",
         engine: "sqlite",
         approximate: bound.is_approximate,
+        age: Duration::ZERO,
     };
     let (tz, range) = (question.calendar.tz.clone(), Range::default());
     Ok(Answer { columns, rows, next: None, stats, tz, series: None, range, previous: None })

@@ -2,6 +2,7 @@
 //! is made of expressions as all else is; what is more than an expression, a subquery or a window function, is a [`Part`],
 //! and a name that no text can write stands for it ([`part_name`]). `parse` makes it, `bind` gives it a meaning.
 
+use crate::cache::class::Use;
 use crate::query::budget::Limits;
 use crate::query::expression::{AggregateCall, Expr};
 use crate::query::language::{Item, Order, Query};
@@ -16,10 +17,58 @@ pub struct Relational {
     pub parts: Vec<Part>,
     /// Where days and weeks begin, how local times are read, and the offset of times in the reply.
     pub calendar: Calendar,
-    /// Whether stored answers may be used.
-    pub cache: bool,
+    /// Which stored answers are welcome.
+    pub cache: Use,
     /// What it may take.
     pub limits: Limits,
+}
+
+impl Relational {
+    /// The names of the tables that it reads, each once: datasets, and what WITH names.
+    pub fn tables(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        self.relation.add_tables(&mut names);
+        for part in &self.parts {
+            match part {
+                Part::Scalar(relation) | Part::Exists(relation) | Part::In(_, relation) => {
+                    relation.add_tables(&mut names);
+                }
+                Part::Window(_) => {}
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+impl Relation {
+    fn add_tables<'a>(&'a self, names: &mut Vec<&'a str>) {
+        self.with.iter().for_each(|named| named.relation.add_tables(names));
+        self.body.add_tables(names);
+    }
+}
+
+impl Body {
+    fn add_tables<'a>(&'a self, names: &mut Vec<&'a str>) {
+        match self {
+            Self::Select(select) => {
+                for source in &select.from {
+                    match &source.table {
+                        Table::Named(name) => names.push(name),
+                        Table::Sessions(query) => names.push(&query.from),
+                        Table::Derived(relation) => relation.add_tables(names),
+                    }
+                }
+            }
+            Self::Set { left, right, .. } => {
+                left.add_tables(names);
+                right.add_tables(names);
+            }
+            Self::Values(_) => {}
+            Self::Nested(relation) => relation.add_tables(names),
+        }
+    }
 }
 
 /// Rows: a SELECT or several, with what stands around them.

@@ -12,12 +12,14 @@ pub mod scan;
 pub mod sessions;
 pub mod trails;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::cache::class::Use;
 use crate::error::Result;
 use crate::query::answer::{Answer, AnswerColumn, Stats};
 use crate::query::budget::{Budget, Limits};
 use crate::query::expression::Expr;
+use crate::query::kept::{self, Asked};
 use crate::query::keyed;
 use crate::query::language::Range;
 use crate::query::plan::{Names, with_range};
@@ -73,8 +75,8 @@ pub struct Events {
     pub range: Range,
     /// Where days and weeks begin, and the offset of times in the reply.
     pub calendar: Calendar,
-    /// Whether stored answers may be used.
-    pub cache: bool,
+    /// Which stored answers are welcome.
+    pub cache: Use,
     /// What the question may take.
     pub limits: Limits,
 }
@@ -106,6 +108,10 @@ type Table = (Vec<(&'static str, &'static str)>, Vec<Vec<Value>>);
 /// # Errors
 /// `NotFound` for a dataset, `Invalid` for names and types, `TooLarge` for what is beyond the limits.
 pub fn run(snapshot: &Snapshot, question: &Sequence) -> Result<Answer> {
+    kept::answer(snapshot, &Asked::sequence(question), || compute(snapshot, question))
+}
+
+fn compute(snapshot: &Snapshot, question: &Sequence) -> Result<Answer> {
     let begin = Instant::now();
     let events = &question.events;
     let budget = Budget::new(&events.limits);
@@ -129,6 +135,7 @@ pub fn run(snapshot: &Snapshot, question: &Sequence) -> Result<Answer> {
         cache: "miss",
         engine: "vector",
         approximate: false,
+        age: Duration::ZERO,
     };
     let column = |(name, kind): (&str, &'static str)| AnswerColumn { name: name.to_owned(), kind };
     Ok(Answer {

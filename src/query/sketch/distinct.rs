@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::columnar::column::{Column, Data};
 use crate::columnar::text::Texts;
 use crate::query::aggregate::NO_SLOT;
+use crate::query::aggregate::stored::{self, Table};
 use crate::query::slots::Slots;
 use crate::value::{Value, whole};
 
@@ -29,7 +30,7 @@ enum Distinct {
 }
 
 /// The sketches of all slots.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct DistinctSketches {
     slots: Vec<Distinct>,
     /// Values that were fed: of few, each may be kept.
@@ -95,6 +96,44 @@ impl DistinctSketches {
                 self.slots[slot].absorb(sketch);
             }
         }
+    }
+
+    /// Slot and hash of those that are few, slot and registers of the others.
+    pub fn tables(&self) -> Vec<Table> {
+        let (mut few, mut many) = (Vec::new(), Vec::new());
+        for (slot, sketch) in self.slots.iter().enumerate() {
+            match sketch {
+                Distinct::Few(hashes) => {
+                    few.extend(hashes.iter().map(|hash| (slot as i64, hash.cast_signed())))
+                }
+                Distinct::Many(registers) => {
+                    many.extend(registers.iter().map(|run| (slot as i64, i64::from(*run))))
+                }
+            }
+        }
+        let table = |list: Vec<(i64, i64)>| {
+            Table::new(
+                list.len(),
+                vec![stored::ints(list.iter().map(|p| p.0)), stored::ints(list.iter().map(|p| p.1))],
+            )
+        };
+        vec![table(few), table(many)]
+    }
+
+    /// Reads [`DistinctSketches::tables`].
+    pub fn read(tables: &[Table], slots: usize) -> Option<Self> {
+        let [few, many] = tables else { return None };
+        let mut all = Self { fed: few.rows + many.rows, ..Self::default() };
+        all.grow(slots);
+        for (slot, hash) in few.slots(0, slots)?.into_iter().zip(few.ints(1)?) {
+            all.slots[slot as usize].add(hash.cast_unsigned());
+        }
+        let (of, runs) = (many.slots(0, slots)?, many.ints(1)?);
+        for (of, runs) in of.chunks(REGISTERS).zip(runs.chunks(REGISTERS)) {
+            let runs: Vec<u8> = runs.iter().map(|run| u8::try_from(*run).ok()).collect::<Option<_>>()?;
+            all.slots[*of.first()? as usize] = Distinct::Many(runs.into_boxed_slice().try_into().ok()?);
+        }
+        Some(all)
     }
 
     /// The number of different values of a slot so far.

@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 use crate::columnar::column::Column;
 use crate::query::aggregate::NO_SLOT;
 use crate::query::aggregate::numbers::rank;
+use crate::query::aggregate::stored::{self, Table};
 use crate::query::slots::Slots;
 use crate::value::Value;
 
@@ -56,6 +57,29 @@ impl QuantileSketch {
                 *self.counts.entry((slot, number)).or_default() += count;
             }
         }
+    }
+
+    /// Slot, number and how often it was there.
+    pub fn tables(&self) -> Vec<Table> {
+        let mut all: Vec<(u32, u64, u64)> =
+            self.counts.iter().map(|((slot, bits), count)| (*slot, *bits, *count)).collect();
+        all.sort_unstable();
+        vec![Table::new(
+            all.len(),
+            vec![
+                stored::ints(all.iter().map(|one| i64::from(one.0))),
+                stored::ints(all.iter().map(|one| one.1.cast_signed())),
+                stored::counts(all.iter().map(|one| one.2)),
+            ],
+        )]
+    }
+
+    /// Reads [`QuantileSketch::tables`].
+    pub fn read(tables: &[Table], slots: usize) -> Option<Self> {
+        let table = tables.first()?;
+        let numbers = table.slots(0, slots)?.into_iter().zip(table.ints(1)?).zip(table.counts(2)?);
+        let counts = numbers.map(|((slot, bits), count)| ((slot, bits.cast_unsigned()), count)).collect();
+        Some(Self { counts, sorted: Vec::new() })
     }
 
     /// The ⌈q·n⌉-th smallest of the rounded numbers of a slot; null where there is none.

@@ -212,7 +212,7 @@ impl Writer {
         if changed.is_empty() {
             return Ok(outcomes);
         }
-        for dataset in changed.values() {
+        for dataset in changed.values_mut() {
             catalog::update(&transaction, dataset)?;
             begin(dataset);
         }
@@ -250,7 +250,7 @@ impl Writer {
             keyed.count = keyed.count.saturating_sub(deleted.deleted);
             keyed.changes += 1;
         }
-        catalog::update(&transaction, &dataset)?;
+        catalog::update(&transaction, &mut dataset)?;
         begin(&dataset);
         self.watch.commit(transaction)?;
         let mut snapshot = Snapshot::clone(&current);
@@ -273,6 +273,9 @@ impl Writer {
         // as SQLite's documentation has it for connections that stay open
         let measure = format!("PRAGMA analysis_limit = {ANALYSED_ROWS}; PRAGMA optimize = 0x10002;");
         transaction.execute_batch(&measure).map_err(failed)?;
+        current.datasets.values().filter_map(|dataset| dataset.keyed.as_ref()).for_each(|keyed| {
+            keyed.derived.statements.forget_plans();
+        });
         self.watch.commit(transaction)
     }
 

@@ -37,7 +37,7 @@ fn what_all_of_them_have_is_read_once() {
     assert_eq!(events.filter.as_ref().unwrap().to_string(), "a > 1");
     // 1970-01-01 was a Thursday, and Berlin an hour ahead
     assert_eq!((events.range.from, events.range.to), (Some(-18 * DAY - HOUR), Some(-4 * DAY - HOUR)));
-    assert!(!events.cache);
+    assert!(!events.cache.is_welcome());
     let Analysis::Paths(paths) = read.analysis else { panic!("paths") };
     assert_eq!((paths.depth, paths.limit, paths.collapse), (2, limits::PATHS_DEFAULT, false));
 }

@@ -1,0 +1,263 @@
+//! Whole answers, kept for the next one who asks the same of the same data: `query::answer` and `sequences::run` ask here
+//! first. An answer is of a version of the datasets that it is of, which is another one after every commit that changes
+//! them; so a stored answer is exact, unless the question takes one of an age.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::cache::class::Use;
+use crate::cache::key::Key;
+use crate::cache::{Computed, Kept, Wish};
+use crate::columnar::builder::column_of;
+use crate::columnar::column::Column;
+use crate::columnar::{Block, TIME};
+use crate::error::Result;
+use crate::fields::FieldType;
+use crate::query::answer::{Answer, AnswerColumn, Series, Stats};
+use crate::query::budget::Limits;
+use crate::query::expression::Expr;
+use crate::query::language::{Query, Question, Range};
+use crate::query::relational::tree::Relational;
+use crate::query::sequences::{Events, Sequence};
+use crate::store::snapshot::{Dataset, Snapshot};
+use crate::time::{Bucket, Bucketer};
+use crate::value::Value;
+
+/// Bytes of an answer that is kept: giving a larger one takes as long as many a question.
+const ANSWER_BYTES: usize = 8 << 20;
+
+/// What is asked, as far as it tells one answer from another.
+pub(super) struct Asked<'a> {
+    /// What sort of question it is.
+    pub sort: &'static str,
+    /// The datasets that it is about.
+    pub datasets: Vec<&'a str>,
+    /// All else that it says.
+    pub text: String,
+    /// Which stored answers are welcome.
+    pub cache: Use,
+    /// What it may take.
+    pub limits: &'a Limits,
+}
+
+impl<'a> Asked<'a> {
+    /// A question in JSON or SQL.
+    pub fn question(question: &'a Question) -> Self {
+        match question {
+            Question::Plain(query) => Self::query(query),
+            Question::Relational(relational) => Self::relational(relational),
+        }
+    }
+
+    fn query(query: &'a Query) -> Self {
+        // which bucket of time is not over hangs on the present, all else does not
+        let present = query.by.iter().filter_map(|key| match key {
+            Expr::Call(function, _) => function.bucket(),
+            _ => None,
+        });
+        let present = present.map(|bucket| Bucketer::new(bucket, &query.calendar).start(query.now));
+        let present: Vec<i64> = present.collect();
+        let bare = Query { limits: Limits::default(), cache: Use::Exact, now: 0, ..query.clone() };
+        Self {
+            sort: "answer",
+            datasets: vec![&query.from],
+            text: format!("{bare:?} {present:?}"),
+            cache: query.cache,
+            limits: &query.limits,
+        }
+    }
+
+    fn relational(relational: &'a Relational) -> Self {
+        let bare = Relational { limits: Limits::default(), cache: Use::Exact, ..relational.clone() };
+        Self {
+            sort: "answer",
+            datasets: relational.tables(),
+            text: format!("{bare:?}"),
+            cache: relational.cache,
+            limits: &relational.limits,
+        }
+    }
+
+    /// A question about what follows what.
+    pub fn sequence(sequence: &'a Sequence) -> Self {
+        let Sequence { events, analysis } = sequence;
+        let bare = Events { limits: Limits::default(), cache: Use::Exact, ..events.clone() };
+        Self {
+            sort: "sequence",
+            datasets: vec![&events.from],
+            text: format!("{bare:?} {analysis:?}"),
+            cache: events.cache,
+            limits: &events.limits,
+        }
+    }
+}
+
+/// The stored answer to a question, or that of `compute`, which is stored then.
+///
+/// # Errors
+/// Those of computing.
+pub(super) fn answer(
+    snapshot: &Snapshot,
+    asked: &Asked<'_>,
+    compute: impl FnOnce() -> Result<Answer>,
+) -> Result<Answer> {
+    let Some(cache) = asked.limits.cache.as_ref().filter(|_| asked.cache.is_welcome()) else {
+        return compute();
+    };
+    let begin = Instant::now();
+    let key = Key::of_text(asked.sort, &asked.datasets, &asked.text, None);
+    let (class, max_age) = asked.cache.resolve(cache.classes());
+    let deadline = begin.checked_add(asked.limits.deadline);
+    let wish = Wish { version: version(snapshot, &asked.datasets), class, max_age, deadline };
+    let mut is_own = false;
+    let got = cache.get_or_compute(&key, &wish, || {
+        is_own = true;
+        let answer = compute()?;
+        let is_kept = answer.bytes() <= ANSWER_BYTES;
+        Ok(Computed { rows: answer.stats.rows_scanned, is_kept, value: answer })
+    })?;
+    if is_own {
+        return Ok(Arc::try_unwrap(got.value).unwrap_or_else(|shared| Answer::clone(&shared)));
+    }
+    let mut answer = Answer::clone(&got.value);
+    let elapsed_ms = begin.elapsed().as_secs_f64() * 1e3;
+    answer.stats =
+        Stats { elapsed_ms, rows_scanned: 0, segments: 0, cache: "hit", age: got.age, ..answer.stats };
+    Ok(answer)
+}
+
+/// What a snapshot holds of some datasets, as a number: another one after every commit that changes them.
+pub fn version(snapshot: &Snapshot, datasets: &[&str]) -> u128 {
+    let mut all: Vec<u8> = Vec::new();
+    for name in datasets {
+        all.extend(name.as_bytes());
+        if let Some(dataset) = snapshot.datasets.get(*name) {
+            add_version(dataset, &mut all);
+        }
+        all.push(0);
+    }
+    xxh3_128(&all)
+}
+
+fn add_version(dataset: &Dataset, all: &mut Vec<u8>) {
+    for number in [dataset.id, dataset.version] {
+        all.extend(number.to_le_bytes());
+    }
+    for segment in &dataset.segments {
+        all.extend(segment.tag.to_le_bytes());
+    }
+}
+
+/// What is written of an answer beside its rows.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    columns: Vec<(String, String)>,
+    rows: usize,
+    next: Option<String>,
+    rows_scanned: u64,
+    segments: u64,
+    is_of_sqlite: bool,
+    approximate: bool,
+    tz: String,
+    /// Column, name of the bucket, partial rows, gaps.
+    series: Option<(usize, String, Vec<usize>, Vec<usize>)>,
+    range: (Option<i64>, Option<i64>),
+    previous: Option<(Option<i64>, Option<i64>)>,
+}
+
+impl Kept for Answer {
+    fn bytes(&self) -> usize {
+        let rows: usize = self.rows.iter().flatten().map(Value::bytes).sum::<usize>()
+            + self.rows.len() * size_of::<Vec<Value>>();
+        size_of::<Self>() + rows + self.columns.iter().map(|column| column.name.len() + 48).sum::<usize>()
+    }
+
+    fn write(&self) -> Option<Vec<u8>> {
+        let head = Head {
+            columns: self
+                .columns
+                .iter()
+                .map(|column| (column.name.clone(), column.kind.to_owned()))
+                .collect(),
+            rows: self.rows.len(),
+            next: self.next.clone(),
+            rows_scanned: self.stats.rows_scanned,
+            segments: self.stats.segments,
+            is_of_sqlite: self.stats.engine == "sqlite",
+            approximate: self.stats.approximate,
+            // a zone without a name is one of this process
+            tz: if self.tz == TimeZone::UTC { "UTC" } else { self.tz.iana_name()? }.to_owned(),
+            series: self.series.as_ref().map(|series| {
+                (series.column, series.bucket.name().to_owned(), series.partial.clone(), series.gaps.clone())
+            }),
+            range: (self.range.from, self.range.to),
+            previous: self.previous.map(|range| (range.from, range.to)),
+        };
+        let column =
+            |at: usize| column_of(self.rows.iter().map(|row| row.get(at).cloned().unwrap_or(Value::Null)));
+        let rows = block_of(self.rows.len(), (0..self.columns.len()).map(column)).encode().ok()?;
+        let head = serde_json::to_vec(&head).ok()?;
+        let mut bytes = u32::try_from(head.len()).ok()?.to_le_bytes().to_vec();
+        bytes.extend(head);
+        bytes.extend(rows);
+        Some(bytes)
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (head, rows) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let head: Head = serde_json::from_slice(head).ok()?;
+        let columns = columns_of(&Block::decode(rows).ok()?);
+        if columns.len() != head.columns.len() {
+            return None;
+        }
+        let row = |row: usize| columns.iter().map(|column| column.get(row)).collect();
+        let kind = |name: &str| match name {
+            "mixed" => Some("mixed"),
+            name => name.parse::<FieldType>().ok().map(FieldType::name),
+        };
+        let named =
+            |(name, of): &(String, String)| Some(AnswerColumn { name: name.clone(), kind: kind(of)? });
+        let range = |(from, to)| Range { from, to, step: None };
+        let series = |(column, bucket, partial, gaps): (usize, String, Vec<usize>, Vec<usize>)| {
+            Some(Series { column, bucket: Bucket::from_name(&bucket)?, partial, gaps })
+        };
+        Some(Self {
+            columns: head.columns.iter().map(named).collect::<Option<_>>()?,
+            rows: (0..head.rows).map(row).collect(),
+            next: head.next,
+            stats: Stats {
+                rows_scanned: head.rows_scanned,
+                segments: head.segments,
+                cache: "miss",
+                engine: if head.is_of_sqlite { "sqlite" } else { "vector" },
+                approximate: head.approximate,
+                ..Stats::default()
+            },
+            tz: if head.tz == "UTC" { TimeZone::UTC } else { TimeZone::get(&head.tz).ok()? },
+            series: match head.series {
+                Some(told) => Some(series(told)?),
+                None => None,
+            },
+            range: range(head.range),
+            previous: head.previous.map(range),
+        })
+    }
+}
+
+/// Columns in their order as a block, which is how they are stored.
+pub(super) fn block_of(rows: usize, columns: impl Iterator<Item = Column>) -> Block {
+    let named = columns.enumerate().map(|(at, column)| (format!("c{at:06}").into(), Arc::new(column)));
+    // every block has times, and those of events they are not
+    let times = (TIME.into(), Arc::new(Column::times(&vec![0; rows])));
+    Block::new(rows, named.chain([times]).collect())
+}
+
+/// The columns of [`block_of`].
+pub(super) fn columns_of(block: &Block) -> Vec<Arc<Column>> {
+    block.columns().filter(|(name, _)| ***name != *TIME).map(|(_, column)| Arc::clone(column)).collect()
+}

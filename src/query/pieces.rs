@@ -1,0 +1,308 @@
+//! What questions have of sealed segments, kept for the next one: a segment never changes, so what its rows come to for
+//! some keys and aggregates holds as long as it is there. A question that is asked again looks at the tail alone, and its
+//! answer is exact. `execute` asks it before it scans.
+//!
+//! A piece is a run of blocks of one segment of which every row lies within the question's bounds of time, wherever these
+//! are; what is left of the segment, a block or two at an end of the range, is looked at each time. Pieces that follow
+//! each other are kept together, too, so that a question asked every second puts nothing together but that and the tail.
+//!
+//! What must hold: a key tells the segment by its tag, the blocks, the keys, aggregates and calendar, and every condition
+//! that does not hold for all rows of the segment. Pieces are put together in the order of the parts, as tasks are.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, atomic};
+use std::time::Instant;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::cache::class::Class;
+use crate::cache::key::Key;
+use crate::cache::{Cache, Computed, Kept, Wish};
+use crate::columnar::TIME;
+use crate::error::{Error, Result};
+use crate::query::budget::Held;
+use crate::query::execute::Scan;
+use crate::query::expression::Expr;
+use crate::query::measures::{Found, Measures};
+use crate::query::partial::Partial;
+use crate::query::prune::{Verdict, verdict};
+use crate::store::part::{Part, Source};
+use crate::store::segment::Segment;
+
+/// Bytes of a piece that is kept, at least; of large segments the twentieth part.
+const PIECE_BYTES: usize = if cfg!(test) { 2_048 } else { 1 << 20 };
+const PIECE_SHARE: u64 = 20;
+/// Shorter lists of pieces that are looked for where the whole one is not kept: a segment or two came since.
+const SHORTER_LISTS: usize = 3;
+
+/// All pieces are of one version: what they are of never changes.
+const WISH: Wish = Wish { version: 0, class: Class::PARTS, max_age: None, deadline: None };
+
+/// Some blocks of one segment.
+struct Piece {
+    hash: u128,
+    /// Its parts among those of the scan.
+    parts: Range<usize>,
+    rows: u64,
+    /// Bytes that keeping it may take.
+    bytes_max: usize,
+}
+
+enum Step {
+    /// Parts that are looked at.
+    Loose(Range<usize>),
+    /// Pieces that follow each other.
+    Pieces(Vec<Piece>),
+}
+
+/// That a shape was asked for, and whether what it comes to can be kept.
+struct Asked {
+    is_too_large: bool,
+}
+
+impl Kept for Asked {
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+    }
+
+    fn write(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn read(_: &[u8]) -> Option<Self> {
+        None
+    }
+}
+
+/// What all parts come to; `None` where nothing is kept of such a question, and all of it is to be scanned as usual: the
+/// first time, as putting pieces together takes longer than scanning them at once.
+///
+/// # Errors
+/// As scanning.
+pub(super) fn found(
+    scan: &Scan<'_>,
+    measures: &Measures<'_>,
+    cache: &Cache,
+) -> Result<Option<(Found, Held)>> {
+    if !scan.parts.iter().any(|part| matches!(part, Part::Sealed(..))) {
+        return Ok(None);
+    }
+    let shape = xxh3_128(
+        format!("{} {:?} {:?}", measures.shape(), scan.plan.calendar, scan.dataset.declaration.id).as_bytes(),
+    );
+    let steps = steps(scan, shape)?;
+    let keeper = Keeper { scan, measures, cache, is_too_large: atomic::AtomicBool::new(false) };
+    let asked = keeper.key("asked", shape);
+    let before = cache.get::<Asked>(&asked, &WISH);
+    if before.as_ref().is_some_and(|got| got.value.is_too_large) {
+        return Ok(None);
+    }
+    let is_kept = |step: &Step| match step {
+        Step::Loose(_) => false,
+        Step::Pieces(pieces) => cache.has(&keeper.list_key(pieces)),
+    };
+    if before.is_none() {
+        cache.put(&asked, &WISH, Arc::new(Asked { is_too_large: false }));
+        if !steps.iter().any(is_kept) {
+            return Ok(None);
+        }
+    }
+    let found = keeper.found(steps);
+    if keeper.is_too_large.load(Ordering::Relaxed) {
+        cache.put(&asked, &WISH, Arc::new(Asked { is_too_large: true }));
+        return match found {
+            // what was found is good all the same
+            Ok(found) => Ok(Some(found)),
+            Err(Error::Internal(_)) => {
+                scan.rows_kept.store(0, Ordering::Relaxed);
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        };
+    }
+    found.map(Some)
+}
+
+/// The parts of a scan as pieces and what is left, in order.
+fn steps(scan: &Scan<'_>, shape: u128) -> Result<Vec<Step>> {
+    let mut steps: Vec<Step> = Vec::new();
+    let loose = |steps: &mut Vec<Step>, more: Range<usize>| match steps.last_mut() {
+        _ if more.is_empty() => {}
+        Some(Step::Loose(parts)) => parts.end = more.end,
+        _ => steps.push(Step::Loose(more)),
+    };
+    let mut begin = 0;
+    for run in scan.parts.chunk_by(|a, b| segment_of(a) == segment_of(b)) {
+        let all = begin..begin + run.len();
+        begin = all.end;
+        let piece = match run.first() {
+            Some(Part::Sealed(segment, _)) => piece(scan, segment, all.clone(), shape)?,
+            _ => None,
+        };
+        let Some(piece) = piece else {
+            loose(&mut steps, all);
+            continue;
+        };
+        let parts = piece.parts.clone();
+        loose(&mut steps, all.start..parts.start);
+        match steps.last_mut() {
+            Some(Step::Pieces(pieces)) => pieces.push(piece),
+            _ => steps.push(Step::Pieces(vec![piece])),
+        }
+        loose(&mut steps, parts.end..all.end);
+    }
+    Ok(steps)
+}
+
+fn segment_of(part: &Part) -> Option<i64> {
+    match part {
+        Part::Tail(_) => None,
+        Part::Sealed(segment, _) => Some(segment.id),
+    }
+}
+
+/// The blocks of a segment that bounds of time do not cut; `parts` are those of them that may hold rows.
+fn piece(scan: &Scan<'_>, segment: &Arc<Segment>, parts: Range<usize>, shape: u128) -> Result<Option<Piece>> {
+    if segment.damage.is_some() {
+        return Ok(None);
+    }
+    let whole = Source::Segment(Arc::clone(segment));
+    let (mut bounds, mut others): (Vec<&Expr>, Vec<&Expr>) = (Vec::new(), Vec::new());
+    for (condition, names) in scan.filter.conditions() {
+        if verdict(condition, &whole)? == Verdict::Always {
+            continue;
+        }
+        let is_of_time = matches!(names, [name] if **name == *TIME);
+        if is_of_time { bounds.push(condition) } else { others.push(condition) }
+    }
+    let mut blocks = 0..segment.blocks();
+    if !bounds.is_empty() {
+        let mut within = Vec::new();
+        for block in blocks {
+            let part = Part::Sealed(Arc::clone(segment), block);
+            let mut all = true;
+            for bound in &bounds {
+                all &= verdict(bound, &part)? == Verdict::Always;
+            }
+            within.extend(all.then_some(block));
+        }
+        let (Some(first), Some(last)) = (within.first(), within.last()) else { return Ok(None) };
+        if last - first + 1 != within.len() {
+            return Ok(None);
+        }
+        blocks = *first..last + 1;
+    }
+    let is_before = |block: usize| move |part: &Part| matches!(part, Part::Sealed(_, at) if *at < block);
+    let of_segment = &scan.parts[parts.clone()];
+    let first = parts.start + of_segment.partition_point(is_before(blocks.start));
+    let end = parts.start + of_segment.partition_point(is_before(blocks.end));
+    if first == end {
+        return Ok(None);
+    }
+    let text = format!("{shape:x} {} {blocks:?} {others:?}", segment.tag);
+    Ok(Some(Piece {
+        hash: xxh3_128(text.as_bytes()),
+        rows: scan.parts[first..end].iter().map(|part| part.rows() as u64).sum(),
+        parts: first..end,
+        bytes_max: PIECE_BYTES.max((segment.bytes / PIECE_SHARE) as usize),
+    }))
+}
+
+struct Keeper<'a> {
+    scan: &'a Scan<'a>,
+    measures: &'a Measures<'a>,
+    cache: &'a Cache,
+    /// What the question comes to is more than is kept.
+    is_too_large: atomic::AtomicBool,
+}
+
+impl Keeper<'_> {
+    fn key(&self, sort: &str, hash: u128) -> Key {
+        Key::of_text(sort, &[&self.scan.dataset.name], &format!("{hash:x}"), None)
+    }
+
+    /// The key of pieces together; of one alone it is its own.
+    fn list_key(&self, pieces: &[Piece]) -> Key {
+        if let [piece] = pieces {
+            return self.key("piece", piece.hash).lasting();
+        }
+        let all: Vec<u8> = pieces.iter().flat_map(|piece| piece.hash.to_le_bytes()).collect();
+        self.key("pieces", xxh3_128(&all))
+    }
+
+    fn found(&self, steps: Vec<Step>) -> Result<(Found, Held)> {
+        let (scan, measures) = (self.scan, self.measures);
+        let (mut all, mut held) = (measures.start(), scan.plan.budget.hold());
+        for step in steps {
+            scan.plan.budget.check()?;
+            match step {
+                Step::Loose(parts) => {
+                    let (more, _held) = scan.found_in(&scan.parts[parts], measures)?;
+                    measures.absorb(&mut all, more)?;
+                }
+                Step::Pieces(pieces) => measures.absorb_kept(&mut all, &*self.list(&pieces)?)?,
+            }
+            held.set(all.bytes())?;
+        }
+        Ok((all, held))
+    }
+
+    /// What pieces that follow each other come to.
+    fn list(&self, pieces: &[Piece]) -> Result<Arc<Partial>> {
+        let rows: u64 = pieces.iter().map(|piece| piece.rows).sum();
+        let scanned = AtomicU64::new(0);
+        let got = self.cache.get_or_compute(&self.list_key(pieces), &WISH, || {
+            let (partial, looked_at) = self.put_together(pieces)?;
+            scanned.store(looked_at, Ordering::Relaxed);
+            let bytes_max: usize = pieces.iter().map(|piece| piece.bytes_max).sum();
+            let is_kept = partial.bytes() <= bytes_max;
+            self.is_too_large.fetch_or(!is_kept, Ordering::Relaxed);
+            Ok(Computed { value: partial, rows, is_kept })
+        })?;
+        self.scan.rows_kept.fetch_add(rows - scanned.into_inner().min(rows), Ordering::Relaxed);
+        Ok(got.value)
+    }
+
+    /// The same of what is kept of them one by one, and of what has to be looked at; gives the rows of that, too.
+    fn put_together(&self, pieces: &[Piece]) -> Result<(Partial, u64)> {
+        let (scan, measures, cache) = (self.scan, self.measures, self.cache);
+        let (mut all, mut rows) = (measures.start(), 0);
+        let mut held = scan.plan.budget.hold();
+        let shorter = (2..pieces.len()).rev().take(SHORTER_LISTS);
+        let known =
+            shorter.map(|count| (count, cache.get::<Partial>(&self.list_key(&pieces[..count]), &WISH)));
+        let known = known.into_iter().find_map(|(count, got)| got.map(|got| (count, got)));
+        let begin = known.as_ref().map_or(0, |(count, _)| *count);
+        if let Some((_, got)) = known {
+            measures.absorb_kept(&mut all, &got.value)?;
+        }
+        for piece in &pieces[begin..] {
+            let key = self.list_key(std::slice::from_ref(piece));
+            let kept = if pieces.len() > 1 { cache.get::<Partial>(&key, &WISH) } else { None };
+            if let Some(got) = kept {
+                measures.absorb_kept(&mut all, &got.value)?;
+            } else {
+                let begin = Instant::now();
+                let (fresh, _held) = scan.found_in(&scan.parts[piece.parts.clone()], measures)?;
+                rows += piece.rows;
+                let partial = self.keep(fresh)?;
+                measures.absorb_kept(&mut all, &partial)?;
+                if pieces.len() > 1 {
+                    let is_kept = partial.bytes() <= piece.bytes_max;
+                    let computed = Computed { value: partial, rows: piece.rows, is_kept };
+                    cache.put_computed(&key, &WISH, computed, begin.elapsed());
+                }
+            }
+            held.set(all.bytes())?;
+        }
+        Ok((self.keep(all)?, rows))
+    }
+
+    fn keep(&self, found: Found) -> Result<Partial> {
+        self.measures.keep(found).ok_or_else(|| {
+            self.is_too_large.store(true, Ordering::Relaxed);
+            Error::Internal("what a question comes to cannot be kept".into())
+        })
+    }
+}
