@@ -50,14 +50,25 @@ impl Class {
     /// What questions have of sealed segments.
     pub const PARTS: Self = Self(1);
 
-    /// The class of a name.
+    /// The class at a place of [`CLASSES`].
+    pub fn at(place: usize) -> Self {
+        Self(place.min(CLASSES.len() - 1) as u8)
+    }
+
+    /// The class that something was stored as.
+    pub fn stored(name: &str) -> Self {
+        CLASSES.iter().position(|class| class.name == name).map_or(Self::EXACT, Self::at)
+    }
+
+    /// The class of a name whose answers may be of some age.
     ///
     /// # Errors
     /// There is none, with the nearest one.
     pub fn named(name: &str) -> Result<Self> {
-        let place = CLASSES.iter().position(|class| class.name == name);
-        place.map(|place| Self(place as u8)).ok_or_else(|| {
-            let names = CLASSES.iter().map(|class| class.name);
+        let has_age = |class: &&Declared| class.max_age.is_some();
+        let place = CLASSES.iter().position(|class| class.name == name && has_age(&class));
+        place.map(Self::at).ok_or_else(|| {
+            let names = CLASSES.iter().filter(has_age).map(|class| class.name);
             let all = names.clone().collect::<Vec<_>>().join(", ");
             Error::invalid(format!(
                 "\"{name}\" is no class of answers; they are {all}{}",
@@ -99,13 +110,7 @@ impl Classes {
                 Error::invalid(format!("\"{part}\" names no age; write it as in realtime=10s, search=1h"))
             })?;
             let class = Class::named(name.trim())?;
-            let Some(Some(slot)) = ages.0.get_mut(class.index()).map(Option::as_mut) else {
-                return Err(Error::invalid(format!(
-                    "answers of the class \"{}\" are exact at any age",
-                    class.name()
-                )));
-            };
-            *slot = span(age.trim())?;
+            ages.0[class.index()] = Some(span(age.trim())?);
         }
         Ok(ages)
     }

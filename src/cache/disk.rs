@@ -285,7 +285,7 @@ impl File {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (bytes, made_us) = (row.get::<_, i64>(1)?.unsigned_abs() + ENTRY_BYTES, row.get(2)?);
-            let class = Class::named(&row.get::<_, String>(3)?).unwrap_or(Class::EXACT);
+            let class = Class::stored(&row.get::<_, String>(3)?);
             self.clock += 1;
             self.bytes += bytes;
             self.entries.insert(

@@ -120,7 +120,7 @@ impl Figures {
     pub fn report(&self, classes: &Classes, memory: Measure, disk: Option<Measure>) -> Report {
         let of = |place: usize| {
             let (declared, counters) = (&CLASSES[place], &self.classes[place]);
-            let class = Class::named(declared.name).unwrap_or(Class::EXACT);
+            let class = Class::at(place);
             let (hits, disk_hits) = (get(&counters.memory_hits), get(&counters.disk_hits));
             ClassReport {
                 class: declared.name,

@@ -87,6 +87,30 @@ pub struct Wish {
     pub deadline: Option<Instant>,
 }
 
+/// The version of what is of no data: its age alone counts.
+const UNVERSIONED: u128 = u128::MAX;
+
+impl Wish {
+    /// What was computed no longer ago, whatever it is of: for values of a program's own.
+    pub fn within(age: Duration) -> Self {
+        Self { version: UNVERSIONED, class: Class::EXACT, max_age: Some(age), deadline: None }
+    }
+}
+
+impl Kept for Vec<u8> {
+    fn bytes(&self) -> usize {
+        self.capacity()
+    }
+
+    fn write(&self) -> Option<Vec<u8>> {
+        Some(self.clone())
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        Some(bytes.to_vec())
+    }
+}
+
 /// What was computed, to be kept.
 #[derive(Debug)]
 pub struct Computed<T> {
@@ -154,7 +178,28 @@ impl Cache {
         &self.classes
     }
 
-    /// What is kept under a key, computed where there is nothing that fits the wish. Of many who want the same at once one
+    /// What is kept under a key, computed where there is nothing that fits the wish.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use windrow::CacheOptions;
+    /// use windrow::cache::key::{Key, Selector};
+    /// use windrow::cache::{Cache, Computed, Wish};
+    ///
+    /// # fn main() -> windrow::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let cache = Cache::open(CacheOptions::beside(folder.path().join("wiki.db")));
+    /// let key = Key::named("summary:pages:42", ["user:42"]);
+    /// let summary = || Ok(Computed { value: b"a page about pages".to_vec(), rows: 0, is_kept: true });
+    /// let day = Wish::within(Duration::from_secs(86_400));
+    /// assert!(cache.get_or_compute(&key, &day, summary)?.tier.is_none());
+    /// assert!(cache.get_or_compute(&key, &day, summary)?.tier.is_some());
+    /// assert_eq!(cache.invalidate(&Selector::Tag("user:42".into())), 1);
+    /// cache.close();
+    /// # Ok(())
+    /// # }
+    /// ```
+    /// Of many who want the same at once one
     /// computes; the others wait, and compute themselves where he fails or takes too long.
     ///
     /// # Errors
@@ -349,7 +394,8 @@ impl Drop for Cache {
 }
 
 fn fits(version: u128, age: Option<Duration>, wish: &Wish) -> bool {
-    version == wish.version || wish.max_age.zip(age).is_some_and(|(most, age)| age <= most)
+    let is_same = version == wish.version && wish.version != UNVERSIONED;
+    is_same || wish.max_age.zip(age).is_some_and(|(most, age)| age <= most)
 }
 
 fn downcast<T: Kept>(value: Arc<dyn Kept>) -> Option<Arc<T>> {

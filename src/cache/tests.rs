@@ -1,3 +1,5 @@
+//! The cache as a whole: versions, ages, flights, both tiers, and what becomes of them where the file fails.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Barrier;
@@ -8,23 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::Error;
 
-/// What is kept here: some bytes.
-#[derive(Debug, PartialEq)]
-struct Bytes(Vec<u8>);
-
-impl Kept for Bytes {
-    fn bytes(&self) -> usize {
-        self.0.capacity()
-    }
-
-    fn write(&self) -> Option<Vec<u8>> {
-        Some(self.0.clone())
-    }
-
-    fn read(bytes: &[u8]) -> Option<Self> {
-        Some(Self(bytes.to_vec()))
-    }
-}
+type Bytes = Vec<u8>;
 
 fn options(folder: Option<&Path>) -> CacheOptions {
     CacheOptions {
@@ -44,7 +30,7 @@ fn key(name: &str) -> Key {
 }
 
 fn computed(bytes: Vec<u8>) -> Result<Computed<Bytes>> {
-    Ok(Computed { value: Bytes(bytes), rows: 7, is_kept: true })
+    Ok(Computed { value: bytes, rows: 7, is_kept: true })
 }
 
 /// The value under a key, computed from its text where it is not kept; and where it was.
@@ -52,7 +38,7 @@ fn ask(cache: &Cache, name: &str, version: u128) -> (Vec<u8>, Option<Tier>) {
     let got = cache
         .get_or_compute(&key(name), &wish(version), || computed(format!("{name} {version}").into_bytes()));
     let got = got.unwrap();
-    (got.value.0.clone(), got.tier)
+    (got.value.to_vec(), got.tier)
 }
 
 #[test]
@@ -69,9 +55,15 @@ fn who_takes_answers_of_an_age_gets_them_while_they_are_no_older() {
     let cache = Cache::open(options(None));
     ask(&cache, "a", 1);
     let aged = |max_age| cache.get::<Bytes>(&key("a"), &Wish { max_age: Some(max_age), ..wish(2) });
-    assert_eq!(aged(Duration::from_secs(60)).unwrap().value.0, b"a 1");
+    assert_eq!(aged(Duration::from_secs(60)).unwrap().value.as_slice(), b"a 1");
     std::thread::sleep(Duration::from_millis(5));
     assert!(aged(Duration::from_millis(1)).is_none());
+    // of values without a version the age alone counts
+    let (own, within) = (key("own"), Wish::within);
+    cache.get_or_compute(&own, &within(Duration::from_secs(60)), || computed(b"own".to_vec())).unwrap();
+    std::thread::sleep(Duration::from_millis(5));
+    assert!(cache.get::<Bytes>(&own, &within(Duration::from_secs(60))).is_some());
+    assert!(cache.get::<Bytes>(&own, &within(Duration::from_millis(1))).is_none());
 }
 
 #[test]
@@ -95,7 +87,7 @@ fn a_hundred_who_want_the_same_compute_it_once() {
                     std::thread::sleep(Duration::from_millis(50));
                     computed(b"once".to_vec())
                 });
-                assert_eq!(got.unwrap().value.0, b"once");
+                assert_eq!(got.unwrap().value.as_slice(), b"once");
             });
         }
     });
@@ -134,7 +126,7 @@ fn who_waits_in_vain_computes_himself() {
         let begin = Instant::now();
         let hurried = Wish { deadline: begin.checked_add(Duration::from_millis(10)), ..wish(1) };
         let got = cache.get_or_compute(&key("slow"), &hurried, || computed(b"own".to_vec())).unwrap();
-        assert_eq!(got.value.0, b"own");
+        assert_eq!(got.value.as_slice(), b"own");
         assert!(begin.elapsed() < Duration::from_millis(150));
     });
 }
@@ -162,16 +154,16 @@ fn what_was_declared_outdated_is_not_given_to_anyone_who_asks_later() {
                 barrier.wait();
                 computed(b"old".to_vec())
             });
-            assert_eq!(got.unwrap().value.0, b"old", "who began before gets what there was");
+            assert_eq!(got.unwrap().value.as_slice(), b"old", "who began before gets what there was");
         });
         barrier.wait();
         cache.invalidate(&Selector::Tag("dataset:visits".into()));
         // who asks now does not board the flight that began before
         let got = cache.get_or_compute(&key("a"), &aged, || computed(b"new".to_vec())).unwrap();
-        assert_eq!(got.value.0, b"new");
+        assert_eq!(got.value.as_slice(), b"new");
         barrier.wait();
     });
-    assert_eq!(cache.get::<Bytes>(&key("a"), &aged).unwrap().value.0, b"new");
+    assert_eq!(cache.get::<Bytes>(&key("a"), &aged).unwrap().value.as_slice(), b"new");
 }
 
 #[test]
@@ -220,14 +212,14 @@ fn what_memory_has_no_room_for_goes_to_the_file() {
     cache.flush();
     for n in 0..20 {
         let got = cache.get_or_compute(&key(&format!("k{n}")), &wish(1), || computed(Vec::new())).unwrap();
-        assert!(got.value.0 == body(n), "k{n} is another");
+        assert!(*got.value == body(n), "k{n} is another");
         // what goes for it is on its way, and would be computed anew
         cache.flush();
     }
     assert!(cache.memory_bytes() <= 20_000);
     // larger than all of memory, and of no room at all
     let big = cache.get_or_compute(&key("big"), &wish(1), || computed(vec![1; 50_000])).unwrap();
-    assert_eq!(big.value.0.len(), 50_000);
+    assert_eq!(big.value.len(), 50_000);
     cache.flush();
     assert_eq!(ask(&cache, "big", 1).1, Some(Tier::Disk));
     let none = Cache::open(CacheOptions { memory_bytes: 0, disk_bytes: 0, ..options(Some(folder.path())) });
@@ -283,7 +275,7 @@ fn a_file_that_is_deleted_while_it_is_used_is_made_anew() {
     cache.flush();
     cache.close();
     let again = Cache::open(options(Some(folder.path())));
-    assert_eq!(again.get::<Bytes>(&key("b"), &wish(1)).unwrap().value.0, b"b");
+    assert_eq!(again.get::<Bytes>(&key("b"), &wish(1)).unwrap().value.as_slice(), b"b");
 }
 
 #[test]
@@ -330,7 +322,7 @@ proptest! {
                 _ => {
                     let got = cache.get_or_compute(&key, &wish, || computed(vec![name; bytes])).unwrap();
                     if got.tier.is_some() {
-                        prop_assert_eq!(Some(&got.value.0.len()), model.get(&(name, version)));
+                        prop_assert_eq!(Some(&got.value.len()), model.get(&(name, version)));
                     } else {
                         model.retain(|(known, _), _| *known != name);
                         model.insert((name, version), bytes);

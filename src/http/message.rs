@@ -49,7 +49,8 @@ impl Method {
 }
 
 /// The headers that handlers look at; the others are not kept, as each would be an allocation a request.
-pub const HEADERS_KEPT: [&str; 4] = ["accept", "accept-encoding", "content-encoding", "host"];
+pub const HEADERS_KEPT: [&str; 5] =
+    ["accept", "accept-encoding", "content-encoding", "host", "if-none-match"];
 
 /// One request, read whole.
 #[derive(Debug, Default)]

@@ -10,6 +10,7 @@ pub mod routes;
 pub mod server;
 mod turns;
 pub mod ui;
+mod unchanged;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

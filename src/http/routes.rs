@@ -9,7 +9,7 @@ use crate::http::api::{
 use crate::http::body;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
-use crate::http::ui;
+use crate::http::{ui, unchanged};
 
 /// A request with what its handler needs.
 pub struct Call<'a> {
@@ -166,7 +166,8 @@ pub fn answer(service: &Service, request: &Request) -> Response {
             Err(Error::NotFound(format!("there is no path {}{hint}", request.path)))
         }
     };
-    body::encode(request, outcome.unwrap_or_else(|error| problem::response(&error)))
+    let response = outcome.unwrap_or_else(|error| problem::response(&error));
+    body::encode(request, unchanged::tagged(request, response))
 }
 
 enum Found {

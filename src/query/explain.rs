@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::query::answer::{Answer, AnswerColumn, Stats};
-use crate::query::budget::Budget;
+use crate::query::budget::{Budget, Limits};
 use crate::query::expression::{AggregateCall, Expr};
 use crate::query::filter::Filter;
 use crate::query::keyed;
@@ -138,8 +138,18 @@ fn of_query(snapshot: &Snapshot, query: &Query) -> Result<Vec<Vec<String>>> {
             steps.push(step("limit", format!("{limit}{after}")));
         }
     }
-    steps.push(step("cache", "decoded columns stay in memory; answers are not stored"));
+    steps.push(of_cache(&query.limits, true));
     Ok(steps)
+}
+
+/// What of the answer is kept.
+fn of_cache(limits: &Limits, has_pieces: bool) -> Vec<String> {
+    let kept = match (&limits.cache, has_pieces) {
+        (None, _) => "answers are not stored",
+        (Some(_), true) => "the answer and what sealed segments come to are kept",
+        (Some(_), false) => "the answer is kept",
+    };
+    step("cache", format!("decoded columns stay in memory; {kept}"))
 }
 
 fn step(name: &str, detail: impl Into<String>) -> Vec<String> {
@@ -272,7 +282,7 @@ fn of_relational(snapshot: &Snapshot, question: &Relational) -> Result<Vec<Vec<S
     for (depth, line) in sandbox.plan(&bound.sql)? {
         steps.push(step("plan", format!("{}{}", "  ".repeat(depth), readable(&line, &bound))));
     }
-    steps.push(step("cache", "decoded columns stay in memory; answers are not stored"));
+    steps.push(of_cache(&question.limits, false));
     Ok(steps)
 }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use crate::columnar::builder::column_of;
 use crate::columnar::column::{Column, Data};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::query::expression::Expr;
-use crate::query::functions::Context;
+use crate::query::functions::{Context, EXPLODE_STANDS_ALONE};
+use crate::query::plan::Shape;
 use crate::query::vector;
 use crate::query::view::View;
 use crate::value::Value;
@@ -68,6 +69,32 @@ fn entries_of_any(column: &Column) -> (Vec<u32>, Column) {
         }
     }
     (rows, column_of(entries))
+}
+
+/// `explode` makes rows, so it is a key as it stands, and the only one of its kind. Where the output names the key its
+/// place stands already.
+pub(super) fn check_exploded(shape: &Shape) -> Result<()> {
+    let explodes = |e: &Expr| {
+        let mut count = 0;
+        e.walk(&mut |part| count += usize::from(matches!(part, Expr::Call(f, _) if f.is_explode())));
+        count
+    };
+    let (keys, others): (&[Expr], Vec<&Expr>) = match shape {
+        Shape::Rows { select, order } => {
+            (&[], select.iter().chain(order.iter().map(|o| &o.expression)).collect())
+        }
+        Shape::Groups { keys, select, having, order, .. } => {
+            (keys, select.iter().chain(having).chain(order.iter().map(|o| &o.expression)).collect())
+        }
+    };
+    let is_key = |key: &&Expr| matches!(key, Expr::Call(f, _) if f.is_explode());
+    let as_keys = keys.iter().filter(is_key).count();
+    let all: usize = keys.iter().chain(others).map(explodes).sum();
+    match as_keys {
+        _ if all > as_keys => Err(Error::invalid(EXPLODE_STANDS_ALONE)),
+        2.. => Err(Error::invalid("one explode(..) at a time: a row would count for every pair of entries")),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

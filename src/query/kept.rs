@@ -24,7 +24,7 @@ use crate::query::language::{Query, Question, Range};
 use crate::query::relational::tree::Relational;
 use crate::query::sequences::{Events, Sequence};
 use crate::store::snapshot::{Dataset, Snapshot};
-use crate::time::{Bucket, Bucketer};
+use crate::time::{Bucket, Bucketer, Step};
 use crate::value::Value;
 
 /// Bytes of an answer that is kept: giving a larger one takes as long as many a question.
@@ -61,11 +61,12 @@ impl<'a> Asked<'a> {
         });
         let present = present.map(|bucket| Bucketer::new(bucket, &query.calendar).start(query.now));
         let present: Vec<i64> = present.collect();
-        let bare = Query { limits: Limits::default(), cache: Use::Exact, now: 0, ..query.clone() };
+        let (range, moving) = range(query.range, query.now, query.cache);
+        let bare = Query { range, limits: Limits::default(), cache: Use::Exact, now: 0, ..query.clone() };
         Self {
             sort: "answer",
             datasets: vec![&query.from],
-            text: format!("{bare:?} {present:?}"),
+            text: format!("{bare:?} {present:?} {moving}"),
             cache: query.cache,
             limits: &query.limits,
         }
@@ -85,14 +86,30 @@ impl<'a> Asked<'a> {
     /// A question about what follows what.
     pub fn sequence(sequence: &'a Sequence) -> Self {
         let Sequence { events, analysis } = sequence;
-        let bare = Events { limits: Limits::default(), cache: Use::Exact, ..events.clone() };
+        let (range, moving) = range(events.range, events.now, events.cache);
+        let bare = Events { range, limits: Limits::default(), cache: Use::Exact, now: 0, ..events.clone() };
         Self {
             sort: "sequence",
             datasets: vec![&events.from],
-            text: format!("{bare:?} {analysis:?}"),
+            text: format!("{bare:?} {analysis:?} {moving}"),
             cache: events.cache,
             limits: &events.limits,
         }
+    }
+}
+
+/// The range as it tells questions apart: for who takes an answer of some age, one that ends at the present is the same
+/// whenever that is.
+fn range(range: Range, now: i64, cache: Use) -> (Range, String) {
+    let takes_older = matches!(cache, Use::Of(_) | Use::Within(_));
+    match range {
+        Range { from: Some(from), to: Some(to), step } if takes_older && to == now => match step {
+            Some(Step::Exact(length)) if to.checked_sub(length) == Some(from) => {
+                (Range::default(), format!("the last {length}"))
+            }
+            _ => (Range { from: Some(from), to: None, step: None }, "to now".to_owned()),
+        },
+        range => (range, String::new()),
     }
 }
 

@@ -29,6 +29,7 @@ pub mod keyed;
 pub mod language;
 pub mod matcher;
 pub mod measures;
+pub mod needs;
 pub mod page;
 pub mod parse;
 pub mod partial;

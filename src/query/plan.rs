@@ -8,8 +8,9 @@ use crate::columnar::TIME;
 use crate::error::{Error, Result, nearest_or_first};
 use crate::fields::{FieldType, Kinds, is_system};
 use crate::query::budget::Budget;
+use crate::query::explode::check_exploded;
 use crate::query::expression::{AggregateCall, AggregateFunction, BinaryOp, Expr};
-use crate::query::functions::{EXPLODE_STANDS_ALONE, Returns};
+use crate::query::functions::Returns;
 use crate::query::language::{Item, Order, Query, Range};
 use crate::query::matcher::shorten;
 use crate::query::series::Series;
@@ -255,32 +256,6 @@ fn to_slots(expression: Expr, keys: &[Expr], aggregates: &mut Vec<AggregateCall>
             "\"{name}\" has many values in a group; add it to the group by, or put it into an aggregate such as min(\"{name}\")"
         ))),
         other => other.map_children(&mut |child| to_slots(child, keys, aggregates)),
-    }
-}
-
-/// `explode` makes rows, so it is a key as it stands, and the only one of its kind. Where the output names the key its
-/// place stands already.
-fn check_exploded(shape: &Shape) -> Result<()> {
-    let explodes = |e: &Expr| {
-        let mut count = 0;
-        e.walk(&mut |part| count += usize::from(matches!(part, Expr::Call(f, _) if f.is_explode())));
-        count
-    };
-    let (keys, others): (&[Expr], Vec<&Expr>) = match shape {
-        Shape::Rows { select, order } => {
-            (&[], select.iter().chain(order.iter().map(|o| &o.expression)).collect())
-        }
-        Shape::Groups { keys, select, having, order, .. } => {
-            (keys, select.iter().chain(having).chain(order.iter().map(|o| &o.expression)).collect())
-        }
-    };
-    let is_key = |key: &&Expr| matches!(key, Expr::Call(f, _) if f.is_explode());
-    let as_keys = keys.iter().filter(is_key).count();
-    let all: usize = keys.iter().chain(others).map(explodes).sum();
-    match as_keys {
-        _ if all > as_keys => Err(Error::invalid(EXPLODE_STANDS_ALONE)),
-        2.. => Err(Error::invalid("one explode(..) at a time: a row would count for every pair of entries")),
-        _ => Ok(()),
     }
 }
 

@@ -4,14 +4,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache::class::Use;
+use crate::cache::key::Key;
+use crate::cache::{Computed, Kept, Wish};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::query::budget::{Budget, Limits};
 use crate::query::cursor::Cursor;
 use crate::query::functions::search::text_of;
+use crate::query::kept::version;
 use crate::query::plan;
 use crate::query::words::language::read;
 use crate::query::words::node::Node;
@@ -46,6 +51,8 @@ pub struct SearchRequest {
     pub cursor: Option<String>,
     /// Whether everything found is to be counted.
     pub count: bool,
+    /// Which stored answers are welcome.
+    pub cache: Use,
     /// What it may take.
     pub limits: Limits,
 }
@@ -57,7 +64,7 @@ pub type FoundRow = Vec<(Arc<str>, Value)>;
 pub type Facet = (String, Vec<(Value, u64)>);
 
 /// What was found.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Found {
     /// Rows as names and values; `_score` and `_snippet` are the last.
     pub rows: Vec<FoundRow>,
@@ -69,6 +76,29 @@ pub struct Found {
     pub total: Option<u64>,
     /// How the search was answered, where that is not as it was asked.
     pub told: Told,
+    /// How long ago it was found.
+    pub age: Duration,
+}
+
+impl Kept for Found {
+    fn bytes(&self) -> usize {
+        let cells = |row: &FoundRow| {
+            row.iter().map(|(_, value)| value.bytes() + size_of::<Arc<str>>()).sum::<usize>()
+        };
+        let values = |(_, values): &Facet| values.iter().map(|(value, _)| value.bytes() + 8).sum::<usize>();
+        size_of::<Self>()
+            + self.rows.iter().map(cells).sum::<usize>()
+            + self.facets.iter().map(values).sum::<usize>()
+    }
+
+    /// Searches are kept in memory alone: an index finds them again as quickly as a file.
+    fn write(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn read(_: &[u8]) -> Option<Self> {
+        None
+    }
 }
 
 /// How a search was answered.
@@ -119,6 +149,23 @@ pub(super) struct After {
 /// # Errors
 /// Unknown names, a dataset that declares no search, a limit out of bounds, a cursor of another search.
 pub fn search(snapshot: &Snapshot, secret: &[u8; 32], request: &SearchRequest) -> Result<Found> {
+    let Some(cache) = request.limits.cache.as_ref().filter(|_| request.cache.is_welcome()) else {
+        return find(snapshot, secret, request);
+    };
+    let bare = SearchRequest { limits: Limits::default(), cache: Use::Exact, ..request.clone() };
+    let datasets = [request.dataset.as_str()];
+    let key = Key::of_text("search", &datasets, &format!("{bare:?}"), None);
+    let (class, max_age) = request.cache.resolve(cache.classes());
+    let deadline = Instant::now().checked_add(request.limits.deadline);
+    let wish = Wish { version: version(snapshot, &datasets), class, max_age, deadline };
+    let got = cache.get_or_compute(&key, &wish, || {
+        let found = find(snapshot, secret, request)?;
+        Ok(Computed { rows: found.rows.len() as u64, is_kept: true, value: found })
+    })?;
+    Ok(Found { age: got.age, ..Found::clone(&got.value) })
+}
+
+fn find(snapshot: &Snapshot, secret: &[u8; 32], request: &SearchRequest) -> Result<Found> {
     let dataset = snapshot.dataset(&request.dataset)?;
     let declared = &dataset.declaration.search;
     if declared.is_empty() {

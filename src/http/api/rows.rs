@@ -1,7 +1,8 @@
 //! Rows page by page: `GET /v1/datasets/{dataset}/rows`. Parameters are told apart here; what they mean is the
 //! matter of `query::page`.
 
-use crate::error::{Error, Result, nearest};
+use crate::cache::class::Use;
+use crate::error::{Error, Result};
 use crate::http::message::{Request, Response, encode};
 use crate::http::routes::Call;
 use crate::limits;
@@ -46,6 +47,8 @@ fn read(dataset: &str, request: &Request) -> Result<(PageRequest, Option<PageNum
         ));
     }
     let count = counts_all(request)?;
+    // a page is read as quickly as it would be found
+    stored(request)?;
     let number = numbered.then(|| PageNumber {
         page: page.unwrap_or(1),
         per_page: per_page.unwrap_or(limits::PAGE_ROWS_DEFAULT),
@@ -64,15 +67,19 @@ fn read(dataset: &str, request: &Request) -> Result<(PageRequest, Option<PageNum
     Ok((wanted, number))
 }
 
-/// Whether everything that counts is to be counted: `count=exact`. What `cache` says is looked at too.
+/// Which stored answers are welcome: `cache=`.
+///
+/// # Errors
+/// What is none of its values.
+pub(super) fn stored(request: &Request) -> Result<Use> {
+    request.parameter("cache").map_or(Ok(Use::Exact), Use::read)
+}
+
+/// Whether everything that counts is to be counted: `count=exact`.
 ///
 /// # Errors
 /// Other values.
 pub(super) fn counts_all(request: &Request) -> Result<bool> {
-    if let Some(other) = request.parameter("cache").filter(|cache| !["true", "false"].contains(cache)) {
-        let hint = nearest(other, ["true", "false"].into_iter());
-        return Err(Error::invalid(format!("cache is true or false, not \"{other}\"{hint}")));
-    }
     match request.parameter("count") {
         None => Ok(false),
         Some("exact") => Ok(true),

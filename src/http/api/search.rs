@@ -2,7 +2,7 @@
 //! `records::search`.
 
 use crate::error::{Error, Result, nearest};
-use crate::http::api::rows::{count_of, counts_all, fields};
+use crate::http::api::rows::{count_of, counts_all, fields, stored};
 use crate::http::message::{Request, Response, encode};
 use crate::http::routes::Call;
 use crate::limits;
@@ -20,7 +20,7 @@ pub fn search(call: &Call<'_>) -> Result<Response> {
     let wanted = read(call.dataset(), call.request, call.service.limits.clone())?;
     let store = &call.service.store;
     let found = searching::search(&store.snapshot(), store.secret(), &wanted)?;
-    let Found { rows, facets, next, total, told } = found;
+    let Found { rows, facets, next, total, told, age } = found;
     let page = Page { rows, next, prev: None, total };
     let form = call.request.format();
     let body = match form {
@@ -29,6 +29,7 @@ pub fn search(call: &Call<'_>) -> Result<Response> {
         Format::Json => format::found_json(&page, &facets, &told)?,
     };
     let mut response = Response::ok(form.content_type(), body);
+    response.headers.push(("Age", age.as_secs().to_string().into()));
     if let Some(next) = &page.next {
         let kept = call.request.parameters.iter().filter(|(known, _)| known != "cursor");
         let kept: String =
@@ -63,6 +64,7 @@ fn read(dataset: &str, request: &Request, limits: Limits) -> Result<SearchReques
         limit: count_of(request, "limit", limits::PAGE_ROWS)?,
         cursor: text("cursor"),
         count: counts_all(request)?,
+        cache: stored(request)?,
         limits,
     })
 }

@@ -60,6 +60,7 @@ pub fn sequence(kind: Kind, body: &[u8], now_us: i64) -> Result<Sequence> {
         })?,
         filter: condition(&body, "where")?,
         range: range::range(&body, &calendar, now_us)?,
+        now: now_us,
         calendar,
         cache: body.stored()?,
         limits: Limits::default(),

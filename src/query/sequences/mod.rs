@@ -73,6 +73,8 @@ pub struct Events {
     pub filter: Option<Expr>,
     /// Events that count, by `_time`.
     pub range: Range,
+    /// The present in µs since 1970 UTC.
+    pub now: i64,
     /// Where days and weeks begin, and the offset of times in the reply.
     pub calendar: Calendar,
     /// Which stored answers are welcome.

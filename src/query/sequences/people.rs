@@ -4,8 +4,9 @@
 use crate::columnar::column::Column;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::query::codes::{Coder, Codes, Domain, Needs};
+use crate::query::codes::{Coder, Codes, Domain};
 use crate::query::expression::Expr;
+use crate::query::needs::Needs;
 use crate::query::sequences::scan::Rows;
 
 /// An expression whose values are numbered: whose events are, their steps, their pages.
