@@ -175,31 +175,27 @@ impl Disk {
         fits(stored.version, age).then_some(stored)
     }
 
-    /// Writes entries, in one transaction, and lets go of others where they take too much room. Gives the keys and
-    /// versions of those that the file has now.
+    /// Writes entries, each in a transaction of its own, so that who looks something up waits for one at most, and lets go of
+    /// others where they take too much room. Gives the keys and versions of those that the file has now.
     pub fn put_all(&self, entries: &[Entry]) -> Vec<(u128, u128)> {
-        let bodies: Vec<(&Entry, Vec<u8>)> =
-            entries.iter().filter_map(|entry| entry.value.write().map(|body| (entry, body))).collect();
-        let fits = |body: &Vec<u8>| body.len() as u64 + ENTRY_BYTES <= self.budget / 2;
-        let written = self.with(|file| {
-            // a file that was deleted is no place to write to
-            if !file.is_at(&self.path) {
-                *file = File::open(&self.path)?;
+        let mut written = Vec::new();
+        for entry in entries {
+            let Some(body) = entry.value.write() else { continue };
+            if body.len() as u64 + ENTRY_BYTES > self.budget / 2 {
+                continue;
             }
-            let transaction = file.connection.unchecked_transaction()?;
-            let mut written = Vec::new();
-            for (entry, body) in bodies.iter().filter(|(_, body)| fits(body)) {
-                write(&transaction, entry, body)?;
-                written.push((entry.key.hash, entry.version));
-            }
-            transaction.commit()?;
-            for (entry, body) in bodies.iter().filter(|(_, body)| fits(body)) {
+            let put = self.with(|file| {
+                // a file that was deleted is no place to write to
+                if !file.is_at(&self.path) {
+                    *file = File::open(&self.path)?;
+                }
+                write(&file.connection, entry, &body)?;
                 file.note(entry, body.len() as u64);
-            }
-            file.shrink(self.budget)?;
-            Ok(written)
-        });
-        written.unwrap_or_default()
+                file.shrink(self.budget)
+            });
+            written.extend(put.map(|()| (entry.key.hash, entry.version)));
+        }
+        written
     }
 
     /// Forgets an entry.
@@ -373,7 +369,8 @@ impl File {
             keys.push(key);
         }
         self.remove(&keys)?;
-        let mut statement = self.connection.prepare("PRAGMA incremental_vacuum")?;
+        // what is free is written to again; a little is given back each time, for a budget that has become smaller
+        let mut statement = self.connection.prepare("PRAGMA incremental_vacuum(256)")?;
         let mut steps = statement.query([])?;
         while steps.next()?.is_some() {}
         Ok(())

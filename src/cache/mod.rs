@@ -31,7 +31,7 @@ use crate::cache::flight::{Flights, Place};
 use crate::cache::keeper::Keeper;
 use crate::cache::key::{Key, Selector};
 use crate::cache::memory::{Entry, Memory};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits;
 use crate::time;
 
@@ -210,38 +210,54 @@ impl Cache {
         wish: &Wish,
         compute: impl FnOnce() -> Result<Computed<T>>,
     ) -> Result<Got<T>> {
-        if let Some(got) = self.get(key, wish) {
-            return Ok(got);
+        let mut compute = Some(compute);
+        let found = self.find_or_compute(key, wish, read::<T>, &mut || {
+            let compute = compute.take().ok_or_else(|| Error::Internal("it is computed once".into()))?;
+            let Computed { value, rows, is_kept } = compute()?;
+            Ok(Computed { value: Arc::new(value) as Arc<dyn Kept>, rows, is_kept })
+        })?;
+        typed(found).ok_or_else(|| Error::Internal(format!("{} is kept as something else", key.name)))
+    }
+
+    /// The same for whatever is kept, so that there is one body of it.
+    fn find_or_compute(
+        &self,
+        key: &Key,
+        wish: &Wish,
+        read: Read,
+        compute: &mut dyn FnMut() -> Result<Computed<Arc<dyn Kept>>>,
+    ) -> Result<Found> {
+        if let Some(found) = self.look(key, wish, read) {
+            return Ok(found);
         }
         let leader = match self.flights.board(key, wish.version) {
             Place::Leader(leader) => Some(leader),
-            Place::Follower(follower) => match follower.wait(wish.deadline).and_then(downcast) {
+            Place::Follower(follower) => match follower.wait(wish.deadline) {
                 Some(value) => {
                     self.figures.count(wish.class, Outcome::Waited, Cost::default());
-                    return Ok(Got { value, tier: None, age: Duration::ZERO });
+                    return Ok(Found { value, tier: None, age: Duration::ZERO });
                 }
                 None => None,
             },
         };
         // who led before may have ended between the look and the flight
-        if let (Some(_), Some(got)) = (&leader, self.look(key, wish)) {
-            return Ok(got);
+        if let (Some(_), Some(found)) = (&leader, self.look(key, wish, read)) {
+            return Ok(found);
         }
         let begin = Instant::now();
         let Computed { value, rows, is_kept } = compute()?;
         let cost = Cost { rows, took: begin.elapsed() };
         self.figures.count(wish.class, Outcome::Miss, cost);
-        let value = Arc::new(value);
         // who waited in vain is on no flight, so that nobody would tell him that what he found is outdated
         if let Some(leader) = leader {
             let keep = || {
                 if is_kept {
-                    self.put_entry(key, wish, Arc::clone(&value) as Arc<dyn Kept>, cost);
+                    self.put_entry(key, wish, Arc::clone(&value), cost);
                 }
             };
-            leader.land(Arc::clone(&value) as Arc<dyn Kept>, keep);
+            leader.land(Arc::clone(&value), keep);
         }
-        Ok(Got { value, tier: None, age: Duration::ZERO })
+        Ok(Found { value, tier: None, age: Duration::ZERO })
     }
 
     /// Whether something is kept under a key, of whatever version.
@@ -251,37 +267,36 @@ impl Cache {
 
     /// What is kept under a key, where that fits the wish.
     pub fn get<T: Kept>(&self, key: &Key, wish: &Wish) -> Option<Got<T>> {
-        self.look(key, wish)
+        typed(self.look(key, wish, read::<T>)?)
     }
 
-    fn look<T: Kept>(&self, key: &Key, wish: &Wish) -> Option<Got<T>> {
-        if let Some(found) = self.memory.get(key.hash, |entry| fits(entry.version, Some(entry.age()), wish)) {
+    fn look(&self, key: &Key, wish: &Wish, read: Read) -> Option<Found> {
+        let in_memory = self.memory.get(key.hash, |entry| fits(entry.version, Some(entry.age()), wish));
+        if let Some(found) = in_memory {
             self.figures.count(wish.class, Outcome::Hit(Tier::Memory), found.cost);
             let age = found.age();
-            return Some(Got { value: downcast(found.value)?, tier: Some(Tier::Memory), age });
+            return Some(Found { value: found.value, tier: Some(Tier::Memory), age });
         }
         let stored = self.disk.as_ref()?.get(key.hash, |version, age| fits(version, age, wish))?;
-        let Some(value) = T::read(&stored.body) else {
+        let Some(value) = read(&stored.body) else {
             // written by a version that wrote it otherwise
             self.disk.as_ref()?.remove(key.hash);
             return None;
         };
-        let (value, age) = (Arc::new(value), stored.age());
+        let age = stored.age();
         self.figures.count(wish.class, Outcome::Hit(Tier::Disk), stored.cost);
-        self.insert(
-            key,
-            Entry {
-                made: Instant::now().checked_sub(age).unwrap_or_else(Instant::now),
-                made_us: stored.made_us,
-                value: Arc::clone(&value) as Arc<dyn Kept>,
-                version: stored.version,
-                class: wish.class,
-                cost: stored.cost,
-                is_on_disk: true,
-                key: key.clone(),
-            },
-        );
-        Some(Got { value, tier: Some(Tier::Disk), age })
+        let entry = Entry {
+            made: Instant::now().checked_sub(age).unwrap_or_else(Instant::now),
+            made_us: stored.made_us,
+            value: Arc::clone(&value),
+            version: stored.version,
+            class: wish.class,
+            cost: stored.cost,
+            is_on_disk: true,
+            key: key.clone(),
+        };
+        self.insert(key, entry);
+        Some(Found { value, tier: Some(Tier::Disk), age })
     }
 
     /// Keeps something under a key, in the place of what was there.
@@ -398,8 +413,23 @@ fn fits(version: u128, age: Option<Duration>, wish: &Wish) -> bool {
     is_same || wish.max_age.zip(age).is_some_and(|(most, age)| age <= most)
 }
 
-fn downcast<T: Kept>(value: Arc<dyn Kept>) -> Option<Arc<T>> {
-    (value as Arc<dyn Any + Send + Sync>).downcast().ok()
+/// What was asked for, whatever it is.
+struct Found {
+    value: Arc<dyn Kept>,
+    tier: Option<Tier>,
+    age: Duration,
+}
+
+/// Reads the form that something has in the file.
+type Read = fn(&[u8]) -> Option<Arc<dyn Kept>>;
+
+fn read<T: Kept>(bytes: &[u8]) -> Option<Arc<dyn Kept>> {
+    Some(Arc::new(T::read(bytes)?))
+}
+
+fn typed<T: Kept>(found: Found) -> Option<Got<T>> {
+    let value = (found.value as Arc<dyn Any + Send + Sync>).downcast().ok()?;
+    Some(Got { value, tier: found.tier, age: found.age })
 }
 
 impl Stored {

@@ -302,6 +302,54 @@ fn the_file_keeps_its_budget() {
     assert!(Cache::open(options).get::<Bytes>(&key("k399"), &wish(1)).is_some());
 }
 
+#[test]
+fn a_clock_that_went_back_makes_no_old_answer_young() {
+    let folder = tempfile::tempdir().unwrap();
+    let figures = Arc::new(Figures::default());
+    let disk = Disk::open(folder.path().join("windrow.cache.db"), 1 << 20, Arc::clone(&figures));
+    let hour_us = 3_600_000_000;
+    for (name, made_us) in [("before", time::now() - hour_us), ("to come", time::now() + hour_us)] {
+        let entry = Entry {
+            value: Arc::new(name.as_bytes().to_vec()),
+            version: 1,
+            class: Class::EXACT,
+            made: Instant::now(),
+            made_us,
+            cost: Cost::default(),
+            is_on_disk: false,
+            key: key(name),
+        };
+        assert_eq!(disk.put_all(&[entry]).len(), 1);
+    }
+    let age = |name: &str| {
+        let mut told = None;
+        disk.get(key(name).hash, |_, age| {
+            told = Some(age);
+            true
+        });
+        told.unwrap()
+    };
+    assert!(age("before").is_some_and(|age| age >= Duration::from_secs(3_600)));
+    assert_eq!(age("to come"), None, "nobody who takes answers of an age gets it");
+}
+
+#[test]
+fn memory_keeps_budgets_of_every_size_under_random_load() {
+    for budget in [1usize << 20, 100 << 20, 1 << 30] {
+        let cache = Cache::open(CacheOptions { memory_bytes: budget, ..options(None) });
+        let mut drawn = 7u64;
+        for step in 0..2_000 {
+            drawn = drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // zeros that nobody touches take no memory of the machine
+            let bytes = (drawn >> 33) as usize % (budget / 10);
+            let name = format!("k{}", (drawn >> 20) % 300);
+            cache.get_or_compute(&key(&name), &wish(step), || computed(vec![0; bytes])).unwrap();
+            assert!(cache.memory_bytes() <= budget, "{} of {budget}", cache.memory_bytes());
+        }
+        assert!(cache.memory_bytes() > budget / 2, "most of it is used");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -108,6 +108,11 @@ impl Budget {
         ))
     }
 
+    /// When its time is over; `None`: no clock runs.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     /// Whether it may look at so many rows.
     ///
     /// # Errors

@@ -252,7 +252,8 @@ impl Keeper<'_> {
     fn list(&self, pieces: &[Piece]) -> Result<Arc<Partial>> {
         let rows: u64 = pieces.iter().map(|piece| piece.rows).sum();
         let scanned = AtomicU64::new(0);
-        let got = self.cache.get_or_compute(&self.list_key(pieces), &WISH, || {
+        let wish = Wish { deadline: self.scan.plan.budget.deadline(), ..WISH };
+        let got = self.cache.get_or_compute(&self.list_key(pieces), &wish, || {
             let (partial, looked_at) = self.put_together(pieces)?;
             scanned.store(looked_at, Ordering::Relaxed);
             let bytes_max: usize = pieces.iter().map(|piece| piece.bytes_max).sum();
