@@ -139,9 +139,22 @@ struct Seen {
     took: Vec<Duration>,
     rows_scanned: u64,
     compared: usize,
+    /// By question, how long it took in all and how many rows it looked at.
+    by_question: Vec<(Duration, u64)>,
 }
 
 impl Seen {
+    /// The questions that took the longest, with the rows that they looked at each time.
+    fn tell_slowest(&self) {
+        let (texts, times) = (questions(), (self.took.len() / QUESTIONS).max(1));
+        let mut all: Vec<(usize, &(Duration, u64))> = self.by_question.iter().enumerate().collect();
+        all.sort_by_key(|(_, (took, _))| std::cmp::Reverse(*took));
+        for (question, (took, rows)) in all.into_iter().take(5) {
+            let mean_ms = took.as_secs_f64() * 1e3 / times as f64;
+            println!("{:>12.2} ms, {} rows: {}", mean_ms, rows / times as u64, texts[question]);
+        }
+    }
+
     fn tell(&mut self, name: &str, rows_kept: u64) {
         self.took.sort_unstable();
         let at = |part: f64| self.took[((self.took.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;
@@ -161,6 +174,7 @@ impl Seen {
 /// Asks all questions once a second, spread over it, until the time is over.
 fn refresh(store: &Store, cache: Option<&Arc<Cache>>, seconds: u64, number: &mut usize) -> Seen {
     let (texts, mut seen) = (questions(), Seen::default());
+    seen.by_question = vec![(Duration::ZERO, 0); QUESTIONS];
     let begin = Instant::now();
     let wait = Duration::from_secs(1) / QUESTIONS as u32;
     for turn in 0..seconds as usize * QUESTIONS {
@@ -176,7 +190,10 @@ fn refresh(store: &Store, cache: Option<&Arc<Cache>>, seconds: u64, number: &mut
         };
         let asked = Instant::now();
         let answer = ask(cache);
-        seen.took.push(asked.elapsed());
+        let took = asked.elapsed();
+        seen.took.push(took);
+        seen.by_question[turn % QUESTIONS].0 += took;
+        seen.by_question[turn % QUESTIONS].1 += answer.stats.rows_scanned;
         seen.rows_scanned += answer.stats.rows_scanned;
         *number += 1;
         if cache.is_some() && (*number).is_multiple_of(COMPARED) {
@@ -249,6 +266,7 @@ fn main() {
     let mut seen = while_events_come(&store, &mut drawn, || refresh(&store, Some(&cache), half, &mut number));
     let report = cache.report();
     seen.tell("from then on", report.rows_saved - kept);
+    seen.tell_slowest();
     println!("{:<34} {} entries, {} MB in memory", "", report.memory.entries, report.memory.bytes >> 20);
 
     cache.close();

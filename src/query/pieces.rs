@@ -30,9 +30,10 @@ use crate::query::prune::{Verdict, verdict};
 use crate::store::part::{Part, Source};
 use crate::store::segment::Segment;
 
-/// Bytes of a piece that is kept, at least; of large segments the twentieth part.
+/// Bytes of a piece that is kept, at least; of large segments two a row, about the twentieth part of what the rows take in
+/// memory.
 const PIECE_BYTES: usize = if cfg!(test) { 2_048 } else { 1 << 20 };
-const PIECE_SHARE: u64 = 20;
+const PIECE_BYTES_A_ROW: usize = 2;
 /// Shorter lists of pieces that are looked for where the whole one is not kept: a segment or two came since.
 const SHORTER_LISTS: usize = 3;
 
@@ -205,7 +206,7 @@ fn piece(scan: &Scan<'_>, segment: &Arc<Segment>, parts: Range<usize>, shape: u1
         hash: xxh3_128(text.as_bytes()),
         rows: scan.parts[first..end].iter().map(|part| part.rows() as u64).sum(),
         parts: first..end,
-        bytes_max: PIECE_BYTES.max((segment.bytes / PIECE_SHARE) as usize),
+        bytes_max: PIECE_BYTES.max(segment.rows() * PIECE_BYTES_A_ROW),
     }))
 }
 

@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::query::aggregate::packed::Packed;
 use crate::query::aggregate::stored::{self, Table};
 use crate::query::aggregate::{NO_SLOT, Share};
 use crate::query::codes::{Coder, Codes, Domain};
@@ -38,6 +39,25 @@ enum Sets {
     Bits(Vec<Vec<u64>>),
     /// Slot and code, some of them more than once; lists of several tasks.
     Pairs(Vec<Vec<u64>>),
+    /// The codes of every slot, as they are kept for later questions.
+    Packed(Vec<Packed>),
+}
+
+impl Sets {
+    /// As lists of pairs.
+    fn into_lists(self) -> Vec<Vec<u64>> {
+        match self {
+            Self::Pairs(lists) => lists,
+            Self::Bits(sets) => vec![pairs_of(&sets)],
+            Self::Packed(packed) => {
+                let mut pairs = Vec::new();
+                for (slot, packed) in packed.iter().enumerate() {
+                    packed.for_each(|code| pairs.push(pair(slot as u32, code)));
+                }
+                vec![pairs]
+            }
+        }
+    }
 }
 
 fn pair(slot: u32, code: u32) -> u64 {
@@ -67,6 +87,7 @@ impl Distinct {
                 lists.iter().map(Vec::capacity).sum::<usize>() * size_of::<u64>() * 3 / 2
                     + self.slots * size_of::<u32>()
             }
+            Sets::Packed(packed) => packed.iter().map(Packed::bytes).sum(),
         };
         sets + self.coder.bytes()
     }
@@ -93,7 +114,9 @@ impl Distinct {
         {
             self.sets = Sets::Pairs(vec![pairs_of(sets)]);
         }
+        self.unpack();
         match &mut self.sets {
+            Sets::Packed(_) => {}
             Sets::Bits(sets) => self.words += insert_bits(sets, words, slots, &codes),
             Sets::Pairs(lists) => {
                 if lists.is_empty() {
@@ -116,8 +139,22 @@ impl Distinct {
     /// Takes over those of another task.
     pub fn absorb(&mut self, other: Self, map: Option<&[u32]>) {
         self.counted.clear();
+        self.unpack();
         let codes = self.coder.absorb(other.coder);
+        let words = self.coder.bound().div_ceil(64);
+        let has_room = words * self.slots * size_of::<u64>() <= self.bitmap_bytes_max;
         match (&mut self.sets, other.sets) {
+            (Sets::Bits(sets), Sets::Packed(more)) if codes.is_none() && has_room => {
+                for (from, more) in more.iter().enumerate() {
+                    let slot = map.map_or(from as u32, |map| map[from]);
+                    let Some(set) = sets.get_mut(slot as usize).filter(|_| slot != NO_SLOT) else { continue };
+                    if set.len() < words {
+                        self.words += words - set.len();
+                        set.resize(words, 0);
+                    }
+                    more.add_to(set);
+                }
+            }
             (Sets::Bits(sets), Sets::Bits(more)) if codes.is_none() => {
                 for (from, more) in more.into_iter().enumerate().filter(|(_, more)| !more.is_empty()) {
                     let slot = map.map_or(from as u32, |map| map[from]);
@@ -136,10 +173,7 @@ impl Distinct {
                     let code = codes.as_ref().map_or(code, |codes| codes[code as usize]);
                     (slot != NO_SLOT).then_some(u64::from(slot) << 32 | u64::from(code))
                 };
-                let lists = match more {
-                    Sets::Pairs(lists) => lists,
-                    Sets::Bits(sets) => vec![pairs_of(&sets)],
-                };
+                let lists = more.into_lists();
                 let moved = lists.into_iter().map(|list| list.into_iter().filter_map(moved).collect());
                 if let Sets::Bits(sets) = &self.sets {
                     self.sets = Sets::Pairs(vec![pairs_of(sets)]);
@@ -161,24 +195,43 @@ impl Distinct {
         }
         let mut coder = Coder::new(domain);
         let codes = coder.codes_of_column(&self.coder.values())?;
-        let lists = match std::mem::replace(&mut self.sets, Sets::Pairs(Vec::new())) {
-            Sets::Pairs(lists) => lists,
-            Sets::Bits(sets) => vec![pairs_of(&sets)],
-        };
+        let lists = std::mem::replace(&mut self.sets, Sets::Pairs(Vec::new())).into_lists();
         let moved = |old: u64| pair((old >> 32) as u32, codes[old as u32 as usize]);
         self.sets =
             Sets::Pairs(lists.into_iter().map(|list| list.into_iter().map(moved).collect()).collect());
         (self.coder, self.words) = (coder, 0);
-        self.tidy();
         Ok(())
+    }
+
+    /// Packs all sets: a small form, which nothing can be added to.
+    pub fn compact(&mut self) {
+        self.counted.clear();
+        let lists = std::mem::replace(&mut self.sets, Sets::Pairs(Vec::new())).into_lists();
+        let mut all = lists.concat();
+        sort_out(&mut all);
+        let mut codes = Vec::new();
+        let packed = (0..self.slots as u32).map(|slot| {
+            let (from, to) = (pair(slot, 0), pair(slot, u32::MAX));
+            let of_slot = all.partition_point(|pair| *pair < from)..all.partition_point(|pair| *pair <= to);
+            codes.clear();
+            codes.extend(all[of_slot].iter().map(|pair| *pair as u32));
+            Packed::of(&codes)
+        });
+        self.sets = Sets::Packed(packed.collect());
+        self.words = 0;
+    }
+
+    /// Makes pairs of packed sets, where something is to be added to them.
+    fn unpack(&mut self) {
+        if matches!(self.sets, Sets::Packed(_)) {
+            let packed = std::mem::replace(&mut self.sets, Sets::Pairs(Vec::new()));
+            self.sets = Sets::Pairs(packed.into_lists());
+        }
     }
 
     /// The slots and the values that they have, as a table.
     pub fn tables(&self) -> Vec<Table> {
-        let pairs = match &self.sets {
-            Sets::Pairs(lists) => lists.concat(),
-            Sets::Bits(sets) => pairs_of(sets),
-        };
+        let pairs = self.sets.clone().into_lists().concat();
         let codes: Vec<u32> = pairs.iter().map(|pair| *pair as u32).collect();
         let slots = stored::ints(pairs.iter().map(|pair| (*pair >> 32) as i64));
         vec![Table::new(pairs.len(), vec![slots, self.coder.column(&codes)])]
@@ -195,31 +248,12 @@ impl Distinct {
         Some(all)
     }
 
-    /// Brings each pair there once, and to bitmaps where these are smaller.
-    pub fn tidy(&mut self) {
-        self.counted.clear();
-        let words = self.coder.bound().div_ceil(64);
-        let Sets::Pairs(lists) = &mut self.sets else { return };
-        let mut all: Vec<u64> = std::mem::take(lists).concat();
-        sort_out(&mut all);
-        if words * self.slots > all.len() {
-            *lists = vec![all];
-            return;
-        }
-        let mut sets = vec![Vec::new(); self.slots];
-        for pair in all {
-            let (set, code) = (&mut sets[(pair >> 32) as usize], pair as u32);
-            set.resize(words, 0);
-            set[code as usize / 64] |= 1u64 << (code % 64);
-        }
-        self.words = sets.iter().map(Vec::len).sum();
-        self.sets = Sets::Bits(sets);
-    }
-
     /// How many distinct values, null aside, each of some slots has.
     pub fn counts(&mut self, slots: &[u32]) -> Vec<i64> {
         let null = self.coder.null();
+        self.unpack();
         match &self.sets {
+            Sets::Packed(_) => vec![0; slots.len()],
             Sets::Bits(sets) => {
                 let has_null = |set: &Vec<u64>| {
                     null.is_some_and(|code| {

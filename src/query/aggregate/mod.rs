@@ -5,6 +5,7 @@ pub mod counts;
 pub mod distinct;
 pub mod extremes;
 pub mod numbers;
+pub mod packed;
 pub mod stored;
 pub mod sums;
 
@@ -257,7 +258,7 @@ impl State {
     /// Makes it as small as it gets, to be kept for questions that are asked later; false where it cannot be.
     pub fn compact(&mut self) -> bool {
         match self {
-            Self::Distinct(distinct) => distinct.tidy(),
+            Self::Distinct(distinct) => distinct.compact(),
             Self::Extreme(extremes) => extremes.settle(),
             Self::Numbers(numbers) => return numbers.compact(),
             _ => {}

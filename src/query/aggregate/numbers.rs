@@ -29,7 +29,17 @@ pub struct Numbers {
     counters: Vec<u64>,
     integers: Kept<i64>,
     floats: Kept<f64>,
+    /// Of a state that is kept for later questions, in the place of counters and whole numbers.
+    tallies: Vec<Tally>,
     slots: usize,
+}
+
+/// How often a slot has a whole number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Tally {
+    slot: u32,
+    number: i64,
+    times: u32,
 }
 
 /// Numbers with their slots; brought together by slot when the first quantile is asked for.
@@ -101,6 +111,7 @@ impl Numbers {
             counters: Vec::new(),
             integers: Kept::default(),
             floats: Kept::default(),
+            tallies: Vec::new(),
             slots: 0,
         }
     }
@@ -108,7 +119,9 @@ impl Numbers {
     /// Bytes in memory, with what bringing numbers together by slot takes at the end.
     pub fn bytes(&self) -> usize {
         let kept = self.integers.list.capacity() + self.floats.list.capacity();
-        self.counters.capacity() * size_of::<u64>() + kept * size_of::<(u32, i64)>() * 3 / 2
+        self.counters.capacity() * size_of::<u64>()
+            + self.tallies.capacity() * size_of::<Tally>()
+            + kept * size_of::<(u32, i64)>() * 3 / 2
     }
 
     /// Makes room for slots.
@@ -189,6 +202,7 @@ impl Numbers {
         } else {
             self.absorb_counters(&other, &place);
         }
+        self.absorb_tallies(&other.tallies, &place);
         self.integers.absorb(other.integers, &place);
         self.floats.absorb(other.floats, &place);
     }
@@ -216,84 +230,99 @@ impl Numbers {
         }
     }
 
-    /// Counts all whole numbers by value, with as many counters as they need: what is kept for later questions is small
-    /// where values are few, however many rows had them. False, and it stays as it is, where they lie too far apart.
+    fn absorb_tallies(&mut self, tallies: &[Tally], place: &dyn Fn(usize) -> u32) {
+        let base = self.base.unwrap_or(0);
+        for Tally { slot, number, times } in tallies {
+            let slot = place(*slot as usize);
+            if slot == NO_SLOT {
+                continue;
+            }
+            let here = number.wrapping_sub(base) as usize;
+            let counter = (here < self.width).then(|| slot as usize * self.width + here);
+            match counter.and_then(|counter| self.counters.get_mut(counter)) {
+                Some(here) => *here += u64::from(*times),
+                None => self.integers.list.extend(std::iter::repeat_n((slot, *number), *times as usize)),
+            }
+        }
+    }
+
+    /// Tallies all whole numbers, to be kept for later questions: that is small where values are few, however many rows had
+    /// them. False, and it stays as it is, where they lie too far apart for counters.
     pub fn compact(&mut self) -> bool {
-        let counted = |at: usize| self.base.unwrap_or(0).wrapping_add((at % self.width.max(1)) as i64);
-        let set =
-            self.counters.iter().enumerate().filter(|(_, count)| **count > 0).map(|(at, _)| counted(at));
-        let all = set.chain(self.integers.list.iter().map(|(_, number)| *number));
-        let Some((min, max)) = all.fold(None, |ends: Option<(i64, i64)>, n| {
-            Some(ends.map_or((n, n), |(a, b)| (a.min(n), b.max(n))))
-        }) else {
-            (self.base, self.width, self.counters) = (None, 0, Vec::new());
-            return true;
-        };
-        let width = max.wrapping_sub(min) as u64 as usize;
-        let Some(width) = width.checked_add(1).filter(|width| {
-            width.checked_mul(self.slots.max(1)).is_some_and(|all| all <= COUNTERS / COMPACT_SHARE)
-        }) else {
+        let width = self.width.max(1);
+        let counted = self.counters.iter().enumerate().filter(|(_, count)| **count > 0);
+        let counted = counted.map(|(at, count)| {
+            let number = self.base.unwrap_or(0).wrapping_add((at % width) as i64);
+            Some(Tally { slot: (at / width) as u32, number, times: u32::try_from(*count).ok()? })
+        });
+        let listed = self
+            .integers
+            .list
+            .iter()
+            .map(|(slot, number)| Some(Tally { slot: *slot, number: *number, times: 1 }));
+        let known = self.tallies.iter().map(|tally| Some(*tally));
+        let Some(mut all) = counted.chain(listed).chain(known).collect::<Option<Vec<Tally>>>() else {
             return false;
         };
-        let mut compact = Self {
-            base: Some(min),
-            counters_max: width * self.slots,
-            width,
-            counters: vec![0; width * self.slots],
-            integers: Kept::default(),
-            floats: std::mem::take(&mut self.floats),
-            slots: self.slots,
-        };
-        compact.absorb_counters(self, &|slot| slot as u32);
-        for (slot, number) in &self.integers.list {
-            compact.counters[*slot as usize * width + number.wrapping_sub(min) as usize] += 1;
+        all.sort_unstable();
+        let mut tallies: Vec<Tally> = Vec::new();
+        for tally in all {
+            match tallies.last_mut().filter(|last| (last.slot, last.number) == (tally.slot, tally.number)) {
+                Some(last) => match last.times.checked_add(tally.times) {
+                    Some(times) => last.times = times,
+                    None => return false,
+                },
+                None => tallies.push(tally),
+            }
         }
-        *self = compact;
+        if !self.set_tallies(tallies) {
+            return false;
+        }
+        (self.counters, self.integers) = (Vec::new(), Kept::default());
+        true
+    }
+
+    /// Takes tallies, and counters as wide as they need for those who take them in; false where that is too wide.
+    fn set_tallies(&mut self, mut tallies: Vec<Tally>) -> bool {
+        let numbers = || tallies.iter().map(|tally| tally.number);
+        let (Some(min), Some(max)) = (numbers().min(), numbers().max()) else {
+            (self.base, self.width, self.tallies) = (None, 0, tallies);
+            return true;
+        };
+        let width = (max.wrapping_sub(min) as u64 as usize).checked_add(1);
+        let all = width.and_then(|width| width.checked_mul(self.slots.max(1)));
+        let Some(width) = width.filter(|_| all.is_some_and(|all| all <= COUNTERS / COMPACT_SHARE)) else {
+            return false;
+        };
+        tallies.shrink_to_fit();
+        (self.base, self.width, self.tallies) = (Some(min), width, tallies);
         true
     }
 
     /// What [`Numbers::compact`] left as tables: slot, number and how often it was there; slot and float.
     pub fn tables(&self) -> Vec<Table> {
-        let base = self.base.unwrap_or(0);
-        let set = self.counters.iter().enumerate().filter(|(_, count)| **count > 0);
-        let slot = |at: usize| (at / self.width.max(1)) as i64;
-        let number = |at: usize| base.wrapping_add((at % self.width.max(1)) as i64);
-        let columns = vec![
-            stored::ints(set.clone().map(|(at, _)| slot(at))),
-            stored::ints(set.clone().map(|(at, _)| number(at))),
-            stored::counts(set.clone().map(|(_, count)| *count)),
+        let (tallies, floats) = (&self.tallies, &self.floats.list);
+        let integers = vec![
+            stored::ints(tallies.iter().map(|tally| i64::from(tally.slot))),
+            stored::ints(tallies.iter().map(|tally| tally.number)),
+            stored::ints(tallies.iter().map(|tally| i64::from(tally.times))),
         ];
-        let floats = &self.floats.list;
-        vec![
-            Table::new(set.count(), columns),
-            Table::new(
-                floats.len(),
-                vec![
-                    stored::ints(floats.iter().map(|(slot, _)| i64::from(*slot))),
-                    stored::floats(floats.iter().map(|(_, float)| *float)),
-                ],
-            ),
-        ]
+        let of_floats = vec![
+            stored::ints(floats.iter().map(|(slot, _)| i64::from(*slot))),
+            stored::floats(floats.iter().map(|(_, float)| *float)),
+        ];
+        vec![Table::new(tallies.len(), integers), Table::new(floats.len(), of_floats)]
     }
 
     /// Reads [`Numbers::tables`].
     pub fn read(tables: &[Table], slots: usize) -> Option<Self> {
         let [integers, floats] = tables else { return None };
-        let (of, numbers, times) = (integers.slots(0, slots)?, integers.ints(1)?, integers.counts(2)?);
+        let numbers = integers.slots(0, slots)?.into_iter().zip(integers.ints(1)?).zip(integers.ints(2)?);
+        let tally = |((slot, number), times)| Some(Tally { slot, number, times: u32::try_from(times).ok()? });
+        let tallies = numbers.map(tally).collect::<Option<Vec<Tally>>>()?;
         let mut all = Self { slots, ..Self::new(None, 1) };
-        if let (Some(min), Some(max)) = (numbers.iter().min(), numbers.iter().max()) {
-            let width =
-                max.checked_sub(*min)?.checked_add(1).and_then(|width| usize::try_from(width).ok())?;
-            if width.checked_mul(slots)? > COUNTERS {
-                return None;
-            }
-            (all.base, all.width, all.counters) = (Some(*min), width, vec![0; width * slots]);
-            for ((slot, number), times) in of.into_iter().zip(&numbers).zip(times) {
-                all.counters[slot as usize * width + (number - min) as usize] = times;
-            }
-        }
         all.floats.list = floats.slots(0, slots)?.into_iter().zip(floats.floats(1)?).collect();
-        Some(all)
+        all.set_tallies(tallies).then_some(all)
     }
 
     /// The counters of a slot.
