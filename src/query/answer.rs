@@ -30,6 +30,22 @@ pub struct Answer {
     pub previous: Option<Range>,
 }
 
+impl Answer {
+    /// All of it but its rows.
+    pub fn without_rows(&self) -> Self {
+        Self {
+            columns: self.columns.clone(),
+            rows: Vec::new(),
+            next: self.next.clone(),
+            stats: self.stats.clone(),
+            tz: self.tz.clone(),
+            series: self.series.clone(),
+            range: self.range,
+            previous: self.previous,
+        }
+    }
+}
+
 /// What a drawing of a series over time must not hide. Rows are counted from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series {

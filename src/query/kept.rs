@@ -130,17 +130,17 @@ pub(super) fn answer(
     let (class, max_age) = asked.cache.resolve(cache.classes());
     let deadline = begin.checked_add(asked.limits.deadline);
     let wish = Wish { version: version(snapshot, &asked.datasets), class, max_age, deadline };
-    let mut is_own = false;
+    let mut own = None;
     let got = cache.get_or_compute(&key, &wish, || {
-        is_own = true;
         let answer = compute()?;
-        let is_kept = answer.bytes() <= ANSWER_BYTES;
-        Ok(Computed { rows: answer.stats.rows_scanned, is_kept, value: answer })
+        let value = Stored::of(&answer);
+        let is_kept = value.bytes() <= ANSWER_BYTES;
+        Ok(Computed { rows: own.insert(answer).stats.rows_scanned, is_kept, value })
     })?;
-    if is_own {
-        return Ok(Arc::try_unwrap(got.value).unwrap_or_else(|shared| Answer::clone(&shared)));
+    if let Some(answer) = own {
+        return Ok(answer);
     }
-    let mut answer = Answer::clone(&got.value);
+    let mut answer = got.value.answer();
     let elapsed_ms = begin.elapsed().as_secs_f64() * 1e3;
     answer.stats =
         Stats { elapsed_ms, rows_scanned: 0, segments: 0, cache: "hit", age: got.age, ..answer.stats };
@@ -186,53 +186,79 @@ struct Head {
     previous: Option<(Option<i64>, Option<i64>)>,
 }
 
-impl Kept for Answer {
+/// An answer as it is kept: its rows as columns, which are a few allocations of known size where rows are very many.
+#[derive(Debug)]
+struct Stored {
+    /// All of it but its rows.
+    head: Answer,
+    rows: usize,
+    columns: Vec<Arc<Column>>,
+}
+
+impl Stored {
+    fn of(answer: &Answer) -> Self {
+        let value = |row: &Vec<Value>, at: usize| row.get(at).cloned().unwrap_or(Value::Null);
+        let column = |at: usize| Arc::new(column_of(answer.rows.iter().map(|row| value(row, at))));
+        Self {
+            head: answer.without_rows(),
+            rows: answer.rows.len(),
+            columns: (0..answer.columns.len()).map(column).collect(),
+        }
+    }
+
+    fn answer(&self) -> Answer {
+        let row = |row: usize| self.columns.iter().map(|column| column.get(row)).collect();
+        Answer { rows: (0..self.rows).map(row).collect(), ..self.head.clone() }
+    }
+}
+
+impl Kept for Stored {
     fn bytes(&self) -> usize {
-        let rows: usize = self.rows.iter().flatten().map(Value::bytes).sum::<usize>()
-            + self.rows.len() * size_of::<Vec<Value>>();
-        size_of::<Self>() + rows + self.columns.iter().map(|column| column.name.len() + 48).sum::<usize>()
+        let names = self.head.columns.iter().map(|column| column.name.len() + 48).sum::<usize>();
+        size_of::<Self>() + names + self.columns.iter().map(|column| column.bytes()).sum::<usize>()
     }
 
     fn write(&self) -> Option<Vec<u8>> {
-        let head = Head {
-            columns: self
+        let head = &self.head;
+        let range = |range: Range| (range.from, range.to);
+        let written = Head {
+            columns: head
                 .columns
                 .iter()
                 .map(|column| (column.name.clone(), column.kind.to_owned()))
                 .collect(),
-            rows: self.rows.len(),
-            next: self.next.clone(),
-            rows_scanned: self.stats.rows_scanned,
-            segments: self.stats.segments,
-            is_of_sqlite: self.stats.engine == "sqlite",
-            approximate: self.stats.approximate,
+            rows: self.rows,
+            next: head.next.clone(),
+            rows_scanned: head.stats.rows_scanned,
+            segments: head.stats.segments,
+            is_of_sqlite: head.stats.engine == "sqlite",
+            approximate: head.stats.approximate,
             // a zone without a name is one of this process
-            tz: if self.tz == TimeZone::UTC { "UTC" } else { self.tz.iana_name()? }.to_owned(),
-            series: self.series.as_ref().map(|series| {
+            tz: if head.tz == TimeZone::UTC { "UTC" } else { head.tz.iana_name()? }.to_owned(),
+            series: head.series.as_ref().map(|series| {
                 (series.column, series.bucket.name().to_owned(), series.partial.clone(), series.gaps.clone())
             }),
-            range: (self.range.from, self.range.to),
-            previous: self.previous.map(|range| (range.from, range.to)),
+            range: range(head.range),
+            previous: head.previous.map(range),
         };
-        let column =
-            |at: usize| column_of(self.rows.iter().map(|row| row.get(at).cloned().unwrap_or(Value::Null)));
-        let rows = block_of(self.rows.len(), (0..self.columns.len()).map(column)).encode().ok()?;
-        let head = serde_json::to_vec(&head).ok()?;
-        let mut bytes = u32::try_from(head.len()).ok()?.to_le_bytes().to_vec();
-        bytes.extend(head);
+        let columns = self.columns.iter().map(|column| Column::clone(column));
+        let rows = block_of(self.rows, columns).encode().ok()?;
+        let written = serde_json::to_vec(&written).ok()?;
+        let mut bytes = u32::try_from(written.len()).ok()?.to_le_bytes().to_vec();
+        bytes.extend(written);
         bytes.extend(rows);
         Some(bytes)
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
-        let (head, rows) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-        let head: Head = serde_json::from_slice(head).ok()?;
-        let columns = columns_of(&Block::decode(rows).ok()?);
-        if columns.len() != head.columns.len() {
+        let (written, rows) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        let written: Head = serde_json::from_slice(written).ok()?;
+        let block = Block::decode(rows).ok()?;
+        let columns = columns_of(&block);
+        if columns.len() != written.columns.len() || block.rows() != written.rows {
             return None;
         }
-        let row = |row: usize| columns.iter().map(|column| column.get(row)).collect();
         let kind = |name: &str| match name {
             "mixed" => Some("mixed"),
             name => name.parse::<FieldType>().ok().map(FieldType::name),
@@ -243,26 +269,27 @@ impl Kept for Answer {
         let series = |(column, bucket, partial, gaps): (usize, String, Vec<usize>, Vec<usize>)| {
             Some(Series { column, bucket: Bucket::from_name(&bucket)?, partial, gaps })
         };
-        Some(Self {
-            columns: head.columns.iter().map(named).collect::<Option<_>>()?,
-            rows: (0..head.rows).map(row).collect(),
-            next: head.next,
+        let head = Answer {
+            columns: written.columns.iter().map(named).collect::<Option<_>>()?,
+            rows: Vec::new(),
+            next: written.next,
             stats: Stats {
-                rows_scanned: head.rows_scanned,
-                segments: head.segments,
+                rows_scanned: written.rows_scanned,
+                segments: written.segments,
                 cache: "miss",
-                engine: if head.is_of_sqlite { "sqlite" } else { "vector" },
-                approximate: head.approximate,
+                engine: if written.is_of_sqlite { "sqlite" } else { "vector" },
+                approximate: written.approximate,
                 ..Stats::default()
             },
-            tz: if head.tz == "UTC" { TimeZone::UTC } else { TimeZone::get(&head.tz).ok()? },
-            series: match head.series {
+            tz: if written.tz == "UTC" { TimeZone::UTC } else { TimeZone::get(&written.tz).ok()? },
+            series: match written.series {
                 Some(told) => Some(series(told)?),
                 None => None,
             },
-            range: range(head.range),
-            previous: head.previous.map(range),
-        })
+            range: range(written.range),
+            previous: written.previous.map(range),
+        };
+        Some(Self { head, rows: written.rows, columns })
     }
 }
 
@@ -277,4 +304,48 @@ pub(super) fn block_of(rows: usize, columns: impl Iterator<Item = Column>) -> Bl
 /// The columns of [`block_of`].
 pub(super) fn columns_of(block: &Block) -> Vec<Arc<Column>> {
     block.columns().filter(|(name, _)| ***name != *TIME).map(|(_, column)| Arc::clone(column)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::Int),
+            (-9i64..9).prop_map(Value::Int),
+            (-9i64..9).prop_map(|n| Value::Float(n as f64)),
+            any::<f64>().prop_filter("finite", |f| f.is_finite()).prop_map(Value::Float),
+            any::<i64>().prop_map(Value::Time),
+            ".{0,6}".prop_map(Value::text),
+            ".{0,3}".prop_map(|text| Value::Json(format!("[{text:?}]").as_str().into())),
+            prop::collection::vec("[a-c]{0,2}", 0..3)
+                .prop_map(|list| Value::List(list.iter().map(|item| item.as_str().into()).collect())),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn an_answer_comes_back_as_it_went(rows in prop::collection::vec(prop::collection::vec(value(), 3), 0..20)) {
+            let column = |name: &str, kind| AnswerColumn { name: name.into(), kind };
+            let range = Range { from: Some(1), to: None, step: None };
+            let answer = Answer {
+                columns: vec![column("a", "int"), column("a", "mixed"), column("ä", "strings")],
+                rows,
+                next: None,
+                stats: Stats { rows_scanned: 7, segments: 2, cache: "miss", engine: "sqlite", ..Stats::default() },
+                tz: TimeZone::get("Europe/Berlin").unwrap(),
+                series: Some(Series { column: 0, bucket: Bucket::Week, partial: vec![1], gaps: vec![0, 2] }),
+                range,
+                previous: Some(range),
+            };
+            let stored = Stored::of(&answer);
+            prop_assert_eq!(format!("{:?}", stored.answer()), format!("{answer:?}"));
+            let read = Stored::read(&stored.write().unwrap()).unwrap();
+            prop_assert_eq!(format!("{:?}", read.answer()), format!("{answer:?}"));
+        }
+    }
 }

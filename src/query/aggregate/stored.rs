@@ -85,7 +85,7 @@ pub fn write(tables: &[Table], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// Reads what [`write`] wrote from the beginning of some bytes.
+/// Reads what [`write()`] wrote from the beginning of some bytes.
 pub fn read(bytes: &mut &[u8]) -> Option<Vec<Table>> {
     let count = number(bytes)?;
     let mut tables = Vec::new();
