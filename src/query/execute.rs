@@ -261,7 +261,8 @@ impl Scan<'_> {
         let tasks = rayon::current_num_threads() * if slots > MANY_SLOTS { 1 } else { TASKS };
         let room = self.plan.budget.memory_bytes() / 2 / bytes.max(1);
         let found = self.each_run(parts, tasks.min(room.max(1)), |run, context| {
-            let (mut found, mut held) = (measures.start(), context.budget.hold());
+            let rows = run.iter().map(Part::rows).sum();
+            let (mut found, mut held) = (measures.start_for(rows), context.budget.hold());
             held.set(bytes)?;
             for part in run {
                 if let Some(view) = self.select(part, &needs, usize::MAX, context)? {

@@ -201,8 +201,13 @@ impl<'a> Measures<'a> {
 
     /// The groups of no rows.
     pub fn start(&self) -> Found {
+        self.start_for(usize::MAX)
+    }
+
+    /// The groups of no rows, of a task that takes in so many at most.
+    pub fn start_for(&self, rows: usize) -> Found {
         let groups = Groups::new(&self.key_domains);
-        let mut states: Vec<State> = self.measures.iter().map(Measure::state).collect();
+        let mut states: Vec<State> = self.measures.iter().map(|measure| measure.state_for(rows)).collect();
         states.iter_mut().for_each(|state| state.grow(groups.slots_count()));
         Found { groups, states }
     }
@@ -351,6 +356,16 @@ impl<'a> Measures<'a> {
 }
 
 impl Measure<'_> {
+    /// The state of a task with so many rows, or its share of all. Only numbers are counted otherwise for few rows: sets of
+    /// distinct values are merged with those that were kept, in the form that these have.
+    fn state_for(&self, rows: usize) -> State {
+        if self.family != Family::Numbers {
+            return self.state();
+        }
+        let share = Share { rows: rows.min(self.share.rows), ..self.share };
+        State::new(self.family, self.filter.is_some(), &self.domain, share)
+    }
+
     fn state(&self) -> State {
         State::new(self.family, self.filter.is_some(), &self.domain, self.share)
     }

@@ -159,7 +159,7 @@ impl State {
             Family::Least => Self::Extreme(Extremes::new(Ordering::Less)),
             Family::Greatest => Self::Extreme(Extremes::new(Ordering::Greater)),
             Family::Distinct => Self::Distinct(Distinct::new(domain, share)),
-            Family::Numbers => Self::Numbers(Numbers::new(domain.least(), share.states)),
+            Family::Numbers => Self::Numbers(Numbers::new(domain.least(), share)),
             Family::DistinctSketch => Self::DistinctSketch(DistinctSketches::default()),
             Family::QuantileSketch => Self::QuantileSketch(QuantileSketch::default()),
             Family::First => Self::Earliest(Earliest::new(false)),

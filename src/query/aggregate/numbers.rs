@@ -3,16 +3,16 @@
 
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::{Ints, with_narrow};
-use crate::query::aggregate::NO_SLOT;
 use crate::query::aggregate::counts::add_all;
 use crate::query::aggregate::stored::{self, Table};
+use crate::query::aggregate::{NO_SLOT, Share};
 use crate::query::slots::Slots;
 use crate::value::Value;
 
 /// Counters of all tasks of a question: one task has its share of them for all its slots.
 const COUNTERS: usize = if cfg!(test) { 1_024 } else { 8 << 20 };
-/// Of these a state that is kept may have one part of so many.
-const COMPACT_SHARE: usize = 4;
+/// Counters that a row is worth.
+const COUNTERS_A_ROW: usize = 4;
 /// Counters of a slot: most durations, sizes and prices lie so near to the least.
 const WIDTH_MAX: usize = if cfg!(test) { 64 } else { 1 << 16 };
 /// With fewer, counting does not pay.
@@ -29,7 +29,7 @@ pub struct Numbers {
     counters: Vec<u64>,
     integers: Kept<i64>,
     floats: Kept<f64>,
-    /// Of a state that is kept for later questions, in the place of counters and whole numbers.
+    /// What was kept of earlier questions, beside what was counted since.
     tallies: Vec<Tally>,
     slots: usize,
 }
@@ -101,12 +101,12 @@ impl Counting<'_> {
 }
 
 impl Numbers {
-    /// No numbers yet; `least` is the smallest whole number there can be, where it is known, and `sharers` is how many
-    /// such states there are at once.
-    pub fn new(least: Option<i64>, sharers: usize) -> Self {
+    /// No numbers yet; `least` is the smallest whole number there can be, where it is known, and `share` is what of the
+    /// question it has: making more counters than a few a row takes longer than the rows do.
+    pub fn new(least: Option<i64>, share: Share) -> Self {
         Self {
             base: least,
-            counters_max: COUNTERS / sharers.max(1),
+            counters_max: (COUNTERS / share.states.max(1)).min(share.rows.saturating_mul(COUNTERS_A_ROW)),
             width: 0,
             counters: Vec::new(),
             integers: Kept::default(),
@@ -202,7 +202,9 @@ impl Numbers {
         } else {
             self.absorb_counters(&other, &place);
         }
-        self.absorb_tallies(&other.tallies, &place);
+        let moved =
+            other.tallies.into_iter().map(|tally| Tally { slot: place(tally.slot as usize), ..tally });
+        self.tallies.extend(moved.filter(|tally| tally.slot != NO_SLOT));
         self.integers.absorb(other.integers, &place);
         self.floats.absorb(other.floats, &place);
     }
@@ -230,24 +232,8 @@ impl Numbers {
         }
     }
 
-    fn absorb_tallies(&mut self, tallies: &[Tally], place: &dyn Fn(usize) -> u32) {
-        let base = self.base.unwrap_or(0);
-        for Tally { slot, number, times } in tallies {
-            let slot = place(*slot as usize);
-            if slot == NO_SLOT {
-                continue;
-            }
-            let here = number.wrapping_sub(base) as usize;
-            let counter = (here < self.width).then(|| slot as usize * self.width + here);
-            match counter.and_then(|counter| self.counters.get_mut(counter)) {
-                Some(here) => *here += u64::from(*times),
-                None => self.integers.list.extend(std::iter::repeat_n((slot, *number), *times as usize)),
-            }
-        }
-    }
-
     /// Tallies all whole numbers, to be kept for later questions: that is small where values are few, however many rows had
-    /// them. False, and it stays as it is, where they lie too far apart for counters.
+    /// them. False, and it stays as it is, where one is there too often to be tallied.
     pub fn compact(&mut self) -> bool {
         let width = self.width.max(1);
         let counted = self.counters.iter().enumerate().filter(|(_, count)| **count > 0);
@@ -275,27 +261,10 @@ impl Numbers {
                 None => tallies.push(tally),
             }
         }
-        if !self.set_tallies(tallies) {
-            return false;
-        }
-        (self.counters, self.integers) = (Vec::new(), Kept::default());
-        true
-    }
-
-    /// Takes tallies, and counters as wide as they need for those who take them in; false where that is too wide.
-    fn set_tallies(&mut self, mut tallies: Vec<Tally>) -> bool {
-        let numbers = || tallies.iter().map(|tally| tally.number);
-        let (Some(min), Some(max)) = (numbers().min(), numbers().max()) else {
-            (self.base, self.width, self.tallies) = (None, 0, tallies);
-            return true;
-        };
-        let width = (max.wrapping_sub(min) as u64 as usize).checked_add(1);
-        let all = width.and_then(|width| width.checked_mul(self.slots.max(1)));
-        let Some(width) = width.filter(|_| all.is_some_and(|all| all <= COUNTERS / COMPACT_SHARE)) else {
-            return false;
-        };
         tallies.shrink_to_fit();
-        (self.base, self.width, self.tallies) = (Some(min), width, tallies);
+        // whoever takes it in counts as he counts
+        (self.base, self.width, self.counters) = (None, 0, Vec::new());
+        (self.integers, self.tallies) = (Kept::default(), tallies);
         true
     }
 
@@ -320,9 +289,10 @@ impl Numbers {
         let numbers = integers.slots(0, slots)?.into_iter().zip(integers.ints(1)?).zip(integers.ints(2)?);
         let tally = |((slot, number), times)| Some(Tally { slot, number, times: u32::try_from(times).ok()? });
         let tallies = numbers.map(tally).collect::<Option<Vec<Tally>>>()?;
-        let mut all = Self { slots, ..Self::new(None, 1) };
+        let mut all = Self { slots, ..Self::new(None, Share::default()) };
         all.floats.list = floats.slots(0, slots)?.into_iter().zip(floats.floats(1)?).collect();
-        all.set_tallies(tallies).then_some(all)
+        all.tallies = tallies;
+        Some(all)
     }
 
     /// The counters of a slot.
@@ -330,8 +300,36 @@ impl Numbers {
         self.counters.get(slot * self.width..(slot + 1) * self.width).unwrap_or(&[])
     }
 
+    /// The quantile where a part of the numbers is tallied: all of them are, and put in order.
+    fn quantile_of_tallies(&mut self, slot: usize, q: f64) -> Value {
+        let base = self.base.unwrap_or(0);
+        let counters = self.counters_of(slot).iter().enumerate().filter(|(_, count)| **count > 0);
+        let counted = counters.map(|(at, count)| (Value::Int(base.wrapping_add(at as i64)), *count));
+        let mut all: Vec<(Value, u64)> = counted.collect();
+        let of_slot = self.tallies.iter().filter(|tally| tally.slot as usize == slot);
+        all.extend(of_slot.map(|tally| (Value::Int(tally.number), u64::from(tally.times))));
+        all.extend(self.integers.of(slot, self.slots).iter().map(|(_, n)| (Value::Int(*n), 1)));
+        all.extend(self.floats.of(slot, self.slots).iter().map(|(_, f)| (Value::Float(*f), 1)));
+        all.sort_unstable_by(|a, b| a.0.compare(&b.0));
+        let count: u64 = all.iter().map(|(_, times)| times).sum();
+        if count == 0 {
+            return Value::Null;
+        }
+        let mut left = rank(q, usize::try_from(count).unwrap_or(usize::MAX)) as u64;
+        for (number, times) in all {
+            if left <= times {
+                return number;
+            }
+            left -= times;
+        }
+        Value::Null
+    }
+
     /// The ⌈q·n⌉-th smallest number of a slot, as it came; null where it has none.
     pub fn quantile(&mut self, slot: usize, q: f64) -> Value {
+        if !self.tallies.is_empty() {
+            return self.quantile_of_tallies(slot, q);
+        }
         let counters = self.counters_of(slot).to_vec();
         let base = self.base.unwrap_or(0);
         let counted: usize = counters.iter().map(|count| *count as usize).sum();
