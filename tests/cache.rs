@@ -217,6 +217,8 @@ fn searches_are_kept_and_replies_that_the_client_has_are_not_sent_again() {
     };
     let first = found("");
     let tag = first.header("etag").unwrap().to_owned();
+    assert_eq!(first.header("cache-control"), Some("private, no-cache"));
+    assert_eq!(server.post("/v1/sql", r#"{"sql": "SELECT 1"}"#).header("cache-control"), Some("no-store"));
     let again = |tag: &str| -> Reply {
         let path = "/v1/datasets/pages/search?q=weather&count=exact&";
         server.client().send("GET", path, &[("If-None-Match", tag)], b"")
@@ -384,6 +386,9 @@ fn the_verb_is_about_the_file_where_no_server_runs() {
     assert_eq!(report["disk"]["entries"], 1, "{report}");
     assert_says(&run(dir.path(), &["cache", "clear", "--dataset", "visits"]).exits(1).stderr, &["server"]);
     assert_says(&run(dir.path(), &["cache", "clear"]).exits(0).stdout, &["1 answer forgotten"]);
+    // looking makes no file
+    assert_says(&run(dir.path(), &["cache"]).exits(0).stdout, &["disk: none"]);
+    assert_says(&run(dir.path(), &["cache", "clear"]).exits(0).stdout, &["0 answers forgotten"]);
     assert!(!cache_file(dir.path()).exists());
     assert_says(&run(dir.path(), &["cache", "warm"]).exits(1).stderr, &["cache_warm"]);
 }

@@ -1,12 +1,13 @@
 //! `windrow cache`: what is kept of answers, and what that saves; `clear` forgets, `warm` asks listed questions ahead. A
 //! running server is asked; without one it is about the file beside the database.
 
+use std::sync::Arc;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::app::{Engine, cache_options, store_options};
-use crate::cache::Cache;
-use crate::cache::disk;
+use crate::cache::{Cache, CacheOptions, disk};
 use crate::cli::progress::{counted, size_text};
 use crate::cli::terminal::table::{Cell, Head, Table};
 use crate::cli::{Session, remote};
@@ -62,7 +63,7 @@ pub fn run(session: &Session, arguments: &CacheArguments) -> Result<()> {
             session.print(report(&parsed(&reply)?, session).as_bytes())
         }
         (None, None) => {
-            let cache = Cache::open(cache_options(&session.settings)?);
+            let cache = of_file(session)?;
             let told = serde_json::to_value(cache.report())
                 .map_err(|e| Error::Internal(format!("figures do not serialize: {e}")))?;
             let text = if session.json { format!("{told}\n") } else { report(&told, session) };
@@ -77,6 +78,13 @@ pub fn run(session: &Session, arguments: &CacheArguments) -> Result<()> {
     }
 }
 
+/// The cache of the file beside the database; where there is none, none is made.
+fn of_file(session: &Session) -> Result<Arc<Cache>> {
+    let options = cache_options(&session.settings)?;
+    let file = options.file.filter(|file| file.exists());
+    Ok(Cache::open(CacheOptions { file, ..options }))
+}
+
 fn clear_all(session: &Session, clear: &ClearArguments, server: Option<String>) -> Result<()> {
     let names = [("dataset", &clear.dataset), ("tag", &clear.tag), ("pattern", &clear.pattern)];
     let body = names.into_iter().find_map(|(name, value)| Some(json!({ name: value.as_ref()? })));
@@ -88,7 +96,7 @@ fn clear_all(session: &Session, clear: &ClearArguments, server: Option<String>) 
                 .unwrap_or(0)
         }
         (None, None) => {
-            let cache = Cache::open(cache_options(&session.settings)?);
+            let cache = of_file(session)?;
             let entries = cache.report().disk.map_or(0, |disk| disk.tier.entries);
             drop(cache);
             let file = disk::beside(&session.settings.database);

@@ -334,7 +334,9 @@ fn reply(incoming: tiny_http::Request, response: Response) {
 
 /// The headers of every reply, then its own.
 fn headers(response: &Response) -> Vec<Header> {
-    let fixed = [("Server", "windrow"), ("Cache-Control", "no-store")];
+    // what has a tag may be kept, and has to be asked about
+    let keeping = if response.header("ETag").is_some() { "private, no-cache" } else { "no-store" };
+    let fixed = [("Server", "windrow"), ("Cache-Control", keeping)];
     let all = fixed.into_iter().chain(response.headers.iter().map(|(name, value)| (*name, &**value)));
     all.filter_map(|(name, value)| {
         let header = Header::from_bytes(name, value).ok();
