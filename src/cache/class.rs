@@ -130,8 +130,8 @@ fn span(text: &str) -> Result<Duration> {
 }
 
 /// What a question may say of stored answers, for messages.
-pub const USES: &str =
-    "is true, false, a span of time such as \"30s\", or a class of answers such as \"realtime\"";
+pub const USES: &str = "is true, false, a span of time such as \"30s\", or a class of answers such as \"realtime\", with \
+                        \"+5m\" behind it where older ones are welcome while they are computed anew";
 
 /// What a question says of stored answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -141,28 +141,43 @@ pub enum Use {
     Exact,
     /// None.
     Never,
-    /// Those of a class, as old as that allows.
-    Of(Class),
-    /// Those that are no older.
-    Within(Duration),
+    /// Those of a class, as old as that allows, and so much older while they are computed anew.
+    Of(Class, Duration),
+    /// Those that are no older, and so much older while they are computed anew.
+    Within(Duration, Duration),
+}
+
+/// What stored answers are welcome, in figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// The class that they are counted in.
+    pub class: Class,
+    /// How old an answer of another version may be.
+    pub max_age: Option<Duration>,
+    /// How much older one is welcome while it is computed anew.
+    pub stale: Duration,
 }
 
 impl Use {
-    /// Reads `true`, `false`, the name of a class, or a span of time.
+    /// Reads `true`, `false`, the name of a class, or a span of time; behind these `+` and another span.
     ///
     /// # Errors
     /// What is none of these.
     pub fn read(text: &str) -> Result<Self> {
-        match text {
-            "true" => Ok(Self::Exact),
-            "false" => Ok(Self::Never),
-            _ => {
-                let is_span = text.starts_with(|c: char| c.is_ascii_digit());
-                let read =
-                    if is_span { span(text).map(Self::Within) } else { Class::named(text).map(Self::Of) };
-                read.map_err(|e| Error::invalid(format!("cache {USES}: {e}")))
+        let (age, stale) = text.split_once('+').map_or((text, None), |(age, stale)| (age, Some(stale)));
+        let read = || {
+            let stale = stale.map_or(Ok(Duration::ZERO), span)?;
+            match age {
+                "true" | "false" if !stale.is_zero() => {
+                    Err(Error::invalid(format!("\"{text}\" has no age that it could be older than")))
+                }
+                "true" => Ok(Self::Exact),
+                "false" => Ok(Self::Never),
+                _ if age.starts_with(|c: char| c.is_ascii_digit()) => Ok(Self::Within(span(age)?, stale)),
+                name => Ok(Self::Of(Class::named(name)?, stale)),
             }
-        }
+        };
+        read().map_err(|e| Error::invalid(format!("cache {USES}: {e}")))
     }
 
     /// Whether stored answers are welcome at all.
@@ -170,13 +185,19 @@ impl Use {
         self != Self::Never
     }
 
-    /// The class that it is counted in, and how old an answer of another version may be.
-    pub fn resolve(self, classes: &Classes) -> (Class, Option<Duration>) {
-        match self {
-            Self::Exact | Self::Never => (Class::EXACT, None),
-            Self::Of(class) => (class, classes.max_age(class)),
-            Self::Within(age) => (Class::EXACT, Some(age)),
-        }
+    /// Whether answers of some age are.
+    pub fn takes_older(self) -> bool {
+        matches!(self, Self::Of(..) | Self::Within(..))
+    }
+
+    /// What that comes to where classes have these ages.
+    pub fn terms(self, classes: &Classes) -> Terms {
+        let (class, max_age, stale) = match self {
+            Self::Exact | Self::Never => (Class::EXACT, None, Duration::ZERO),
+            Self::Of(class, stale) => (class, classes.max_age(class), stale),
+            Self::Within(age, stale) => (Class::EXACT, Some(age), stale),
+        };
+        Terms { class, max_age, stale }
     }
 }
 
@@ -210,9 +231,13 @@ mod tests {
     fn a_question_says_what_it_takes() {
         assert_eq!(Use::read("true").unwrap(), Use::Exact);
         assert_eq!(Use::read("false").unwrap(), Use::Never);
-        assert_eq!(Use::read("5m").unwrap(), Use::Within(Duration::from_secs(300)));
-        assert_eq!(Use::read("search").unwrap(), Use::Of(Class::named("search").unwrap()));
-        for text in ["no", "", "-5s", "5", "serch"] {
+        let seconds = Duration::from_secs;
+        let search = Class::named("search").unwrap();
+        assert_eq!(Use::read("5m").unwrap(), Use::Within(seconds(300), Duration::ZERO));
+        assert_eq!(Use::read("5m+1h").unwrap(), Use::Within(seconds(300), seconds(3_600)));
+        assert_eq!(Use::read("search").unwrap(), Use::Of(search, Duration::ZERO));
+        assert_eq!(Use::read("search+30s").unwrap(), Use::Of(search, seconds(30)));
+        for text in ["no", "", "-5s", "5", "serch", "true+5s", "5s+", "search+soon", "+5s"] {
             assert!(Use::read(text).unwrap_err().to_string().contains("is true, false"), "{text}");
         }
     }

@@ -83,6 +83,11 @@ impl Flights {
         }
     }
 
+    /// Whether a key is computed right now.
+    pub fn is_flying(&self, key: &Key, version: u128) -> bool {
+        lock(&self.0).contains_key(&(key.hash, version))
+    }
+
     /// What is computed right now of what a selector names is not kept, and nobody joins it any more: he would be given
     /// what was before.
     pub fn outdate(&self, selector: &Selector) {

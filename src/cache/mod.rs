@@ -49,6 +49,9 @@ pub trait Kept: Any + Send + Sync {
         Self: Sized;
 }
 
+/// Answers that are computed anew in the background, at most at once.
+const RENEWALS: usize = 4;
+
 /// How a cache is set up.
 #[derive(Debug, Clone)]
 pub struct CacheOptions {
@@ -152,6 +155,8 @@ pub struct Cache {
     classes: Classes,
     keeper: Keeper,
     invalidations: AtomicU64,
+    /// Held by each thread that computes an answer anew in the background.
+    renewals: Arc<()>,
 }
 
 impl Cache {
@@ -170,6 +175,7 @@ impl Cache {
             classes: options.classes,
             keeper,
             invalidations: AtomicU64::new(0),
+            renewals: Arc::default(),
         })
     }
 
@@ -346,6 +352,42 @@ impl Cache {
                 self.keeper.store(entry);
             }
         }
+    }
+
+    /// The same for who takes older ones while they are computed anew: where what is kept is older than the wish, but not by
+    /// more than `stale`, it is given, and `again` is run in the background, which is to compute it as everybody does.
+    pub fn get_stale<T: Kept>(
+        &self,
+        key: &Key,
+        wish: &Wish,
+        stale: Duration,
+        again: impl FnOnce() -> Box<dyn FnOnce() + Send>,
+    ) -> Option<Got<T>> {
+        if stale.is_zero() || self.is_fresh(key, wish) {
+            return None;
+        }
+        let older = Wish { max_age: Some(wish.max_age.unwrap_or_default().saturating_add(stale)), ..*wish };
+        let got = self.get(key, &older)?;
+        if !self.flights.is_flying(key, wish.version) {
+            // the count of those that run: whoever is one too many goes again
+            let running = Arc::clone(&self.renewals);
+            if Arc::strong_count(&running) <= RENEWALS + 1 {
+                let again = again();
+                let work = move || {
+                    again();
+                    drop(running);
+                };
+                let thread = std::thread::Builder::new().name("renew".into());
+                if let Err(e) = thread.stack_size(limits::HTTP_STACK_BYTES).spawn(work) {
+                    tracing::warn!("an answer is not computed anew: {e}");
+                }
+            }
+        }
+        Some(got)
+    }
+
+    fn is_fresh(&self, key: &Key, wish: &Wish) -> bool {
+        self.memory.get(key.hash, |entry| fits(entry.version, Some(entry.age()), wish)).is_some()
     }
 
     /// Times that something was declared outdated.

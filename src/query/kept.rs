@@ -3,13 +3,13 @@
 //! them; so a stored answer is exact, unless the question takes one of an age.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::cache::class::Use;
+use crate::cache::class::{Terms, Use};
 use crate::cache::key::Key;
 use crate::cache::{Computed, Kept, Wish};
 use crate::columnar::builder::column_of;
@@ -101,9 +101,8 @@ impl<'a> Asked<'a> {
 /// The range as it tells questions apart: for who takes an answer of some age, one that ends at the present is the same
 /// whenever that is.
 fn range(range: Range, now: i64, cache: Use) -> (Range, String) {
-    let takes_older = matches!(cache, Use::Of(_) | Use::Within(_));
     match range {
-        Range { from: Some(from), to: Some(to), step } if takes_older && to == now => match step {
+        Range { from: Some(from), to: Some(to), step } if cache.takes_older() && to == now => match step {
             Some(Step::Exact(length)) if to.checked_sub(length) == Some(from) => {
                 (Range::default(), format!("the last {length}"))
             }
@@ -113,7 +112,11 @@ fn range(range: Range, now: i64, cache: Use) -> (Range, String) {
     }
 }
 
-/// The stored answer to a question, or that of `compute`, which is stored then.
+/// What a question says of stored answers that is to be computed anew: none that is older.
+pub(super) const ANEW: Use = Use::Within(Duration::ZERO, Duration::ZERO);
+
+/// The stored answer to a question, or that of `compute`, which is stored then. `again` makes what asks the same question,
+/// with [`ANEW`], in the background.
 ///
 /// # Errors
 /// Those of computing.
@@ -121,15 +124,19 @@ pub(super) fn answer(
     snapshot: &Snapshot,
     asked: &Asked<'_>,
     compute: impl FnOnce() -> Result<Answer>,
+    again: impl FnOnce() -> Box<dyn FnOnce() + Send>,
 ) -> Result<Answer> {
     let Some(cache) = asked.limits.cache.as_ref().filter(|_| asked.cache.is_welcome()) else {
         return compute();
     };
     let begin = Instant::now();
     let key = Key::of_text(asked.sort, &asked.datasets, &asked.text, None);
-    let (class, max_age) = asked.cache.resolve(cache.classes());
+    let Terms { class, max_age, stale } = asked.cache.terms(cache.classes());
     let deadline = begin.checked_add(asked.limits.deadline);
     let wish = Wish { version: version(snapshot, &asked.datasets), class, max_age, deadline };
+    if let Some(got) = cache.get_stale::<Stored>(&key, &wish, stale, again) {
+        return Ok(got.value.answer_of_age(got.age, begin));
+    }
     let mut own = None;
     let got = cache.get_or_compute(&key, &wish, || {
         let answer = compute()?;
@@ -140,11 +147,7 @@ pub(super) fn answer(
     if let Some(answer) = own {
         return Ok(answer);
     }
-    let mut answer = got.value.answer();
-    let elapsed_ms = begin.elapsed().as_secs_f64() * 1e3;
-    answer.stats =
-        Stats { elapsed_ms, rows_scanned: 0, segments: 0, cache: "hit", age: got.age, ..answer.stats };
-    Ok(answer)
+    Ok(got.value.answer_of_age(got.age, begin))
 }
 
 /// What a snapshot holds of some datasets, as a number: another one after every commit that changes them.
@@ -209,6 +212,16 @@ impl Stored {
     fn answer(&self) -> Answer {
         let row = |row: usize| self.columns.iter().map(|column| column.get(row)).collect();
         Answer { rows: (0..self.rows).map(row).collect(), ..self.head.clone() }
+    }
+}
+
+impl Stored {
+    /// The answer to who asked at an instant.
+    fn answer_of_age(&self, age: Duration, begin: Instant) -> Answer {
+        let mut answer = self.answer();
+        let elapsed_ms = begin.elapsed().as_secs_f64() * 1e3;
+        answer.stats = Stats { elapsed_ms, rows_scanned: 0, segments: 0, cache: "hit", age, ..answer.stats };
+        answer
     }
 }
 

@@ -76,10 +76,17 @@ use crate::value::Value;
 pub fn answer(snapshot: &Snapshot, statement: &Statement) -> Result<Answer> {
     match (&statement.explain, &statement.question) {
         (Some(explain), question) => explain::explain(snapshot, question, *explain),
-        (None, question) => kept::answer(snapshot, &Asked::question(question), || match question {
-            Question::Plain(query) => run(snapshot, query),
-            Question::Relational(relational) => relational::run(snapshot, relational),
-        }),
+        (None, question) => {
+            let compute = || match question {
+                Question::Plain(query) => run(snapshot, query),
+                Question::Relational(relational) => relational::run(snapshot, relational),
+            };
+            let again = || -> Box<dyn FnOnce() + Send> {
+                let (snapshot, statement) = (snapshot.clone(), statement.clone().cached(kept::ANEW));
+                Box::new(move || drop(answer(&snapshot, &statement)))
+            };
+            kept::answer(snapshot, &Asked::question(question), compute, again)
+        }
     }
 }
 

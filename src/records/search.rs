@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::class::Use;
+use crate::cache::class::{Terms, Use};
 use crate::cache::key::Key;
 use crate::cache::{Computed, Kept, Wish};
 use crate::error::{Error, Result};
@@ -155,9 +155,17 @@ pub fn search(snapshot: &Snapshot, secret: &[u8; 32], request: &SearchRequest) -
     let bare = SearchRequest { limits: Limits::default(), cache: Use::Exact, ..request.clone() };
     let datasets = [request.dataset.as_str()];
     let key = Key::of_text("search", &datasets, &format!("{bare:?}"), None);
-    let (class, max_age) = request.cache.resolve(cache.classes());
+    let Terms { class, max_age, stale } = request.cache.terms(cache.classes());
     let deadline = Instant::now().checked_add(request.limits.deadline);
     let wish = Wish { version: version(snapshot, &datasets), class, max_age, deadline };
+    let again = || -> Box<dyn FnOnce() + Send> {
+        let (snapshot, secret) = (snapshot.clone(), *secret);
+        let request = SearchRequest { cache: Use::Within(Duration::ZERO, Duration::ZERO), ..request.clone() };
+        Box::new(move || drop(search(&snapshot, &secret, &request)))
+    };
+    if let Some(got) = cache.get_stale::<Found>(&key, &wish, stale, again) {
+        return Ok(Found { age: got.age, ..Found::clone(&got.value) });
+    }
     let got = cache.get_or_compute(&key, &wish, || {
         let found = find(snapshot, secret, request)?;
         Ok(Computed { rows: found.rows.len() as u64, is_kept: true, value: found })

@@ -110,7 +110,12 @@ type Table = (Vec<(&'static str, &'static str)>, Vec<Vec<Value>>);
 /// # Errors
 /// `NotFound` for a dataset, `Invalid` for names and types, `TooLarge` for what is beyond the limits.
 pub fn run(snapshot: &Snapshot, question: &Sequence) -> Result<Answer> {
-    kept::answer(snapshot, &Asked::sequence(question), || compute(snapshot, question))
+    let again = || -> Box<dyn FnOnce() + Send> {
+        let (snapshot, mut question) = (snapshot.clone(), question.clone());
+        question.events.cache = kept::ANEW;
+        Box::new(move || drop(run(&snapshot, &question)))
+    };
+    kept::answer(snapshot, &Asked::sequence(question), || compute(snapshot, question), again)
 }
 
 fn compute(snapshot: &Snapshot, question: &Sequence) -> Result<Answer> {
