@@ -78,7 +78,7 @@ impl Engine {
     /// that is asked again after more events came looks at these alone.
     ///
     /// ```
-    /// use windrow::{CacheOptions, Engine};
+    /// use windrow::{CacheOptions, Engine, Value};
     ///
     /// # fn main() -> windrow::Result<()> {
     /// # let folder = tempfile::tempdir().unwrap();
@@ -89,7 +89,7 @@ impl Engine {
     /// assert_eq!(engine.query(question)?.stats.cache, "miss");
     /// assert_eq!(engine.query(question)?.stats.cache, "hit");
     /// engine.ingest("visits", r#"{"ms": 30}"#)?;
-    /// assert_eq!(engine.query(question)?.rows, [[42.into()]]);
+    /// assert_eq!(engine.query(question)?.rows, [[Value::Int(42)]]);
     /// engine.close();
     /// # Ok(())
     /// # }
