@@ -304,25 +304,20 @@ impl Numbers {
     fn quantile_of_tallies(&mut self, slot: usize, q: f64) -> Value {
         let base = self.base.unwrap_or(0);
         let counters = self.counters_of(slot).iter().enumerate().filter(|(_, count)| **count > 0);
-        let counted = counters.map(|(at, count)| (Value::Int(base.wrapping_add(at as i64)), *count));
-        let mut all: Vec<(Value, u64)> = counted.collect();
+        let counted = counters.map(|(at, count)| (base.wrapping_add(at as i64), *count));
+        let mut integers: Vec<(i64, u64)> = counted.collect();
         let of_slot = self.tallies.iter().filter(|tally| tally.slot as usize == slot);
-        all.extend(of_slot.map(|tally| (Value::Int(tally.number), u64::from(tally.times))));
-        all.extend(self.integers.of(slot, self.slots).iter().map(|(_, n)| (Value::Int(*n), 1)));
-        all.extend(self.floats.of(slot, self.slots).iter().map(|(_, f)| (Value::Float(*f), 1)));
+        integers.extend(of_slot.map(|tally| (tally.number, u64::from(tally.times))));
+        integers.extend(self.integers.of(slot, self.slots).iter().map(|(_, n)| (*n, 1)));
+        let floats = self.floats.of(slot, self.slots);
+        if floats.is_empty() {
+            integers.sort_unstable_by_key(|(number, _)| *number);
+            return at_rank(&integers, q).map_or(Value::Null, Value::Int);
+        }
+        let mut all: Vec<(Value, u64)> = floats.iter().map(|(_, float)| (Value::Float(*float), 1)).collect();
+        all.extend(integers.into_iter().map(|(number, times)| (Value::Int(number), times)));
         all.sort_unstable_by(|a, b| a.0.compare(&b.0));
-        let count: u64 = all.iter().map(|(_, times)| times).sum();
-        if count == 0 {
-            return Value::Null;
-        }
-        let mut left = rank(q, usize::try_from(count).unwrap_or(usize::MAX)) as u64;
-        for (number, times) in all {
-            if left <= times {
-                return number;
-            }
-            left -= times;
-        }
-        Value::Null
+        at_rank(&all, q).unwrap_or(Value::Null)
     }
 
     /// The ⌈q·n⌉-th smallest number of a slot, as it came; null where it has none.
@@ -376,6 +371,19 @@ impl Numbers {
         }
         Value::Null
     }
+}
+
+/// The ⌈q·n⌉-th of numbers in order, each so many times; `None` where there is none.
+fn at_rank<T: Clone>(all: &[(T, u64)], q: f64) -> Option<T> {
+    let count: u64 = all.iter().map(|(_, times)| times).sum();
+    let mut left = if count == 0 { 0 } else { rank(q, usize::try_from(count).unwrap_or(usize::MAX)) as u64 };
+    for (number, times) in all {
+        if left <= *times {
+            return Some(number.clone());
+        }
+        left -= times;
+    }
+    None
 }
 
 /// ⌈q·n⌉, from 1 to n, of the decimal that `q` was written as: 0.07 of 100 is 7, though as floats their product lies
