@@ -66,7 +66,7 @@ impl Keeper {
     pub fn store(&self, entry: Entry) {
         let mut waiting = self.shared.lock();
         let bytes = entry.bytes();
-        if waiting.is_stopped || waiting.bytes + bytes > WAITING_BYTES {
+        if entry.key.is_of_process() || waiting.is_stopped || waiting.bytes + bytes > WAITING_BYTES {
             return;
         }
         waiting.bytes += bytes;

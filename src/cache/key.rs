@@ -13,7 +13,18 @@ pub struct Key {
     pub name: Arc<str>,
     /// What it is about: `dataset:visits`, `user:42`.
     pub tags: Arc<[Arc<str>]>,
-    is_lasting: bool,
+    stays: Stays,
+}
+
+/// How long what a key names is of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stays {
+    /// As long as the data stay as they are.
+    Unchanged,
+    /// For ever.
+    Lasting,
+    /// No longer than the process.
+    Process,
 }
 
 impl Key {
@@ -27,7 +38,7 @@ impl Key {
     /// ```
     pub fn named<'a>(name: &str, tags: impl IntoIterator<Item = &'a str>) -> Self {
         let tags = tags.into_iter().map(Arc::from).collect();
-        Self { hash: xxh3_128(name.as_bytes()), name: name.into(), tags, is_lasting: false }
+        Self { hash: xxh3_128(name.as_bytes()), name: name.into(), tags, stays: Stays::Unchanged }
     }
 
     /// The key of what a long text asks of datasets. `row_filter` is the condition that the one who asks is bound to: what
@@ -39,19 +50,31 @@ impl Key {
         let hash = xxh3_128(whole.as_bytes());
         let name = format!("{sort}:{}:{hash:032x}", datasets.join(","));
         let tags = datasets.iter().map(|dataset| format!("dataset:{dataset}").into()).collect();
-        Self { hash, name: name.into(), tags, is_lasting: false }
+        Self { hash, name: name.into(), tags, stays: Stays::Unchanged }
     }
 
     /// The same, of what never changes: it goes to the file at once.
     #[must_use]
     pub fn lasting(mut self) -> Self {
-        self.is_lasting = true;
+        self.stays = Stays::Lasting;
         self
     }
 
     /// Whether what it names never changes.
     pub fn is_lasting(&self) -> bool {
-        self.is_lasting
+        self.stays == Stays::Lasting
+    }
+
+    /// The same, of what means nothing to another process: it never goes to the file.
+    #[must_use]
+    pub fn of_process(mut self) -> Self {
+        self.stays = Stays::Process;
+        self
+    }
+
+    /// Whether what it names means nothing to another process.
+    pub fn is_of_process(&self) -> bool {
+        self.stays == Stays::Process
     }
 
     /// Bytes in memory.

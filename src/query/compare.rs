@@ -36,7 +36,8 @@ pub fn add_previous(query: &Query, plan: &mut Plan, dataset: &Dataset, output: &
     let wanted: Vec<Vec<Value>> = output.rows.iter().filter_map(|row| previous_key(row)).collect();
     let earlier = earlier(query, before);
     // one question, one budget
-    let earlier = Plan { budget: Arc::clone(&plan.budget), ..plan::plan(&earlier, dataset)? };
+    let (budget, cache) = (Arc::clone(&plan.budget), plan.cache.clone());
+    let earlier = Plan { budget, cache, ..plan::plan(&earlier, dataset)? };
     let found = execute::execute(&earlier, dataset, Some(&wanted))?;
     let found_rows = found.rows.iter().map(|row| (&row[..keys], row));
     let by_key: HashMap<&[Value], &Vec<Value>> = found_rows.collect();

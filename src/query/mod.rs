@@ -131,7 +131,9 @@ fn rows(snapshot: &Snapshot, query: &Query, budget: &Arc<Budget>) -> Result<(Pla
     let sessions = query.sessions.as_ref().map(|sessions| sessions::build(sessions, query, source, budget));
     let sessions = sessions.transpose()?;
     let dataset = sessions.as_ref().map_or(&**source, |sessions| &sessions.dataset);
-    let mut plan = Plan { budget: Arc::clone(budget), ..plan::plan(query, dataset)? };
+    let is_as_stored = sessions.is_none() && named.keyed.is_none();
+    let cache = query.limits.cache.clone().filter(|_| query.cache.is_welcome() && is_as_stored);
+    let mut plan = Plan { budget: Arc::clone(budget), cache, ..plan::plan(query, dataset)? };
     let mut output = execute::execute(&plan, dataset, None)?;
     if query.compare {
         output.previous = Some(compare::add_previous(query, &mut plan, dataset, &mut output)?);

@@ -2,6 +2,8 @@
 //! some keys and aggregates holds as long as it is there. A question that is asked again looks at the tail alone, and its
 //! answer is exact. `execute` asks it before it scans.
 //!
+//! Large blocks of the tail are pieces, too, as long as they are in memory: they are merged once more at most.
+//!
 //! A piece is a run of blocks of one segment of which every row lies within the question's bounds of time, wherever these
 //! are; what is left of the segment, a block or two at an end of the range, is looked at each time. Pieces that follow
 //! each other are kept together, too, so that a question asked every second puts nothing together but that and the tail.
@@ -9,9 +11,10 @@
 //! What must hold: a key tells the segment by its tag, the blocks, the keys, aggregates and calendar, and every condition
 //! that does not hold for all rows of the segment. Pieces are put together in the order of the parts, as tasks are.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, atomic};
+use std::sync::{Arc, LazyLock, atomic};
 use std::time::Instant;
 
 use xxhash_rust::xxh3::xxh3_128;
@@ -21,6 +24,7 @@ use crate::cache::key::Key;
 use crate::cache::{Cache, Computed, Kept, Wish};
 use crate::columnar::TIME;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::query::budget::Held;
 use crate::query::execute::Scan;
 use crate::query::expression::Expr;
@@ -29,11 +33,14 @@ use crate::query::partial::Partial;
 use crate::query::prune::{Verdict, verdict};
 use crate::store::part::{Part, Source};
 use crate::store::segment::Segment;
+use crate::store::snapshot::TailBlock;
 
 /// Bytes of a piece that is kept, at least; of large segments two a row, about the twentieth part of what the rows take in
 /// memory.
 const PIECE_BYTES: usize = if cfg!(test) { 2_048 } else { 1 << 20 };
 const PIECE_BYTES_A_ROW: usize = 2;
+/// Rows of a block of the tail that is a piece.
+const TAIL_ROWS: usize = if cfg!(test) { 8 } else { limits::TAIL_BLOCK_ROWS / 8 };
 /// Shorter lists of pieces that are looked for where the whole one is not kept: a segment or two came since.
 const SHORTER_LISTS: usize = 3;
 
@@ -43,6 +50,8 @@ const WISH: Wish = Wish { version: 0, class: Class::PARTS, max_age: None, deadli
 /// Some blocks of one segment.
 struct Piece {
     hash: u128,
+    /// Whether it is a block of the tail, which another process knows otherwise.
+    is_of_tail: bool,
     /// Its parts among those of the scan.
     parts: Range<usize>,
     rows: u64,
@@ -86,7 +95,11 @@ pub(super) fn found(
     measures: &Measures<'_>,
     cache: &Cache,
 ) -> Result<Option<(Found, Held)>> {
-    if !scan.parts.iter().any(|part| matches!(part, Part::Sealed(..))) {
+    let may_be_kept = |part: &Part| match part {
+        Part::Sealed(..) => true,
+        Part::Tail(block) => block.block.rows() >= TAIL_ROWS,
+    };
+    if !scan.parts.iter().any(may_be_kept) {
         return Ok(None);
     }
     let shape = xxh3_128(
@@ -134,12 +147,14 @@ fn steps(scan: &Scan<'_>, shape: u128) -> Result<Vec<Step>> {
         _ => steps.push(Step::Loose(more)),
     };
     let mut begin = 0;
-    for run in scan.parts.chunk_by(|a, b| segment_of(a) == segment_of(b)) {
+    let is_together = |a: &Part, b: &Part| segment_of(a).is_some() && segment_of(a) == segment_of(b);
+    for run in scan.parts.chunk_by(is_together) {
         let all = begin..begin + run.len();
         begin = all.end;
         let piece = match run.first() {
             Some(Part::Sealed(segment, _)) => piece(scan, segment, all.clone(), shape)?,
-            _ => None,
+            Some(part @ Part::Tail(block)) => tail_piece(scan, part, block, all.start, shape)?,
+            None => None,
         };
         let Some(piece) = piece else {
             loose(&mut steps, all);
@@ -148,7 +163,12 @@ fn steps(scan: &Scan<'_>, shape: u128) -> Result<Vec<Step>> {
         let parts = piece.parts.clone();
         loose(&mut steps, all.start..parts.start);
         match steps.last_mut() {
-            Some(Step::Pieces(pieces)) => pieces.push(piece),
+            // those of segments stay as they are while the tail grows
+            Some(Step::Pieces(pieces))
+                if pieces.last().is_some_and(|last| last.is_of_tail == piece.is_of_tail) =>
+            {
+                pieces.push(piece);
+            }
             _ => steps.push(Step::Pieces(vec![piece])),
         }
         loose(&mut steps, parts.end..all.end);
@@ -204,11 +224,46 @@ fn piece(scan: &Scan<'_>, segment: &Arc<Segment>, parts: Range<usize>, shape: u1
     let text = format!("{shape:x} {} {blocks:?} {others:?}", segment.tag);
     Ok(Some(Piece {
         hash: xxh3_128(text.as_bytes()),
+        is_of_tail: false,
         rows: scan.parts[first..end].iter().map(|part| part.rows() as u64).sum(),
         parts: first..end,
         bytes_max: PIECE_BYTES.max(segment.rows() * PIECE_BYTES_A_ROW),
     }))
 }
+
+/// A block of the tail, where it is large and bounds of time do not cut it.
+fn tail_piece(
+    scan: &Scan<'_>,
+    part: &Part,
+    block: &TailBlock,
+    at: usize,
+    shape: u128,
+) -> Result<Option<Piece>> {
+    let rows = block.block.rows();
+    if rows < TAIL_ROWS {
+        return Ok(None);
+    }
+    let mut others: Vec<&Expr> = Vec::new();
+    for (condition, names) in scan.filter.conditions() {
+        match verdict(condition, part)? {
+            Verdict::Always => {}
+            _ if matches!(names, [name] if **name == *TIME) => return Ok(None),
+            _ => others.push(condition),
+        }
+    }
+    // numbers of events are never used twice, as long as the file is not put back to an earlier state
+    let text = format!("{shape:x} {:x} {} {} {rows} {others:?}", *PROCESS, scan.dataset.id, block.first_seq);
+    Ok(Some(Piece {
+        hash: xxh3_128(text.as_bytes()),
+        is_of_tail: true,
+        rows: rows as u64,
+        parts: at..at + 1,
+        bytes_max: PIECE_BYTES,
+    }))
+}
+
+/// Tells this process from all others.
+static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
 
 struct Keeper<'a> {
     scan: &'a Scan<'a>,
@@ -226,10 +281,13 @@ impl Keeper<'_> {
     /// The key of pieces together; of one alone it is its own.
     fn list_key(&self, pieces: &[Piece]) -> Key {
         if let [piece] = pieces {
-            return self.key("piece", piece.hash).lasting();
+            let key = self.key("piece", piece.hash);
+            return if piece.is_of_tail { key.of_process() } else { key.lasting() };
         }
+        let is_of_tail = pieces.iter().any(|piece| piece.is_of_tail);
         let all: Vec<u8> = pieces.iter().flat_map(|piece| piece.hash.to_le_bytes()).collect();
-        self.key("pieces", xxh3_128(&all))
+        let key = self.key("pieces", xxh3_128(&all));
+        if is_of_tail { key.of_process() } else { key }
     }
 
     fn found(&self, steps: Vec<Step>) -> Result<(Found, Held)> {

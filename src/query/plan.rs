@@ -44,7 +44,8 @@ pub struct Plan {
     pub fill: bool,
     /// What the question may take, from now on.
     pub budget: Arc<Budget>,
-    /// Where what sealed segments come to is kept; `None`: everything is looked at.
+    /// Where what segments and large blocks of the tail come to is kept; `None`: everything is looked at, as of datasets that are
+    /// made for a question and are another one each time.
     pub cache: Option<Arc<Cache>>,
 }
 
@@ -113,7 +114,6 @@ pub fn plan(query: &Query, dataset: &Dataset) -> Result<Plan> {
     let shape = if is_grouped { group(keys, select, having, order)? } else { Shape::Rows { select, order } };
     check_exploded(&shape)?;
     let budget = Budget::new(&query.limits);
-    let cache = query.limits.cache.clone().filter(|_| query.cache.is_welcome());
     Ok(Plan {
         names: output,
         types,
@@ -126,7 +126,7 @@ pub fn plan(query: &Query, dataset: &Dataset) -> Result<Plan> {
         series,
         fill,
         budget,
-        cache,
+        cache: None,
     })
 }
 

@@ -1,6 +1,8 @@
 //! Exact quantiles. Whole numbers near the least of their column are counted by value, which takes no memory that grows
 //! with the rows; all others are kept as they are. Of both, the wanted place is found without sorting.
 
+use std::cmp::Ordering;
+
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::{Ints, with_narrow};
 use crate::query::aggregate::counts::add_all;
@@ -316,7 +318,7 @@ impl Numbers {
         }
         let mut all: Vec<(Value, u64)> = floats.iter().map(|(_, float)| (Value::Float(*float), 1)).collect();
         all.extend(integers.into_iter().map(|(number, times)| (Value::Int(number), times)));
-        all.sort_unstable_by(|a, b| a.0.compare(&b.0));
+        all.sort_unstable_by(|a, b| in_order(&a.0, &b.0));
         at_rank(&all, q).unwrap_or(Value::Null)
     }
 
@@ -342,7 +344,7 @@ impl Numbers {
             let mut all: Vec<Value> =
                 counted.chain(integers.iter().map(|(_, n)| *n)).map(Value::Int).collect();
             all.extend(floats.iter().map(|(_, f)| Value::Float(*f)));
-            return all.select_nth_unstable_by(at, Value::compare).1.clone();
+            return all.select_nth_unstable_by(at, in_order).1.clone();
         }
         if !floats.is_empty() {
             return Value::Float(floats.select_nth_unstable_by(at, |a, b| a.1.total_cmp(&b.1)).1.1);
@@ -371,6 +373,12 @@ impl Numbers {
         }
         Value::Null
     }
+}
+
+/// The order of numbers; of equal ones, as 1 and 1.0 are, whole ones stand first, however the rows were parted.
+fn in_order(a: &Value, b: &Value) -> Ordering {
+    let is_float = |value: &Value| matches!(value, Value::Float(_));
+    a.compare(b).then_with(|| is_float(a).cmp(&is_float(b)))
 }
 
 /// The ⌈q·n⌉-th of numbers in order, each so many times; `None` where there is none.
