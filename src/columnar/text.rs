@@ -41,6 +41,9 @@ impl Dictionary {
             }
             codes[index as usize] = (dictionary.len() - 1) as u32;
         }
+        // it stays as it is from now on
+        dictionary.text.shrink_to_fit();
+        dictionary.ends.shrink_to_fit();
         (dictionary, codes)
     }
 
