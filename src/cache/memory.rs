@@ -114,6 +114,16 @@ impl Memory {
         Ok(evicted)
     }
 
+    /// Keeps another form of the same in the place of an entry's value.
+    pub fn replace(&self, key: u128, value: Arc<dyn Kept>) {
+        let mut entries = self.entries();
+        let Some((entry, bytes)) = entries.by_key.peek_mut(&key) else { return };
+        entry.value = value;
+        let before = std::mem::replace(bytes, entry.bytes());
+        let after = *bytes;
+        entries.bytes = entries.bytes - before + after;
+    }
+
     /// Notes that the file has an entry.
     pub fn note_on_disk(&self, key: u128, version: u128) {
         if let Some((entry, _)) = self.entries().by_key.peek_mut(&key)

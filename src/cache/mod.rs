@@ -305,6 +305,11 @@ impl Cache {
         Some(Found { value, tier: Some(Tier::Disk), age })
     }
 
+    /// Keeps another form of the same in memory, where what came from the file is slower to use.
+    pub fn replace<T: Kept>(&self, key: &Key, value: Arc<T>) {
+        self.memory.replace(key.hash, value);
+    }
+
     /// Keeps something under a key, in the place of what was there.
     pub fn put<T: Kept>(&self, key: &Key, wish: &Wish, value: Arc<T>) {
         self.put_entry(key, wish, value, Cost::default());

@@ -20,8 +20,9 @@ use std::time::Instant;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::cache::class::Class;
+use crate::cache::figures::Tier;
 use crate::cache::key::Key;
-use crate::cache::{Cache, Computed, Kept, Wish};
+use crate::cache::{Cache, Computed, Got, Kept, Wish};
 use crate::columnar::TIME;
 use crate::error::{Error, Result};
 use crate::limits;
@@ -321,7 +322,19 @@ impl Keeper<'_> {
             Ok(Computed { value: partial, rows, is_kept })
         })?;
         self.scan.rows_kept.fetch_add(rows - scanned.into_inner().min(rows), Ordering::Relaxed);
-        Ok(got.value)
+        self.in_codes(&self.list_key(pieces), got)
+    }
+
+    /// What came from the file has values in the place of codes: it is coded once, and kept so.
+    fn in_codes(&self, key: &Key, got: Got<Partial>) -> Result<Arc<Partial>> {
+        if got.tier != Some(Tier::Disk) {
+            return Ok(got.value);
+        }
+        let mut all = self.measures.start();
+        self.measures.absorb_kept(&mut all, &got.value)?;
+        let partial = Arc::new(self.keep(all)?);
+        self.cache.replace(key, Arc::clone(&partial));
+        Ok(partial)
     }
 
     /// The same of what is kept of them one by one, and of what has to be looked at; gives the rows of that, too.
@@ -334,14 +347,14 @@ impl Keeper<'_> {
             shorter.map(|count| (count, cache.get::<Partial>(&self.list_key(&pieces[..count]), &WISH)));
         let known = known.into_iter().find_map(|(count, got)| got.map(|got| (count, got)));
         let begin = known.as_ref().map_or(0, |(count, _)| *count);
-        if let Some((_, got)) = known {
-            measures.absorb_kept(&mut all, &got.value)?;
+        if let Some((count, got)) = known {
+            measures.absorb_kept(&mut all, &*self.in_codes(&self.list_key(&pieces[..count]), got)?)?;
         }
         for piece in &pieces[begin..] {
             let key = self.list_key(std::slice::from_ref(piece));
             let kept = if pieces.len() > 1 { cache.get::<Partial>(&key, &WISH) } else { None };
             if let Some(got) = kept {
-                measures.absorb_kept(&mut all, &got.value)?;
+                measures.absorb_kept(&mut all, &*self.in_codes(&key, got)?)?;
             } else {
                 let begin = Instant::now();
                 let (fresh, _held) = scan.found_in(&scan.parts[piece.parts.clone()], measures)?;

@@ -87,8 +87,11 @@ fn one_seed(seed: usize, kept: &AtomicUsize, from_disk: &AtomicUsize) -> Option<
     for (number, question) in questions.iter().enumerate() {
         let query = question.read().expect("reads");
         let last = moments.len() - 1;
-        if let Some(how) = difference(&moments[last], &query, &again, from_disk) {
-            return told(number, question, last, format!("from the disk: {how}"));
+        // the second time it is in memory, in the form that it is used in
+        for _ in 0..2 {
+            if let Some(how) = difference(&moments[last], &query, &again, from_disk) {
+                return told(number, question, last, format!("from the disk: {how}"));
+            }
         }
     }
     None
