@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cache::Cost;
-use crate::cache::class::{CLASSES, Class};
+use crate::cache::class::Class;
 use crate::cache::figures::{Figures, Measure};
 use crate::cache::key::Selector;
 use crate::cache::memory::Entry;
@@ -23,6 +23,9 @@ use crate::time;
 /// What is written and how: another number, another file. Entries of another program version are not read either, as
 /// what they hold is defined elsewhere.
 const FORMAT: i64 = 1;
+/// "WNDC": tells the file from any other SQLite file. It is the first thing that is written, so that one whose making was
+/// cut off is known too.
+const APPLICATION_ID: i64 = 0x574e_4443;
 /// How long a file that cannot be used is left alone.
 const REST: Duration = Duration::from_secs(30);
 /// Bytes of an entry beside what it keeps, about.
@@ -31,6 +34,7 @@ const ENTRY_BYTES: u64 = 200;
 const SCHEMA: &str = "
     PRAGMA page_size = 8192;
     PRAGMA auto_vacuum = INCREMENTAL;
+    PRAGMA application_id = 1464747075;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = OFF;
     CREATE TABLE IF NOT EXISTS entry (
@@ -171,7 +175,7 @@ impl Disk {
             return None;
         }
         // a clock that went back tells no age
-        let age = u64::try_from(time::now() - stored.made_us).ok().map(Duration::from_micros);
+        let age = u64::try_from(time::now().saturating_sub(stored.made_us)).ok().map(Duration::from_micros);
         fits(stored.version, age).then_some(stored)
     }
 
@@ -230,7 +234,7 @@ impl Disk {
         let mut measure = Measure { budget: self.budget, ..Measure::default() };
         if let Some(file) = &self.file().file {
             for known in file.entries.values() {
-                let age = u64::try_from(time::now() - known.made_us).unwrap_or(0);
+                let age = u64::try_from(time::now().saturating_sub(known.made_us)).unwrap_or(0);
                 measure.add(known.class, known.bytes, Duration::from_micros(age));
             }
         }
@@ -260,7 +264,12 @@ impl File {
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_millis(200))?;
         let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        let is_new = version == 0;
+        let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+        let is_new = pages == 0;
+        if !is_new && application != APPLICATION_ID {
+            return Err(of_someone_else());
+        }
         if !is_new && version != stamp() {
             return Err(of_another_version());
         }
@@ -385,7 +394,7 @@ fn write(connection: &Connection, entry: &Entry, body: &[u8]) -> rusqlite::Resul
     statement.execute(params![
         entry.key.hash.to_le_bytes().as_slice(),
         entry.version.to_le_bytes().as_slice(),
-        CLASSES.get(entry.class.index()).map_or("exact", |class| class.name),
+        entry.class.name(),
         &*entry.key.name,
         entry.key.tags.join("\n"),
         entry.made_us,
@@ -401,6 +410,12 @@ fn write(connection: &Connection, entry: &Entry, body: &[u8]) -> rusqlite::Resul
 fn stamp() -> i64 {
     let version = xxh3_64(env!("CARGO_PKG_VERSION").as_bytes()) as i64 & 0xFF_FFFF;
     (FORMAT << 24 | version) & i64::from(i32::MAX)
+}
+
+/// A database that is none of ours stays as it is, whatever it is called.
+fn of_someone_else() -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
+    rusqlite::Error::SqliteFailure(code, Some("it is a database of another program".into()))
 }
 
 fn of_another_version() -> rusqlite::Error {

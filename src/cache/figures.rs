@@ -49,7 +49,6 @@ struct Counters {
     too_large: AtomicU64,
     rows_saved: AtomicU64,
     us_saved: AtomicU64,
-    rows_scanned: AtomicU64,
 }
 
 fn add(counter: &AtomicU64, more: u64) {
@@ -72,10 +71,7 @@ impl Figures {
             Outcome::Hit(Tier::Memory) => add(&counters.memory_hits, 1),
             Outcome::Hit(Tier::Disk) => add(&counters.disk_hits, 1),
             Outcome::Waited => return add(&counters.waited, 1),
-            Outcome::Miss => {
-                add(&counters.rows_scanned, cost.rows);
-                return add(&counters.misses, 1);
-            }
+            Outcome::Miss => return add(&counters.misses, 1),
         }
         add(&counters.rows_saved, cost.rows);
         add(&counters.us_saved, u64::try_from(cost.took.as_micros()).unwrap_or(u64::MAX));
@@ -170,7 +166,6 @@ impl Figures {
                 &counters.too_large,
                 &counters.rows_saved,
                 &counters.us_saved,
-                &counters.rows_scanned,
             ] {
                 counter.store(0, Ordering::Relaxed);
             }

@@ -1,6 +1,5 @@
 //! The first tier: entries in memory, bounded by bytes; those that nobody asked for the longest go first.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -167,11 +166,6 @@ impl Memory {
             measure.add(entry.class, *bytes as u64, entry.age());
         }
         measure
-    }
-
-    /// The keys of all entries: for tests.
-    pub fn keys(&self) -> HashSet<u128> {
-        self.entries().by_key.iter().map(|(key, _)| *key).collect()
     }
 }
 

@@ -265,6 +265,22 @@ fn a_damaged_file_costs_answers_and_nothing_else() {
 }
 
 #[test]
+fn a_database_of_someone_else_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("windrow.cache.db");
+    let own = rusqlite::Connection::open(&path).unwrap();
+    own.execute_batch("PRAGMA user_version = 7; CREATE TABLE precious (a); INSERT INTO precious VALUES (1);")
+        .unwrap();
+    drop(own);
+    let before = std::fs::read(&path).unwrap();
+    let cache = Cache::open(options(Some(folder.path())));
+    assert_eq!(ask(&cache, "a", 1), (b"a 1".to_vec(), None));
+    assert_eq!(ask(&cache, "a", 1).1, Some(Tier::Memory));
+    cache.close();
+    assert!(std::fs::read(&path).unwrap() == before);
+}
+
+#[test]
 fn a_file_that_is_deleted_while_it_is_used_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::open(options(Some(folder.path())));
