@@ -18,7 +18,8 @@ use crate::cache::class::Class;
 use crate::cache::figures::{Figures, Measure};
 use crate::cache::key::Selector;
 use crate::cache::memory::Entry;
-use crate::time;
+use crate::store::ballast::free_bytes;
+use crate::{limits, time};
 
 /// What is written and how: another number, another file. Entries of another program version are not read either, as
 /// what they hold is defined elsewhere.
@@ -26,6 +27,8 @@ const FORMAT: i64 = 1;
 /// "WNDC": tells the file from any other SQLite file. It is the first thing that is written, so that one whose making was
 /// cut off is known too.
 const APPLICATION_ID: i64 = 0x574e_4443;
+/// Where a disk has less left than this the file gives way: what cannot be got again needs the room.
+const FREE_BYTES_MIN: u64 = 2 * limits::BALLAST_BYTES;
 /// How long a file that cannot be used is left alone.
 const REST: Duration = Duration::from_secs(30);
 /// Bytes of an entry beside what it keeps, about.
@@ -125,7 +128,8 @@ impl Disk {
         state
     }
 
-    /// Leaves the file alone for a while, and makes it anew then where its contents are to blame.
+    /// Leaves the file alone for a while. One whose contents are to blame is made anew at once; on a full disk it goes, and
+    /// is made anew when the while is over.
     fn give_up(&self, state: &mut State, error: &rusqlite::Error) {
         self.figures.count_disk_error();
         tracing::warn!(
@@ -135,11 +139,20 @@ impl Disk {
         );
         state.file = None;
         state.resting = Some(Instant::now() + REST);
-        let is_damaged =
-            matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
-        if is_damaged && remove(&self.path).is_ok() {
+        let (is_damaged, is_full) = match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (true, false),
+            Some(ErrorCode::DiskFull) => (false, true),
+            _ => (false, false),
+        };
+        if (is_damaged || is_full) && remove(&self.path).is_ok() && is_damaged {
             state.resting = None;
         }
+    }
+
+    /// Whether the disk has room for data and for what is kept of them.
+    fn has_room(&self) -> bool {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        free_bytes(folder.unwrap_or(Path::new("."))).is_none_or(|free| free >= FREE_BYTES_MIN)
     }
 
     /// Does something with the file; `None` where it cannot be used.
@@ -192,6 +205,9 @@ impl Disk {
                 // a file that was deleted is no place to write to
                 if !file.is_at(&self.path) {
                     *file = File::open(&self.path)?;
+                }
+                if !self.has_room() {
+                    return Err(of_a_full_disk());
                 }
                 write(&file.connection, entry, &body)?;
                 file.note(entry, body.len() as u64);
@@ -416,6 +432,12 @@ fn stamp() -> i64 {
 fn of_someone_else() -> rusqlite::Error {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN);
     rusqlite::Error::SqliteFailure(code, Some("it is a database of another program".into()))
+}
+
+fn of_a_full_disk() -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+    let text = format!("the disk has less than {} MB left, which are for data", FREE_BYTES_MIN >> 20);
+    rusqlite::Error::SqliteFailure(code, Some(text))
 }
 
 fn of_another_version() -> rusqlite::Error {

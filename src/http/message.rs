@@ -2,6 +2,8 @@
 //! decoded and each there once, and the one choice of format by `Accept`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::error::{Error, Result, nearest};
 use crate::query::format::Format;
@@ -65,6 +67,8 @@ pub struct Request {
     pub headers: Vec<(&'static str, String)>,
     /// The body as it was sent.
     pub body: Vec<u8>,
+    /// Becomes true when the client goes away before it is answered.
+    pub abandoned: Arc<AtomicBool>,
 }
 
 impl Request {
@@ -87,7 +91,7 @@ impl Request {
             }
             parameters.push((name, value));
         }
-        Ok(Self { method, path: path.to_owned(), parameters, headers: Vec::new(), body: Vec::new() })
+        Ok(Self { method, path: path.to_owned(), parameters, ..Self::default() })
     }
 
     /// The value of a parameter.

@@ -1,6 +1,8 @@
 //! What there is to call: one table of method, path, parameters and handler. `server` hands every request to
 //! [`answer`]; a new route is a row here and a function in `api`.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result, nearest};
 use crate::http::Service;
 use crate::http::api::{
@@ -10,6 +12,7 @@ use crate::http::body;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
 use crate::http::{ui, unchanged};
+use crate::query::budget::Limits;
 
 /// A request with what its handler needs.
 pub struct Call<'a> {
@@ -25,6 +28,11 @@ impl Call<'_> {
     /// The first captured part: the dataset, on all paths that have one.
     pub fn dataset(&self) -> &str {
         self.captured.first().map_or("", String::as_str)
+    }
+
+    /// What a question of this request may take: that of the server, until its client goes away.
+    pub fn limits(&self) -> Limits {
+        Limits { abandoned: Arc::clone(&self.request.abandoned), ..self.service.limits.clone() }
     }
 }
 

@@ -31,8 +31,10 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Rows that it may look at; `None`: any number.
     pub rows: Option<u64>,
-    /// Ends the question when it becomes true.
+    /// Ends the question when it becomes true, as every other that shares it.
     pub cancelled: Arc<AtomicBool>,
+    /// Becomes true when the one who asked has gone; each question of a server has its own.
+    pub abandoned: Arc<AtomicBool>,
     /// Bytes that all questions with these limits hold.
     pub together: Arc<AtomicUsize>,
     /// Answers and parts of answers that are kept, which it may use and adds to; `None`: it does all by itself.
@@ -46,6 +48,7 @@ impl Default for Limits {
             memory_bytes: limits::QUERY_BYTES,
             rows: None,
             cancelled: Arc::default(),
+            abandoned: Arc::default(),
             together: Arc::default(),
             cache: None,
         }
@@ -90,7 +93,7 @@ impl Budget {
     /// # Errors
     /// Its time is over, or no one waits for it any more.
     pub fn check(&self) -> Result<()> {
-        if self.limits.cancelled.load(Ordering::Relaxed) {
+        if self.limits.cancelled.load(Ordering::Relaxed) || self.limits.abandoned.load(Ordering::Relaxed) {
             return Err(over(
                 Bound::Cancelled,
                 "the question was given up before it was answered; ask it again".to_owned(),

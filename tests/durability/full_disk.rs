@@ -5,18 +5,15 @@
 //! Five cycles by default; as many as the environment's `WINDROW_CYCLES` says where it is set.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::FallocateFlags;
 use serde_json::json;
 
 use crate::common::process::{finish, windrow};
 use crate::common::{Lcg, Ran, Server, assert_says, database, run, temp_dir};
+use crate::small_disk::Disk;
 
 const DISK_BYTES: u64 = 40 << 20;
 const PRODUCERS: u64 = 3;
@@ -25,69 +22,9 @@ const EVENTS_AT_SPEED: u64 = 80_000;
 /// Tails are sealed after so many events, so that sealing and merging meet the full disk as well.
 const SEAL_ROWS: &str = "2000";
 /// A server goes on within this after space was freed.
-const RECOVERS: Duration = Duration::from_secs(20);
+pub const RECOVERS: Duration = Duration::from_secs(20);
 
-/// A small disk; gone with the test.
-struct Disk {
-    folder: tempfile::TempDir,
-    is_mounted: bool,
-}
-
-impl Disk {
-    /// `None`, said aloud, where this user may not mount one.
-    fn mount(bytes: u64) -> Option<Self> {
-        let folder = temp_dir();
-        let size = format!("size={bytes}");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "windrow-test"])
-            .arg(folder.path())
-            .output()
-            .is_ok_and(|ran| ran.status.success());
-        if !mounted {
-            eprintln!("skipped: a test of a full disk mounts a small one, which this user may not");
-            return None;
-        }
-        Some(Self { folder, is_mounted: true })
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn free(&self) -> u64 {
-        let told = rustix::fs::statvfs(self.path()).unwrap();
-        told.f_bavail * told.f_frsize
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.path().join("filler")
-    }
-
-    /// Leaves so many bytes free, as far as there are more.
-    fn fill_but(&self, bytes: u64) {
-        let file = File::options().create(true).write(true).truncate(false).open(self.filler()).unwrap();
-        let there = file.metadata().unwrap().len();
-        let more = self.free().saturating_sub(bytes);
-        if more > 0 {
-            let _ = rustix::fs::fallocate(&file, FallocateFlags::empty(), there, more);
-        }
-    }
-
-    fn empty(&self) {
-        let _ = std::fs::remove_file(self.filler());
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        if self.is_mounted {
-            // lazily: a server that a failed test left may still have files open
-            let _ = Command::new("umount").arg("-l").arg(self.path()).output();
-        }
-    }
-}
-
-fn serve(disk: &Disk) -> Server {
+pub fn serve(disk: &Disk) -> Server {
     // its log lies elsewhere: it shall not meet the full disk
     Server::start_with(disk.path(), &[], &[("WINDROW_SEAL_ROWS", SEAL_ROWS)])
 }
@@ -155,7 +92,7 @@ struct Seen {
     events: AtomicU64,
 }
 
-fn wait_for(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
         assert!(started.elapsed() < limit, "waited {limit:?} for this: {what}");

@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod cached_disk;
 mod clocks;
 mod dedupe;
 mod full_disk;
@@ -17,6 +18,7 @@ mod kills;
 mod lost_file;
 mod refusals;
 mod segment_kills;
+mod small_disk;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

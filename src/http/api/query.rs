@@ -30,7 +30,7 @@ pub fn sql(call: &Call<'_>) -> Result<Response> {
 }
 
 fn answer(call: &Call<'_>, statement: Statement) -> Result<Response> {
-    let statement = statement.within(call.service.limits.clone());
+    let statement = statement.within(call.limits());
     let answer = query::answer(&call.service.store.snapshot(), &statement)?;
     let form = call.request.format();
     let mut response = Response::ok(form.content_type(), format::answer(&answer, form)?);

@@ -125,7 +125,7 @@ pub fn get(call: &Call<'_>) -> Result<Response> {
     let wanted = call.request.parameter("fields").map(fields).transpose()?;
     let include = relations::paths(call.request.parameter("include"))?;
     let snapshot = call.service.store.snapshot();
-    let limits = &call.service.limits;
+    let limits = &call.limits();
     let mut row = one::get(&snapshot, call.dataset(), key, wanted.as_deref(), limits)?;
     if !include.is_empty() {
         // relations go by fields that may not have been asked for

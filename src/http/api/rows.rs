@@ -18,7 +18,7 @@ pub const PARAMETERS: [&str; 10] =
 /// `GET /v1/datasets/{dataset}/rows`.
 pub fn page(call: &Call<'_>) -> Result<Response> {
     let (mut wanted, number) = read(call.dataset(), call.request)?;
-    wanted.limits = call.service.limits.clone();
+    wanted.limits = call.limits();
     let store = &call.service.store;
     let include = relations::paths(call.request.parameter("include"))?;
     let page = relations::page(&store.snapshot(), store.secret(), &wanted, &include)?;

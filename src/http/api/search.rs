@@ -17,7 +17,7 @@ pub const PARAMETERS: [&str; 9] =
 
 /// `GET /v1/datasets/{dataset}/search`.
 pub fn search(call: &Call<'_>) -> Result<Response> {
-    let wanted = read(call.dataset(), call.request, call.service.limits.clone())?;
+    let wanted = read(call.dataset(), call.request, call.limits())?;
     let store = &call.service.store;
     let found = searching::search(&store.snapshot(), store.secret(), &wanted)?;
     let Found { rows, facets, next, total, told, age } = found;

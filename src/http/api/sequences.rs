@@ -31,7 +31,7 @@ fn answer(call: &Call<'_>, kind: Kind) -> Result<Response> {
             kind.name()
         )));
     }
-    let limits = call.service.limits.clone();
+    let limits = call.limits();
     let question = parse::sequence(kind, &body, time::now())?.within(limits);
     let answer = sequences::run(&call.service.store.snapshot(), &question)?;
     let form = call.request.format();

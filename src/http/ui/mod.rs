@@ -58,7 +58,7 @@ fn draw(call: &Call<'_>, snapshot: &Snapshot, frame: &Frame<'_>) -> Result<(u16,
     let Some(window) = Window::of(dataset, calendar, now_us) else {
         return Ok((200, page::empty(frame, Some(&dataset.name))));
     };
-    let calls = calls::ask((snapshot, &call.service.limits), dataset, &window, frame.tz, now_us);
+    let calls = calls::ask((snapshot, &call.limits()), dataset, &window, frame.tz, now_us);
     Ok((200, page::dataset(frame, &Page { dataset, window: &window, calls: &calls })))
 }
 
