@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result, nearest};
 use crate::limits;
+use crate::proxies::Trusted;
 use crate::time::parse_duration;
 
 /// The settings in force.
@@ -18,6 +19,14 @@ pub struct Settings {
     pub database: PathBuf,
     /// Where `serve` listens.
     pub listen: SocketAddr,
+    /// A socket in the file system that `serve` listens at as well.
+    pub socket: Option<PathBuf>,
+    /// The proxies that are believed in where a request is from.
+    pub trusted_proxies: Trusted,
+    /// Connections of clients, at most.
+    pub connections: usize,
+    /// Connections from one address, at most.
+    pub connections_per_address: usize,
     /// Read connections.
     pub readers: u32,
     /// Threads that answer requests.
@@ -60,7 +69,7 @@ pub struct Setting {
 }
 
 /// Every setting.
-pub const SETTINGS: [Setting; 16] = [
+pub const SETTINGS: [Setting; 20] = [
     Setting {
         key: "db",
         default: "windrow.db",
@@ -78,6 +87,35 @@ pub const SETTINGS: [Setting; 16] = [
         default: "127.0.0.1:7878",
         doc: "the address that `serve` listens at; port 0 takes a free one",
         set: |settings, text| address(text).map(|address| settings.listen = address),
+    },
+    Setting {
+        key: "socket",
+        default: "",
+        doc: "a Unix socket that `serve` listens at as well, for its owner alone",
+        set: |settings, text| {
+            settings.socket = (!text.is_empty()).then(|| text.into());
+            Ok(())
+        },
+    },
+    Setting {
+        key: "trusted_proxies",
+        default: "",
+        doc: "the proxies whose X-Forwarded-For counts: addresses, networks, and unix for those who come by the socket",
+        set: |settings, text| Trusted::read(text).map(|trusted| settings.trusted_proxies = trusted),
+    },
+    Setting {
+        key: "connections",
+        default: "16384",
+        doc: "connections of clients; fewer where the system gives fewer descriptors",
+        set: |settings, text| whole(text, 1, 1 << 20).map(|count| settings.connections = count as usize),
+    },
+    Setting {
+        key: "connections_per_address",
+        default: "512",
+        doc: "connections from one address, those of trusted proxies aside",
+        set: |settings, text| {
+            whole(text, 1, 1 << 20).map(|count| settings.connections_per_address = count as usize)
+        },
     },
     Setting {
         key: "readers",
@@ -191,6 +229,10 @@ impl Default for Settings {
         Self {
             database: "windrow.db".into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 7878)),
+            socket: None,
+            trusted_proxies: Trusted::default(),
+            connections: limits::CONNECTIONS,
+            connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
             readers: limits::READERS,
             workers: limits::HTTP_WORKERS,
             memory_mb: limits::BUFFER_POOL_BYTES >> 20,

@@ -8,6 +8,7 @@ pub mod config;
 pub mod error;
 pub mod fields;
 pub mod limits;
+pub mod proxies;
 pub mod time;
 pub mod value;
 

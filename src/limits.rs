@@ -125,8 +125,8 @@ pub const BALLAST_BYTES: u64 = 16 << 20;
 pub const READERS: u32 = 10;
 /// Times a batch is decoded anew because the rules of its dataset changed meanwhile.
 pub const STALE_RETRIES: usize = 8;
-/// Bytes of a refused body that are read away so that its connection can go on; beyond, the connection is given up.
-pub const DISCARDED_BYTES: usize = 1 << 30;
+/// Bytes of a refused request that are read away, so that the client sees the refusal.
+pub const DISCARDED_BYTES: usize = 1 << 20;
 /// Threads that answer requests. A thread waits while its commit reaches the disk, and a commit serves all that wait.
 pub const HTTP_WORKERS: usize = 64;
 /// Bytes of the stack of each: twice what the deepest question takes that is read, in a build without optimisation. Only what
@@ -138,6 +138,40 @@ pub const STOP_S: u64 = 10;
 pub const CANCELLED_S: u64 = 2;
 /// Connections that the system keeps waiting until they are accepted.
 pub const LISTEN_BACKLOG: i32 = 1_024;
+/// Bytes of the head of a request.
+pub const HEAD_BYTES: usize = 32 << 10;
+/// Bytes of the target in it: path and parameters.
+pub const TARGET_BYTES: usize = 16 << 10;
+/// Bytes of bodies that are on their way in, of all requests; one more is answered 503.
+pub const BODIES_BYTES: usize = 256 << 20;
+/// Bytes of a reply; what is larger is paged or exported.
+pub const REPLY_BYTES: usize = 16 << 20;
+/// Bytes of replies that clients have not taken yet. Beyond it requests wait, and who takes his reply slowly is cut off.
+pub const REPLIES_BYTES: usize = 64 << 20;
+/// Connections, where the system has as many descriptors.
+pub const CONNECTIONS: usize = 16_384;
+/// Connections from one address.
+pub const CONNECTIONS_PER_ADDRESS: usize = 512;
+/// Descriptors that are kept for files and for the private sockets; of few, half are.
+pub const DESCRIPTORS_KEPT: usize = 512;
+/// Requests that wait for a worker; one more is answered 503.
+pub const REQUESTS_WAITING: usize = 1_024;
+/// Seconds that a request waits for a worker.
+pub const REQUEST_WAITS_S: u64 = 10;
+/// Seconds in which the head of a request has to come.
+pub const HEAD_S: u64 = 10;
+/// Seconds that a connection stays open without a request.
+pub const IDLE_S: u64 = 75;
+/// Seconds that a body or a reply may take however slow the client is, and bytes a second that give it more.
+pub const TRANSFER_S: u64 = 15;
+/// Bytes a second of a body that comes and of a reply that is taken, on average after [`TRANSFER_S`].
+pub const TRANSFER_RATE: u64 = 8 << 10;
+/// Seconds that a body or a reply takes at most.
+pub const TRANSFER_MAX_S: u64 = 600;
+/// Seconds in which a client that is told the end may read it.
+pub const LINGER_S: u64 = 2;
+/// Seconds after which a client that has closed its side is taken to have gone away.
+pub const GONE_S: u64 = 1;
 /// Bytes of a JSON file that `windrow import` holds in memory to find its records; NDJSON has no such limit.
 pub const JSON_FILE_BYTES: u64 = 1 << 30;
 /// The largest window of a zstd stream, as a power of two: 128 MiB, what `zstd` itself writes without `--long`.

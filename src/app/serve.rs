@@ -2,6 +2,7 @@
 //! because it changes nothing on disk, then the database, then `Entrance::serve`.
 
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,9 +15,12 @@ use crate::app::warm::Warmer;
 use crate::app::{Engine, cache_options, store_options};
 use crate::config::Settings;
 use crate::error::{Error, Result};
-use crate::http::server::{Listener, Server};
+use crate::http::edge::Edge;
+use crate::http::guard::{self, Bounds};
+use crate::http::listener::Listener;
 use crate::http::{Service, routes};
 use crate::limits;
+use crate::proxies::Trusted;
 use crate::query::warm::WarmList;
 use crate::store::lock;
 
@@ -31,7 +35,7 @@ pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
     let warm = WarmList::of(settings.cache_warm.as_deref())?;
     let engine = Engine::open_with(&settings.database, store_options(settings))?;
     let engine = engine.with_limits(settings.into()).with_cache(cache);
-    let ended = entrance.serve(&engine, settings.workers, warm, |address| {
+    let ended = entrance.serve(&engine, warm, |address| {
         announce(address, no_auth);
         Ok(())
     });
@@ -41,7 +45,11 @@ pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
 
 /// What a server has before there is a database: its address, and the wait for the signals that end it.
 pub(super) struct Entrance {
-    listener: Listener,
+    /// The first is that of the setting `listen`.
+    listeners: Vec<Listener>,
+    address: SocketAddr,
+    bounds: Bounds,
+    trusted: Trusted,
     signals: Receiver<()>,
 }
 
@@ -61,12 +69,26 @@ impl Entrance {
             // a server of the same database is the likely holder of the address, and says more
             lock::check_free(&settings.database).err().unwrap_or(refused)
         })?;
-        Ok(Self { listener, signals: signals()? })
+        let address = listener.address().unwrap_or(settings.listen);
+        let socket = settings.socket.as_deref().map(Listener::bind_socket).transpose()?;
+        let bounds = Bounds {
+            connections: settings.connections,
+            connections_per_address: settings.connections_per_address,
+            backends: settings.workers,
+        };
+        let listeners = [listener].into_iter().chain(socket).collect();
+        Ok(Self {
+            listeners,
+            address,
+            bounds,
+            trusted: settings.trusted_proxies.clone(),
+            signals: signals()?,
+        })
     }
 
     /// Where it listens.
     pub(super) fn address(&self) -> String {
-        format!("http://{}", self.listener.address())
+        format!("http://{}", self.address)
     }
 
     /// Answers requests until a signal ends it, or the system takes no more connections; the engine stays open.
@@ -74,31 +96,32 @@ impl Entrance {
     pub(super) fn serve(
         self,
         engine: &Engine,
-        workers: usize,
         warm: WarmList,
         announce: impl FnOnce(&str) -> Result<()>,
     ) -> Result<()> {
-        raise_handle_limit();
+        let bounds = self.bounds.within(raise_descriptor_limit());
         let address = self.address();
-        let service =
-            Arc::new(Service::new(Arc::clone(&engine.store), self.listener.address(), engine.limits(), warm));
+        let service = Arc::new(Service::new(Arc::clone(&engine.store), self.address, engine.limits(), warm));
         let warmer = Warmer::start(engine, Arc::clone(&service))?;
         let handler = Arc::clone(&service);
-        let server = Server::start(self.listener, workers, move |request| routes::answer(&handler, request))?;
+        let entrance = guard::Entrance { listeners: self.listeners, bounds, trusted: self.trusted };
+        let edge = Edge::start(entrance, move |request| routes::answer(&handler, request))?;
         let announced = engine.store.note_address(&address).and_then(|()| announce(&address));
         let ended = announced.and_then(|()| {
+            let (guard, server) = edge.failures();
             select! {
                 recv(self.signals) -> _ => Ok(()),
-                recv(server.failures()) -> failure => failure.map_or(Ok(()), Err),
+                recv(guard) -> failure => failure.map_or(Ok(()), Err),
+                recv(server) -> failure => failure.map_or(Ok(()), Err),
             }
         });
         tracing::info!("stopping");
         warmer.stop();
         service.set_stopping();
-        let (grace, rest) = (limits::STOP_S, limits::CANCELLED_S);
-        let cancel = || service.cancel_questions();
-        if !server.stop(Duration::from_secs(grace), cancel, Duration::from_secs(rest)) {
-            tracing::warn!("requests were still running after {} s and get no answer", grace + rest);
+        let (grace, rest) = (Duration::from_secs(limits::STOP_S), Duration::from_secs(limits::CANCELLED_S));
+        if !edge.stop(grace, || service.cancel_questions(), rest) {
+            let waited = limits::STOP_S + limits::CANCELLED_S;
+            tracing::warn!("requests were still running after {waited} s and get no answer");
         }
         ended
     }
@@ -138,13 +161,16 @@ fn signals() -> Result<Receiver<()>> {
     Ok(receive)
 }
 
-/// Takes as many handles as the system allows: a connection is two, and accepting ends when there are none.
-fn raise_handle_limit() {
+/// Takes as many descriptors as the system allows, and gives their number.
+fn raise_descriptor_limit() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+    let told = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: told.maximum, maximum: told.maximum });
+    if let Err(e) = &raised {
         tracing::debug!("the limit on open files stays as it is: {e}");
     }
+    let limit = if raised.is_ok() { told.maximum } else { told.current };
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]
@@ -166,7 +192,7 @@ mod tests {
         let taken = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let database = folder.path().join("a.db");
         let settings =
-            Settings { listen: taken.address(), database: database.clone(), ..Settings::default() };
+            Settings { listen: taken.address().unwrap(), database: database.clone(), ..Settings::default() };
         let refused = serve(&settings, true).unwrap_err().to_string();
         assert!(
             refused.contains("in use by another process") && refused.contains("127.0.0.1:0"),
@@ -182,7 +208,7 @@ mod tests {
         let taken = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let lock = lock::Lock::take(&database).unwrap();
         lock.write_holder("http://127.0.0.1:1").unwrap();
-        let settings = Settings { listen: taken.address(), database, ..Settings::default() };
+        let settings = Settings { listen: taken.address().unwrap(), database, ..Settings::default() };
         let refused = serve(&settings, true).unwrap_err().to_string();
         assert!(refused.contains("serves it at http://127.0.0.1:1"), "{refused}");
     }

@@ -26,6 +26,18 @@ pub struct ServerFlags {
     /// The address to listen at; port 0 takes a free one [env: WINDROW_LISTEN] [default: 127.0.0.1:7878]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// A Unix socket to listen at as well, for its owner alone [env: WINDROW_SOCKET]
+    #[arg(long, value_name = "FILE")]
+    socket: Option<String>,
+    /// Proxies whose X-Forwarded-For counts: addresses, networks, unix for the socket [env: WINDROW_TRUSTED_PROXIES]
+    #[arg(long, value_name = "LIST")]
+    trusted_proxies: Option<String>,
+    /// Connections of clients [env: WINDROW_CONNECTIONS] [default: 16384]
+    #[arg(long, value_name = "COUNT")]
+    connections: Option<String>,
+    /// Connections from one address [env: WINDROW_CONNECTIONS_PER_ADDRESS] [default: 512]
+    #[arg(long, value_name = "COUNT")]
+    connections_per_address: Option<String>,
     /// What an acknowledgement waits for: full (the disk), normal (the operating system) [env: WINDROW_DURABILITY]
     #[arg(long, value_name = "NAME")]
     durability: Option<String>,
@@ -76,6 +88,10 @@ impl ServerFlags {
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
         let flags = [
             ("listen", &self.listen),
+            ("socket", &self.socket),
+            ("trusted_proxies", &self.trusted_proxies),
+            ("connections", &self.connections),
+            ("connections_per_address", &self.connections_per_address),
             ("durability", &self.durability),
             ("workers", &self.workers),
             ("readers", &self.readers),

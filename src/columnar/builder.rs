@@ -282,10 +282,17 @@ impl Part {
             PartData::Bool(bits) => Data::Bool(bits),
             PartData::Int(values) => Data::Int(Ints::from_masked(&values, &self.validity)),
             PartData::Time(values) => Data::Time(Ints::from_masked(&values, &self.validity)),
-            PartData::Float(values) => Data::Float { values, whole: None },
+            PartData::Float(mut values) => {
+                // what grew by doubling takes up to twice what it tells
+                values.shrink_to_fit();
+                Data::Float { values, whole: None }
+            }
             PartData::Text(texts) => Data::Text(texts.finish()),
             PartData::Json(texts) => Data::Json(texts.finish()),
-            PartData::List { ends, items } => Data::List { ends, items: items.finish() },
+            PartData::List { mut ends, items } => {
+                ends.shrink_to_fit();
+                Data::List { ends, items: items.finish() }
+            }
         };
         Column::new(rows, Some(self.validity), data)
     }

@@ -32,17 +32,24 @@ macro_rules! with_narrow {
 }
 pub(crate) use with_narrow;
 
+/// Collects what is kept for long: it takes the memory that it tells, and no more.
+fn exact<T>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut values: Vec<T> = values.collect();
+    values.shrink_to_fit();
+    values
+}
+
 impl Narrow {
     /// Collects numbers of which `max` is the largest.
     pub fn collect(max: u64, numbers: impl Iterator<Item = u64>) -> Self {
         if max <= u64::from(u8::MAX) {
-            Self::U8(numbers.map(|n| n as u8).collect())
+            Self::U8(exact(numbers.map(|n| n as u8)))
         } else if max <= u64::from(u16::MAX) {
-            Self::U16(numbers.map(|n| n as u16).collect())
+            Self::U16(exact(numbers.map(|n| n as u16)))
         } else if max <= u64::from(u32::MAX) {
-            Self::U32(numbers.map(|n| n as u32).collect())
+            Self::U32(exact(numbers.map(|n| n as u32)))
         } else {
-            Self::U64(numbers.collect())
+            Self::U64(exact(numbers))
         }
     }
 

@@ -2,6 +2,7 @@
 //! decoded and each there once, and the one choice of format by `Accept`.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -69,6 +70,10 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Becomes true when the client goes away before it is answered.
     pub abandoned: Arc<AtomicBool>,
+    /// Where it comes from; `None` for a socket of this machine.
+    pub address: Option<IpAddr>,
+    /// Whether it came by TLS.
+    pub is_encrypted: bool,
 }
 
 impl Request {

@@ -1,10 +1,14 @@
-//! HTTP: `server → routes → api`. `server` turns bytes into a [`message::Request`], `routes` finds the handler in one
-//! table, a handler of `api` answers (or `ui`, with a page), and `problem` is the one map from errors to replies. `app` starts it.
+//! HTTP: `guard → server → routes → api`. `guard` lets whole requests through, `server` makes a [`message::Request`] of each,
+//! `routes` finds the handler in one table, a handler of `api` answers (or `ui`, with a page), and `problem` is the one map from
+//! errors to replies. `edge` is guard and server as one; `app` starts it.
 
 pub mod api;
 pub mod body;
+pub mod edge;
+pub mod guard;
+pub mod listener;
 pub mod message;
-pub mod nudge;
+pub mod passes;
 pub mod problem;
 pub mod routes;
 pub mod server;

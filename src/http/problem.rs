@@ -31,10 +31,20 @@ const MEMORY: Sort = (422, "memory", "The question takes too much memory");
 const ROWS: Sort = (422, "rows", "The question looks at too many rows");
 const CANCELLED: Sort = (503, "cancelled", "The question was given up");
 const INTERNAL: Sort = (500, "internal", "The server failed");
-/// A way to send a body that the server does not have.
-pub const NOT_IMPLEMENTED: Sort = (501, "not-implemented", "The server does not do this");
 const BUSY: Sort = (503, "busy", "Too much is waiting");
 const STORAGE: Sort = (507, "storage", "The file cannot be written");
+/// What is refused before there is a request that a route could answer.
+const FRONT: [Sort; 9] = [
+    INVALID,
+    (408, "timeout", "The request came too slowly"),
+    TOO_LARGE,
+    (414, "target", "The URL is too long"),
+    (417, "expectation", "The expectation cannot be met"),
+    (431, "head", "The head of the request is too large"),
+    (501, "not-implemented", "The server does not do this"),
+    BUSY,
+    (505, "version", "The version of HTTP is not known"),
+];
 
 /// A problem as RFC 9457 has it.
 #[derive(Debug, Serialize)]
@@ -135,6 +145,14 @@ impl Item {
 /// The reply to a request that failed.
 pub fn response(error: &Error) -> Response {
     Problem::for_client(error).into_response()
+}
+
+/// The reply to what never became a request that a route could answer; a status that is not of these becomes a 400.
+pub fn refused(status: u16, detail: &str) -> Response {
+    let sort = FRONT.iter().find(|sort| sort.0 == status).unwrap_or(&INVALID);
+    let mut problem = Problem::new(*sort, detail);
+    problem.retry_after_s = (status == BUSY.0).then_some(1);
+    problem.into_response()
 }
 
 /// The reply to a request whose handler panicked; the panic itself is in the log.

@@ -1,20 +1,13 @@
-//! The only file that knows tiny_http: sockets in, [`Request`]s to a handler, [`Response`]s out. `app` starts and
-//! stops it; the handler is `routes::answer`.
+//! The only file that knows tiny_http: whole requests in by the private socket, [`Request`]s to a handler, [`Response`]s out.
+//! `app` starts and stops it; the handler is `routes::answer`.
 //!
-//! What tiny_http 0.12 does not do is done here: TCP_NODELAY (set on the listener, accepted sockets inherit it),
-//! refusal of framings that it would misread, limits on bodies. Three of its habits shape the code:
-//! - A request that is dropped before its body was read allocates the whole rest of it, also when the client has
-//!   gone. Up to [`limits::DISCARDED_BYTES`] the memory is only claimed, never touched; beyond, the allocation may
-//!   fail, which ends the process. Such a request is answered and then leaked: a thread and two handles are the
-//!   smaller evil.
-//! - It hands pipelined requests of one connection to several workers at once, a POST beside what follows it; their
-//!   replies keep the order. A client that needs the one done before the other waits for the reply, as RFC 9112 asks.
-//! - Of many connections that come at once it forgets some until others close: see `nudge`.
-//! - It never gives a connection up on its own: a client that sends nothing holds a thread. Slow clients are the
-//!   matter of the guard in front of it.
+//! Who comes here is the guard, which sends one request at a time on each of its connections, well-formed, with its length and
+//! a pass (`passes`). So what tiny_http 0.12 does not do is no matter here: it has no deadlines, misreads some framings, and gives
+//! no connection up.
 
-use std::io::{Cursor, Read};
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::io::Cursor;
+use std::net::Shutdown;
+use std::os::unix::net::UnixListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,54 +15,18 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 use tiny_http::{Header, StatusCode};
 
 use crate::error::{Error, Result};
 use crate::http::message::{HEADERS_KEPT, Method, Request, Response};
-use crate::http::nudge;
-use crate::http::problem::{self, Problem};
+use crate::http::passes::{self, Passes};
+use crate::http::problem;
 use crate::http::turns::{Place, Turns};
 use crate::limits;
 
-/// A body's memory at the start, whatever length is announced.
-const BODY_START_BYTES: usize = 256 << 10;
-
-/// An address that is taken: from now on connections wait there until a [`Server`] answers them.
-#[derive(Debug)]
-pub struct Listener {
-    address: SocketAddr,
-    socket: Socket,
-}
-
-impl Listener {
-    /// Takes an address. Nothing else has been done then, so whoever is refused has nothing to take back.
-    ///
-    /// # Errors
-    /// The address is in use or none of this machine.
-    pub fn bind(address: SocketAddr) -> Result<Self> {
-        let refused = |e: std::io::Error| match e.kind() {
-            std::io::ErrorKind::AddrInUse => Error::Conflict(format!(
-                "{address} is in use by another process; stop that one, or name another address, such as --listen {} \
-                 for any free port",
-                SocketAddr::new(address.ip(), 0)
-            )),
-            _ => Error::io(format!("cannot listen at {address} (--listen names another address)"), e),
-        };
-        let socket = listen(address).map_err(refused)?;
-        let bound = socket.local_addr().map_err(refused)?.as_socket();
-        Ok(Self { address: bound.unwrap_or(address), socket })
-    }
-
-    /// Where it listens, with the port that the system chose.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
 /// A running server.
 pub struct Server {
-    address: SocketAddr,
     listener: Socket,
     sockets: Arc<tiny_http::Server>,
     stopping: Arc<AtomicBool>,
@@ -80,19 +37,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers what comes to an address with so many threads.
+    /// Answers what comes to a private socket with so many threads.
     ///
     /// # Errors
     /// The system gives no threads.
     pub fn start(
-        listener: Listener,
+        listener: UnixListener,
         workers: usize,
+        passes: &Arc<Passes>,
         handler: impl Fn(&Request) -> Response + Send + Sync + 'static,
     ) -> Result<Self> {
-        let Listener { address, socket: listener } = listener;
         let accepting =
-            listener.try_clone().map_err(|e| Error::io(format!("cannot listen at {address}"), e))?;
-        let sockets = tiny_http::Server::from_listener(TcpListener::from(accepting), None)
+            listener.try_clone().map_err(|e| Error::io("cannot listen at the private socket", e))?;
+        let sockets = tiny_http::Server::from_listener(accepting, None)
             .map_err(|e| Error::Internal(format!("the server does not start: {e}")))?;
         let (sockets, handler) = (Arc::new(sockets), Arc::new(handler));
         let stopping = Arc::new(AtomicBool::new(false));
@@ -104,6 +61,7 @@ impl Server {
             let worker = Worker {
                 sockets: Arc::clone(&sockets),
                 handler: Arc::clone(&handler),
+                passes: Arc::clone(passes),
                 stopping: Arc::clone(&stopping),
                 turns: Arc::clone(&turns),
                 failed: failed.clone(),
@@ -113,14 +71,7 @@ impl Server {
             let thread = builder.stack_size(limits::HTTP_STACK_BYTES).spawn(move || worker.run());
             threads.push(thread.map_err(|e| Error::io("cannot start a thread for requests", e))?);
         }
-        nudge::start(address, Arc::clone(&stopping))
-            .map_err(|e| Error::io("cannot start the thread that looks after connections", e))?;
-        Ok(Self { address, listener, sockets, stopping, workers: threads, working, failures })
-    }
-
-    /// Where it listens, with the port that the system chose.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+        Ok(Self { listener: listener.into(), sockets, stopping, workers: threads, working, failures })
     }
 
     /// Says when no more connections can be accepted: the process should end, and be started anew.
@@ -128,41 +79,26 @@ impl Server {
         &self.failures
     }
 
-    /// Takes no more connections, answers the requests that are there, and ends. Those that are not answered after `grace`
-    /// are told by `cancel` to end, for which they have `rest`; true where all was answered.
-    pub fn stop(self, grace: Duration, cancel: impl FnOnce(), rest: Duration) -> bool {
+    /// Ends the workers; false where some are still at work after `grace`, and are left to themselves.
+    pub fn stop(self, grace: Duration) -> bool {
         self.stopping.store(true, Ordering::SeqCst);
         // ends the accept loop where the system wakes it; elsewhere dropping `sockets` does
         let _ = self.listener.shutdown(Shutdown::Both);
         for _ in &self.workers {
             self.sockets.unblock();
         }
-        let still_works = |time: Duration| {
-            let ended = self.working.recv_deadline(Instant::now() + time);
-            matches!(ended, Err(crossbeam_channel::RecvTimeoutError::Timeout))
-        };
-        if still_works(grace) {
-            cancel();
-            if still_works(rest) {
-                return false;
-            }
+        let ended = self.working.recv_deadline(Instant::now() + grace);
+        if matches!(ended, Err(crossbeam_channel::RecvTimeoutError::Timeout)) {
+            return false;
         }
         self.workers.into_iter().all(|worker| worker.join().is_ok())
     }
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(limits::LISTEN_BACKLOG)?;
-    Ok(socket)
-}
-
 struct Worker<H> {
     sockets: Arc<tiny_http::Server>,
     handler: Arc<H>,
+    passes: Arc<Passes>,
     stopping: Arc<AtomicBool>,
     turns: Arc<Turns>,
     failed: Sender<Error>,
@@ -176,7 +112,7 @@ impl<H: Fn(&Request) -> Response> Worker<H> {
             match self.next(&place) {
                 Ok(incoming) => {
                     // tiny_http's own asserts must not cost a worker
-                    if catch_unwind(AssertUnwindSafe(|| serve(incoming, &*self.handler))).is_err() {
+                    if catch_unwind(AssertUnwindSafe(|| self.serve(incoming))).is_err() {
                         tracing::error!("a connection ended by a panic");
                     }
                 }
@@ -188,6 +124,23 @@ impl<H: Fn(&Request) -> Response> Worker<H> {
                 }
             }
         }
+    }
+
+    fn serve(&self, mut incoming: tiny_http::Request) {
+        let pass = incoming.headers().iter().find(|header| header.field.equiv(passes::HEADER));
+        let Some(pass) = pass.and_then(|pass| self.passes.redeem(pass.value.as_str())) else {
+            // the guard trying a new connection, or someone who found the socket
+            return reply(incoming, Response { status: 403, ..Response::default() });
+        };
+        let _entered = tracing::info_span!("request", id = format_args!("{:016x}", pass.id)).entered();
+        let response = match read(&mut incoming, pass) {
+            Ok(request) => catch_unwind(AssertUnwindSafe(|| (self.handler)(&request))).unwrap_or_else(|_| {
+                tracing::error!("the handler of {} {} panicked", request.method.name(), request.path);
+                problem::panicked()
+            }),
+            Err(error) => problem::response(&error),
+        };
+        reply(incoming, bounded(response));
     }
 
     /// The next request: one that waits already, or the first that comes in this worker's turn.
@@ -207,42 +160,12 @@ impl<H: Fn(&Request) -> Response> Worker<H> {
     }
 }
 
-fn serve(mut incoming: tiny_http::Request, handler: &impl Fn(&Request) -> Response) {
-    let response = match read(&mut incoming) {
-        Ok(request) => catch_unwind(AssertUnwindSafe(|| handler(&request))).unwrap_or_else(|_| {
-            tracing::error!("the handler of {} {} panicked", request.method.name(), request.path);
-            problem::panicked()
-        }),
-        Err(Refusal::Reply(response)) => response,
-        Err(Refusal::Leak(response)) => return reply_and_leak(incoming, response),
-    };
-    reply(incoming, response);
-}
-
-/// Why there is no request.
-enum Refusal {
-    /// It is answered with this.
-    Reply(Response),
-    /// It is answered with this, and must never be dropped.
-    Leak(Response),
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        Self::Reply(problem::response(&error))
-    }
-}
-
-/// How the body is framed.
-enum Framing {
-    Length(usize),
-    Chunked,
-}
-
-fn read(incoming: &mut tiny_http::Request) -> Result<Request, Refusal> {
-    let framing = framing(incoming.headers())?;
+/// The request of a pass.
+fn read(incoming: &mut tiny_http::Request, pass: passes::Pass) -> Result<Request> {
+    let mut body = Vec::with_capacity(incoming.body_length().unwrap_or(0));
     // the body first: a connection whose body is not read cannot go on
-    let body = body(incoming, framing)?;
+    let read = incoming.as_reader().read_to_end(&mut body);
+    read.map_err(|e| Error::io("the body of a request cannot be read", e))?;
     let mut request = Request::new(Method::of(incoming.method().as_str()), incoming.url())?;
     request.body = body;
     for header in incoming.headers() {
@@ -251,76 +174,21 @@ fn read(incoming: &mut tiny_http::Request) -> Result<Request, Refusal> {
             request.headers.push((kept, header.value.as_str().to_owned()));
         }
     }
+    request.abandoned = pass.abandoned;
+    request.address = pass.address;
+    request.is_encrypted = pass.is_encrypted;
     Ok(request)
 }
 
-fn framing(headers: &[Header]) -> Result<Framing, Refusal> {
-    let values = |name| headers.iter().filter(move |h| h.field.equiv(name)).map(|h| h.value.as_str().trim());
-    let mut length = None;
-    for text in values("Content-Length") {
-        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(Error::invalid(format!("Content-Length \"{text}\" is no number of bytes")).into());
-        }
-        // digits that are no usize are too many of them
-        let bytes = text.parse::<usize>().unwrap_or(usize::MAX);
-        if length.replace(bytes).is_some_and(|other| other != bytes) {
-            return Err(Error::invalid("the request has several Content-Lengths; send one").into());
-        }
+/// What is larger than the guard takes is no reply.
+fn bounded(response: Response) -> Response {
+    if response.body.len() <= limits::REPLY_BYTES {
+        return response;
     }
-    let mut encodings = values("Transfer-Encoding");
-    let Some(encoding) = encodings.next() else { return Ok(Framing::Length(length.unwrap_or(0))) };
-    if !encoding.eq_ignore_ascii_case("chunked") || encodings.next().is_some() {
-        let detail = "the only Transfer-Encoding that is taken is chunked; compress with Content-Encoding";
-        return Err(Refusal::Reply(Problem::new(problem::NOT_IMPLEMENTED, detail).into_response()));
-    }
-    let upgrades = values("Connection").any(|value| value.to_ascii_lowercase().contains("upgrade"));
-    if length.is_some() || upgrades {
-        let detail = "Transfer-Encoding does not go with Content-Length or an upgrade; send one of them";
-        return Err(Error::invalid(detail).into());
-    }
-    Ok(Framing::Chunked)
-}
-
-fn body(incoming: &mut tiny_http::Request, framing: Framing) -> Result<Vec<u8>, Refusal> {
-    let most = limits::BODY_BYTES;
-    let too_large = || {
-        let detail =
-            format!("the body is larger than {} MiB; send it in parts, or use `windrow import`", most >> 20);
-        problem::response(&Error::TooLarge(detail))
-    };
-    let broken = |e: std::io::Error| Refusal::from(Error::invalid(format!("the body cannot be read: {e}")));
-    match framing {
-        Framing::Length(0) => Ok(Vec::new()),
-        Framing::Length(length) if length > most => {
-            // a length that is no usize was taken as none: there is nothing to drop
-            let dropped = incoming.body_length().unwrap_or(0);
-            Err(if dropped > limits::DISCARDED_BYTES {
-                Refusal::Leak(too_large())
-            } else {
-                Refusal::Reply(too_large())
-            })
-        }
-        Framing::Length(length) => {
-            let mut body = Vec::with_capacity(length.min(BODY_START_BYTES));
-            incoming.as_reader().take(length as u64).read_to_end(&mut body).map_err(broken)?;
-            if body.len() < length {
-                return Err(Error::invalid("the connection ended before the body did").into());
-            }
-            Ok(body)
-        }
-        Framing::Chunked => {
-            let mut body = Vec::new();
-            incoming.as_reader().take(most as u64 + 1).read_to_end(&mut body).map_err(broken)?;
-            if body.len() > most {
-                drop(body);
-                // what is left of the chunks would be taken for the next request
-                let rest = &mut incoming.as_reader().take(limits::DISCARDED_BYTES as u64);
-                std::io::copy(rest, &mut std::io::sink()).map_err(broken)?;
-                return Err(Refusal::Reply(too_large()));
-            }
-            Ok(body)
-        }
-    }
+    problem::response(&Error::TooLarge(format!(
+        "the reply is larger than {} MiB; ask for fewer rows or fields, page by page, or use `windrow export`",
+        limits::REPLY_BYTES >> 20
+    )))
 }
 
 fn reply(incoming: tiny_http::Request, response: Response) {
@@ -347,22 +215,3 @@ fn headers(response: &Response) -> Vec<Header> {
     })
     .collect()
 }
-
-/// Answers as an upgrade, the one way that gives the parts of a request back instead of dropping them. It writes no
-/// length, so the length rides on a header of its own making.
-fn reply_and_leak(incoming: tiny_http::Request, response: Response) {
-    tracing::warn!("a body of {} bytes was announced and refused", incoming.body_length().unwrap_or(0));
-    let mut headers = headers(&response);
-    let framing = format!("none\r\nContent-Length: {}\r\nConnection: close", response.body.len());
-    headers.extend(Header::from_bytes("Accept-Ranges", framing));
-    let status = StatusCode(response.status);
-    let head = tiny_http::Response::new(status, headers, std::io::empty(), Some(0), None);
-    let mut stream = incoming.upgrade("close", head);
-    if let Err(e) = stream.write_all(&response.body).and_then(|()| stream.flush()) {
-        tracing::debug!("a reply did not reach its client: {e}");
-    }
-    std::mem::forget(stream);
-}
-
-#[cfg(test)]
-mod tests;

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,9 +38,25 @@ impl Server {
         Self::launch(dir, extra, settings, std::env::temp_dir().join(format!("{name}.stderr")))
     }
 
+    /// The same with so few descriptors.
+    pub fn start_limited(dir: &Path, descriptors: u32) -> Self {
+        let command = windrow(dir);
+        let mut limited = Command::new("sh");
+        limited
+            .arg("-c")
+            .arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""))
+            .arg(command.get_program());
+        limited.args(command.get_args()).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped());
+        Self::launch_command(limited, &[], dir.join("serve.stderr"))
+    }
+
     fn launch(dir: &Path, extra: &[&str], settings: &[(&str, &str)], log: PathBuf) -> Self {
         let mut command = windrow(dir);
         command.envs(settings.iter().copied());
+        Self::launch_command(command, extra, log)
+    }
+
+    fn launch_command(mut command: Command, extra: &[&str], log: PathBuf) -> Self {
         command.args(["serve", "--listen", "127.0.0.1:0", "--no-auth"]).args(extra);
         command.stderr(File::options().create(true).append(true).open(&log).unwrap());
         let mut child = command.spawn().expect("the binary starts");

@@ -8,9 +8,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::http::Service;
+use crate::http::edge::Edge;
+use crate::http::guard::{Bounds, Entrance};
+use crate::http::listener::Listener;
 use crate::http::message::{Method, Request, Response};
 use crate::http::routes;
-use crate::http::server::{Listener, Server};
+use crate::proxies::Trusted;
 use crate::query::budget::Limits;
 use crate::query::warm::WarmList;
 use crate::store::{Store, StoreOptions};
@@ -166,9 +169,12 @@ fn events_go_in_over_a_socket_and_are_there() {
     let house = house();
     let service = Arc::clone(&house.service);
     let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    let server = Server::start(listener, 4, move |request| routes::answer(&service, request)).unwrap();
+    let address = listener.address().unwrap();
+    let bounds = Bounds { connections: 100, connections_per_address: 100, backends: 4 };
+    let entrance = Entrance { listeners: vec![listener], bounds, trusted: Trusted::default() };
+    let server = Edge::start(entrance, move |request| routes::answer(&service, request)).unwrap();
     let send = |message: String| {
-        let mut stream = TcpStream::connect(server.address()).unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(message.as_bytes()).unwrap();
         let mut reply = String::new();
         stream.read_to_string(&mut reply).unwrap();

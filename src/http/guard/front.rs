@@ -1,0 +1,464 @@
+//! The event loop of the guard: it owns every client's socket and every private connection, and does what their states say.
+//! No wait in it but the one for events. `mod` starts its thread.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use mio::{Events, Poll, Token};
+
+use crate::http::guard::Order;
+use crate::http::guard::backend::{Asked, Backend};
+use crate::http::guard::client::{Client, Phase, Step};
+use crate::http::guard::crowd::Crowd;
+use crate::http::guard::head::Refusal;
+use crate::http::guard::refusal;
+use crate::http::guard::wire::{Door, Outgoing, Wire};
+use crate::http::passes::{Pass, Passes};
+use crate::limits;
+use crate::proxies::Trusted;
+
+/// The door; the waker is the next.
+pub const DOOR: Token = Token(0);
+/// What other threads wake the loop by.
+pub const WAKER: Token = Token(1);
+/// The first private connection.
+const BACKENDS: usize = 2;
+/// The first client.
+const CLIENTS: usize = 1 << 16;
+/// Time between two looks at the deadlines.
+const SWEEP_EVERY: Duration = Duration::from_millis(100);
+/// Clients there is no room for that are told so at once; others are just closed.
+const TURNED_AWAY_TOGETHER: usize = 64;
+/// Connections that are accepted before others have their turn.
+const ACCEPT_TOGETHER: usize = 256;
+/// Pieces that are read of a client before others have their turn.
+const READ_TOGETHER: usize = 16;
+/// Bytes of a piece.
+pub const PIECE_BYTES: usize = 64 << 10;
+
+/// Whether connections wait to be accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outside {
+    /// None, as far as is known.
+    Nobody,
+    /// There may be some.
+    Somebody,
+    /// There are, and the system did not let them in.
+    Stuck,
+}
+
+/// What the loop works with.
+pub struct Front {
+    pub(super) poll: Poll,
+    pub(super) doors: Vec<Door>,
+    pub(super) passes: Arc<Passes>,
+    pub(super) orders: Receiver<Order>,
+    pub(super) opened: Receiver<UnixStream>,
+    pub(super) wanted: Sender<()>,
+    pub(super) next_id: u64,
+    pub(super) connections_max: usize,
+    pub(super) crowd: Crowd,
+    pub(super) trusted: Trusted,
+    pub(super) clients: Vec<Option<Client>>,
+    pub(super) free: Vec<usize>,
+    pub(super) open: usize,
+    pub(super) turned_away: usize,
+    pub(super) serial: u64,
+    /// The first is kept for those who ask whether the server lives.
+    pub(super) backends: Vec<Option<Backend>>,
+    pub(super) idle: Vec<usize>,
+    pub(super) waiting: VecDeque<(usize, u64)>,
+    /// Clients that have more to read than one turn takes.
+    pub(super) again: Vec<usize>,
+    pub(super) outside: Outside,
+    pub(super) bodies_bytes: usize,
+    pub(super) replies_bytes: usize,
+    pub(super) scratch: Vec<u8>,
+    pub(super) is_draining: bool,
+    pub(super) swept: Instant,
+}
+
+impl Front {
+    /// Goes on until it is told to stop, or nothing is left of what it was told to bring to an end.
+    ///
+    /// # Errors
+    /// The system tells of no more events.
+    pub fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1_024);
+        loop {
+            let wait = match () {
+                () if !self.again.is_empty() || self.outside == Outside::Somebody => Some(Duration::ZERO),
+                () if self.open > 0 || self.outside == Outside::Stuck => Some(SWEEP_EVERY),
+                () => None,
+            };
+            match self.poll.poll(&mut events, wait) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                polled => polled?,
+            }
+            for event in &events {
+                match event.token() {
+                    DOOR => self.outside = Outside::Somebody,
+                    WAKER => self.take_opened(),
+                    Token(token) if token < CLIENTS => self.backend_ready(token - BACKENDS),
+                    Token(token) => self.client_ready(token - CLIENTS, event),
+                }
+            }
+            for slot in std::mem::take(&mut self.again) {
+                self.read(slot);
+            }
+            if self.outside != Outside::Nobody {
+                self.accept();
+            }
+            if self.swept.elapsed() >= SWEEP_EVERY {
+                self.sweep();
+            }
+            if self.is_over() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes orders; whether nothing is left to do.
+    fn is_over(&mut self) -> bool {
+        match self.orders.try_recv() {
+            Ok(Order::Drain) => {
+                self.is_draining = true;
+                self.doors.clear();
+                self.outside = Outside::Nobody;
+                for slot in 0..self.clients.len() {
+                    if self.clients[slot].as_ref().is_some_and(|client| matches!(client.phase, Phase::Head)) {
+                        self.drop_client(slot);
+                    }
+                }
+            }
+            Ok(Order::Stop) => return true,
+            Err(_) => {}
+        }
+        self.is_draining && self.open == 0
+    }
+
+    fn accept(&mut self) {
+        self.outside = Outside::Nobody;
+        for door in 0..self.doors.len() {
+            self.accept_at(door);
+        }
+    }
+
+    fn accept_at(&mut self, door: usize) {
+        for _ in 0..ACCEPT_TOGETHER {
+            match self.doors[door].accept() {
+                Ok((wire, address)) => self.enter(wire, address),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                // that client has gone already
+                Err(e)
+                    if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                Err(e) => {
+                    tracing::warn!("a connection cannot be accepted: {e}");
+                    self.outside = Outside::Stuck;
+                    self.evict();
+                    return;
+                }
+            }
+        }
+        self.outside = Outside::Somebody;
+    }
+
+    fn enter(&mut self, mut wire: Wire, address: Option<IpAddr>) {
+        if self.open - self.turned_away >= self.connections_max {
+            self.evict();
+        }
+        let is_full = self.open - self.turned_away >= self.connections_max;
+        // all clients of a proxy come from its address
+        let counted = address.filter(|_| !self.trusted.trusts(address));
+        let is_turned_away = is_full || counted.is_some_and(|address| !self.crowd.enter(address));
+        if is_turned_away && self.turned_away >= TURNED_AWAY_TOGETHER {
+            return;
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.clients.push(None);
+            self.clients.len() - 1
+        });
+        self.serial += 1;
+        let registered = wire.register(self.poll.registry(), Token(CLIENTS + slot));
+        self.open += 1;
+        let mut client = Client::new(wire, address, self.serial, Instant::now());
+        client.is_turned_away = is_turned_away;
+        client.counted_as = counted.filter(|_| !is_turned_away);
+        self.clients[slot] = Some(client);
+        self.turned_away += usize::from(is_turned_away);
+        if let Err(e) = registered {
+            tracing::warn!("a connection cannot be watched: {e}");
+            return self.drop_client(slot);
+        }
+        if is_turned_away {
+            let who = if is_full { "the server has" } else { "your address has" };
+            let detail = format!("{who} too many connections open; close some");
+            self.refuse(slot, &Refusal::new(503, detail));
+        }
+    }
+
+    fn client_ready(&mut self, slot: usize, event: &mio::event::Event) {
+        let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else { return };
+        if event.is_error() || event.is_read_closed() && event.is_write_closed() && !client.is_read() {
+            return self.drop_client(slot);
+        }
+        if event.is_read_closed() {
+            client.left.get_or_insert_with(Instant::now);
+        }
+        if event.is_writable() {
+            self.write(slot);
+        }
+        if event.is_readable() || event.is_read_closed() {
+            self.read(slot);
+        }
+    }
+
+    /// Reads what a client sends, as long as it is wanted.
+    fn read(&mut self, slot: usize) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        for turn in 0..=READ_TOGETHER {
+            let Some(client) = self.clients[slot].as_mut().filter(|client| client.is_read()) else { break };
+            if turn == READ_TOGETHER {
+                self.again.push(slot);
+                break;
+            }
+            match client.wire.read(&mut scratch) {
+                Ok(some) if some > 0 => {
+                    let step = client.take(&scratch[..some], Instant::now());
+                    self.follow(slot, step);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                _ => {
+                    self.drop_client(slot);
+                    break;
+                }
+            }
+        }
+        self.scratch = scratch;
+    }
+
+    /// Does what is to be done after bytes of a client came.
+    fn follow(&mut self, slot: usize, step: Result<Step, Refusal>) {
+        let Some(client) = self.clients[slot].as_mut() else { return };
+        let bytes = client.body_bytes();
+        self.bodies_bytes = self.bodies_bytes + bytes - client.counted;
+        client.counted = bytes;
+        if let Phase::Closing { discarded } = client.phase {
+            if discarded > limits::DISCARDED_BYTES {
+                self.drop_client(slot);
+            }
+            return;
+        }
+        match step {
+            Err(refusal) => self.refuse(slot, &refusal),
+            Ok(_) if self.bodies_bytes > limits::BODIES_BYTES => {
+                self.refuse(
+                    slot,
+                    &Refusal::new(503, "too many bodies are on their way; send this one again"),
+                );
+            }
+            Ok(Step::More) => {}
+            Ok(Step::Continue) => {
+                // nothing else is on its way out, so there is room
+                if client.wire.write(b"HTTP/1.1 100 Continue\r\n\r\n").is_err() {
+                    self.drop_client(slot);
+                }
+            }
+            Ok(Step::Whole) if self.waiting.len() >= limits::REQUESTS_WAITING => {
+                self.refuse(slot, &Refusal::new(503, "too many requests are waiting; send this one again"));
+            }
+            Ok(Step::Whole) => {
+                let serial = client.serial;
+                if !self.ask_for_health(slot) {
+                    self.waiting.push_back((slot, serial));
+                    self.dispatch();
+                }
+            }
+        }
+    }
+
+    /// Tells a client why it gets no answer, and closes.
+    pub(super) fn refuse(&mut self, slot: usize, refusal: &Refusal) {
+        let Some(client) = self.clients[slot].as_mut() else { return };
+        self.bodies_bytes -= std::mem::take(&mut client.counted);
+        client.is_last = true;
+        client.reply(Outgoing::new(refusal::reply(refusal, true), Vec::new(), 0), Instant::now());
+        self.replies_bytes += client.reply_bytes();
+        self.write(slot);
+    }
+
+    /// Gives those who ask whether the server lives the connection that is kept for them.
+    fn ask_for_health(&mut self, slot: usize) -> bool {
+        let is_free = matches!(&self.backends[0], Some(backend) if backend.asked.is_none());
+        let asks = |client: &Client| match &client.phase {
+            Phase::Waiting(whole) => matches!(&*whole.head.target, "/healthz" | "/readyz"),
+            _ => false,
+        };
+        let is_asked = is_free && self.clients[slot].as_ref().is_some_and(asks);
+        if is_asked {
+            self.ask(slot, 0);
+        }
+        is_asked
+    }
+
+    /// Gives requests that wait to connections that do not.
+    pub(super) fn dispatch(&mut self) {
+        while self.replies_bytes <= limits::REPLIES_BYTES && !self.idle.is_empty() {
+            let Some((slot, serial)) = self.waiting.pop_front() else { return };
+            if self.clients[slot].as_ref().is_some_and(|client| client.serial == serial)
+                && let Some(index) = self.idle.pop()
+            {
+                self.ask(slot, index);
+            }
+        }
+    }
+
+    fn ask(&mut self, slot: usize, index: usize) {
+        let (Some(client), Some(backend)) = (self.clients[slot].as_mut(), self.backends[index].as_mut())
+        else {
+            return;
+        };
+        let abandoned = Arc::<AtomicBool>::default();
+        let Some(whole) = client.hand_over(&abandoned) else {
+            self.idle.push(index);
+            return;
+        };
+        self.next_id = self.next_id.wrapping_add(1);
+        let id = self.next_id;
+        let is_behind = self.trusted.trusts(client.address);
+        let address = self.trusted.client(client.address, whole.head.forwarded_for.as_deref());
+        let is_encrypted = is_behind && whole.head.forwarded_tls;
+        self.passes.issue(Pass { address, is_encrypted, id, abandoned });
+        backend.counted = std::mem::take(&mut client.counted);
+        let (is_head, is_old) = (whole.head.method == "HEAD", whole.head.is_old);
+        let asked = Asked { slot, serial: client.serial, id, is_head, is_old };
+        if let Err(e) = backend.ask(whole, asked) {
+            self.lose_backend(index, &e);
+        }
+    }
+
+    fn backend_ready(&mut self, index: usize) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let Some(backend) = self.backends.get_mut(index).and_then(Option::as_mut) else {
+            self.scratch = scratch;
+            return;
+        };
+        let read = backend.write().and_then(|()| backend.read(&mut scratch));
+        self.scratch = scratch;
+        if backend.is_sent() {
+            self.bodies_bytes -= std::mem::take(&mut backend.counted);
+        }
+        match (read, backend.asked) {
+            (Ok(true), Some(asked)) => self.answered(index, asked),
+            (Ok(_), _) => {}
+            (Err(e), _) => self.lose_backend(index, &e),
+        }
+    }
+
+    /// Gives a reply to its client, where that is still there, and the connection to the next request.
+    fn answered(&mut self, index: usize, asked: Asked) {
+        let Some(backend) = self.backends[index].as_mut() else { return };
+        let client = self.clients[asked.slot].as_mut().filter(|client| client.serial == asked.serial);
+        let is_sent = backend.is_sent();
+        if let Some(client) = client {
+            client.is_last |= self.is_draining;
+            let reply = backend.finish(asked, client.is_last);
+            client.reply(reply, Instant::now());
+            self.replies_bytes += client.reply_bytes();
+            self.write(asked.slot);
+        } else {
+            backend.finish(asked, true);
+        }
+        if is_sent {
+            if index > 0 {
+                self.idle.push(index);
+            }
+            self.dispatch();
+        } else {
+            self.lose_backend(index, &io::Error::other("it answered before it had the whole request"));
+        }
+    }
+
+    /// A private connection is of no use any more: its client is told, and another one is made.
+    fn lose_backend(&mut self, index: usize, error: &io::Error) {
+        let Some(backend) = self.backends[index].take() else { return };
+        self.idle.retain(|idle| *idle != index);
+        self.bodies_bytes -= backend.counted;
+        let _ = self.wanted.send(());
+        if !self.is_draining {
+            tracing::error!("a private connection broke: {error}");
+        }
+        if let Some(asked) = backend.asked
+            && self.clients[asked.slot].as_ref().is_some_and(|client| client.serial == asked.serial)
+        {
+            self.refuse(asked.slot, &Refusal::new(503, "the server lost the request; send it again"));
+        }
+    }
+
+    fn take_opened(&mut self) {
+        while let Ok(stream) = self.opened.try_recv() {
+            let Some(index) = self.backends.iter().position(Option::is_none) else { continue };
+            match Backend::new(stream, self.poll.registry(), Token(BACKENDS + index)) {
+                Ok(backend) => {
+                    self.backends[index] = Some(backend);
+                    if index > 0 {
+                        self.idle.push(index);
+                    }
+                }
+                Err(e) => tracing::error!("a private connection cannot be watched: {e}"),
+            }
+        }
+        self.dispatch();
+    }
+
+    /// Writes what there is room for; after the reply, the next request.
+    fn write(&mut self, slot: usize) {
+        let Some(client) = self.clients[slot].as_mut() else { return };
+        let held = client.reply_bytes();
+        match client.write() {
+            Ok(false) => {}
+            Ok(true) => {
+                self.replies_bytes -= held;
+                self.after_reply(slot);
+                self.dispatch();
+            }
+            Err(_) => self.drop_client(slot),
+        }
+    }
+
+    fn after_reply(&mut self, slot: usize) {
+        let Some(client) = self.clients[slot].as_mut() else { return };
+        let now = Instant::now();
+        if client.is_last || self.is_draining {
+            client.close(now);
+        } else {
+            client.next(now);
+            if client.has_more() {
+                let step = client.advance(now);
+                self.follow(slot, step);
+            }
+        }
+        // what came meanwhile was not read, and is not told of again
+        self.again.push(slot);
+    }
+
+    pub(super) fn drop_client(&mut self, slot: usize) {
+        let Some(client) = self.clients[slot].take() else { return };
+        client.abandon();
+        self.bodies_bytes -= client.counted;
+        self.replies_bytes -= client.reply_bytes();
+        if let Some(address) = client.counted_as {
+            self.crowd.leave(address);
+        }
+        self.open -= 1;
+        self.turned_away -= usize::from(client.is_turned_away);
+        self.free.push(slot);
+    }
+}

@@ -1,0 +1,145 @@
+//! The sockets of clients, of whatever kind: bytes in, bytes out, never waiting. `client` owns one.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr};
+
+use mio::event::Source;
+use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use mio::{Interest, Registry, Token};
+
+use crate::http::listener::SocketFile;
+
+/// Where clients come in.
+#[derive(Debug)]
+pub enum Door {
+    /// An address.
+    Tcp(TcpListener),
+    /// A socket in the file system, which goes with it.
+    Unix(UnixListener, #[expect(dead_code, reason = "is removed with it")] SocketFile),
+}
+
+impl Door {
+    /// The next client, and its address where it has one.
+    pub fn accept(&self) -> io::Result<(Wire, Option<IpAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address): (TcpStream, SocketAddr) = listener.accept()?;
+                // replies go out when they are there; it only fails on a connection that is gone
+                let _ = stream.set_nodelay(true);
+                Ok((Wire::Tcp(stream), Some(address.ip().to_canonical())))
+            }
+            Self::Unix(listener, _) => listener.accept().map(|(stream, _)| (Wire::Unix(stream), None)),
+        }
+    }
+
+    /// Lets a poll tell of clients.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => listener.register(registry, token, Interest::READABLE),
+            Self::Unix(listener, _) => listener.register(registry, token, Interest::READABLE),
+        }
+    }
+}
+
+/// A client's socket.
+#[derive(Debug)]
+pub enum Wire {
+    /// A connection from an address.
+    Tcp(TcpStream),
+    /// A connection of this machine.
+    Unix(UnixStream),
+}
+
+impl Wire {
+    /// Reads what is there.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+
+    /// Writes what there is room for.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub fn end(&self) {
+        let ended = match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        };
+        // a client that is gone needs no telling
+        drop(ended);
+    }
+
+    /// Lets a poll tell of it, edge by edge, both ways.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match self {
+            Self::Tcp(stream) => stream.register(registry, token, interest),
+            Self::Unix(stream) => stream.register(registry, token, interest),
+        }
+    }
+}
+
+/// Bytes on their way out: a head, then a body as it is, so that large bodies are not copied.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    head: Vec<u8>,
+    body: Vec<u8>,
+    /// The first byte of `body` that belongs to it.
+    body_from: usize,
+    written: usize,
+}
+
+impl Outgoing {
+    /// A head and what follows it: `body` from a byte on.
+    pub fn new(head: Vec<u8>, body: Vec<u8>, body_from: usize) -> Self {
+        let mut outgoing = Self { head, body, body_from, written: 0 };
+        let small = outgoing.body.len() - body_from;
+        if small <= 4 << 10 {
+            // one write, one packet
+            outgoing.head.extend_from_slice(&outgoing.body[body_from..]);
+            (outgoing.body, outgoing.body_from) = (Vec::new(), 0);
+        }
+        outgoing
+    }
+
+    /// Bytes that it holds, written or not.
+    pub fn held(&self) -> usize {
+        self.head.len() + self.body.len()
+    }
+
+    /// Bytes that were written.
+    pub fn written(&self) -> usize {
+        self.written
+    }
+
+    /// Whether all is written.
+    pub fn is_done(&self) -> bool {
+        self.written == self.head.len() + self.body.len() - self.body_from
+    }
+
+    /// Writes until all is written or there is no more room.
+    pub fn write(&mut self, mut to: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {
+        while !self.is_done() {
+            let rest = match self.head.get(self.written..) {
+                Some(rest) if !rest.is_empty() => rest,
+                _ => &self.body[self.body_from + self.written - self.head.len()..],
+            };
+            match to(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(some) => self.written += some,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
