@@ -6,6 +6,7 @@ mod data;
 mod expression;
 mod kept;
 mod question;
+mod reach;
 mod records;
 mod sqlite;
 
