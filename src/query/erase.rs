@@ -65,7 +65,7 @@ fn fate(filter: &Filter<'_>, dataset: &Dataset, segment: &Arc<Segment>) -> Resul
             }
             let mut bits = filter.rows(dataset, &part, &Context::new(TimeZone::UTC))?;
             if let Some(places) = part.places() {
-                bits = scattered(&bits, places, all);
+                bits = scattered(&bits, &places, all);
             }
             bits.invert();
             Ok(bits)

@@ -265,3 +265,79 @@ fn is_of(pattern: &str, name: &str) -> bool {
     }
     rest.ends_with(last)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_of_patterns() {
+        for (pattern, name, wanted) in [
+            ("visits", "visits", true),
+            ("visits", "visits2", false),
+            ("web_*", "web_visits", true),
+            ("web_*", "web_", true),
+            ("web_*", "web", false),
+            ("*_log", "a_log", true),
+            ("*_log", "a_log_b", false),
+            ("a*b*c", "a1b2c", true),
+            ("a*b*c", "abc", true),
+            ("a*b*c", "acb", false),
+            ("ab*ba", "aba", false),
+            ("*", "visits", true),
+            ("*", "_audit", false),
+            ("_*", "_audit", true),
+            ("_audit", "_audit", true),
+        ] {
+            assert_eq!(is_of(pattern, name), wanted, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_could_fail_or_reads_what_is_no_field_is_none() {
+        for fine in [
+            "tenant = 'a'",
+            "tenant IN ('a', 'b') AND (level >= 3 OR level IS NULL)",
+            "NOT tenant LIKE 'b%'",
+            "n BETWEEN 1 AND 3",
+            "CAST(n AS string) = '7'",
+            "\"props.plan\" IS DISTINCT FROM 'free'",
+        ] {
+            Reach::new(&[], Some(fine)).unwrap();
+        }
+        for (wrong, word) in [
+            ("n + 1 > 2", "fails"),
+            ("lower(tenant) = 'a'", "fails"),
+            ("tenant LIKE pattern", "fails"),
+            ("count() > 1", "fails"),
+            ("_seq < 7", "_seq"),
+            ("_id = '7'", "_id"),
+            ("tenant = 'a' AND _time > '2026-01-01'", "_time"),
+            ("tenant =", "expression"),
+            ("tenant = (SELECT 'a')", ""),
+        ] {
+            let told = Reach::new(&[], Some(wrong)).unwrap_err().to_string();
+            assert!(told.contains(word), "{wrong}: {told}");
+        }
+        for wrong in ["", "Visits", "a b", "a'"] {
+            assert!(Reach::new(&[wrong], None).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_tells_reaches_apart_has_all_of_them() {
+        let of = |names: &[&str], filter| Reach::new(names, filter).unwrap().text();
+        assert_eq!(of(&[], None), None);
+        let all = [
+            of(&["a"], None),
+            of(&["a", "b"], None),
+            of(&[], Some("t = 'a'")),
+            of(&["a"], Some("t = 'a'")),
+            of(&["a"], Some("t = 'b'")),
+        ];
+        for (at, one) in all.iter().enumerate() {
+            assert!(one.is_some() && !all[..at].contains(one), "{one:?}");
+        }
+        assert_eq!(of(&[], Some("t='a'")), of(&[], Some("t  =  'a'")));
+    }
+}

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::columnar::Block;
+use crate::columnar::bitmap::Bitmap;
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::Ints;
 use crate::columnar::segment::BLOCK_ROWS;
@@ -87,8 +88,8 @@ pub enum Stored {
 #[derive(Debug, Clone)]
 pub struct Part {
     stored: Stored,
-    /// The rows, by their places in the run; `None`: all.
-    rows: Option<Arc<[u32]>>,
+    /// The rows, and how many there are; `None`: all.
+    rows: Option<(Arc<Bitmap>, usize)>,
 }
 
 /// Where the parts of a dataset come from, for a first look at whether they are needed at all.
@@ -118,7 +119,7 @@ impl Dataset {
         let all = whole.rows();
         match rows.count_ones() {
             count if count == all => Ok(whole),
-            _ => Ok(Part { rows: Some(rows.rows().into()), ..whole }),
+            count => Ok(Part { rows: Some((Arc::new(rows), count)), ..whole }),
         }
     }
 }
@@ -208,13 +209,13 @@ impl Part {
     }
 
     /// Its rows by their places in the run; `None`: all.
-    pub fn places(&self) -> Option<&[u32]> {
-        self.rows.as_deref()
+    pub fn places(&self) -> Option<Vec<u32>> {
+        self.rows.as_ref().map(|(rows, _)| rows.rows())
     }
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.rows.as_ref().map_or_else(|| self.stored.rows(), |rows| rows.len())
+        self.rows.as_ref().map_or_else(|| self.stored.rows(), |(_, count)| *count)
     }
 
     /// What tells it from all other parts of its snapshot's dataset.
@@ -228,9 +229,9 @@ impl Part {
     /// A damaged column, or one that cannot be read.
     pub fn column(&self, name: &str) -> Result<Option<Arc<Column>>> {
         let column = self.stored.column(name)?;
-        Ok(match &self.rows {
+        Ok(match self.places() {
             None => column,
-            Some(rows) => column.map(|column| Arc::new(column.take(rows))),
+            Some(rows) => column.map(|column| Arc::new(column.take(&rows))),
         })
     }
 
@@ -240,7 +241,7 @@ impl Part {
     /// A damaged column, or one that cannot be read.
     pub fn row_seqs(&self) -> Result<RowSeqs> {
         let all = self.stored.row_seqs()?;
-        let Some(rows) = &self.rows else { return Ok(all) };
+        let Some(rows) = self.places() else { return Ok(all) };
         let numbers: Vec<i64> = rows.iter().map(|row| all.get(*row as usize)).collect();
         let data = Data::Int(Ints::from_values(&numbers));
         Ok(RowSeqs::Offset(0, Arc::new(Column { rows: numbers.len(), validity: None, data })))

@@ -409,7 +409,7 @@ fn one_seed(seed: usize, asked_of: &AtomicUsize, faults: &AtomicUsize) -> Option
 
 #[test]
 fn who_is_bound_to_his_rows_is_answered_as_if_there_were_no_others() {
-    let (questions, first) = (setting("WINDROW_QUERIES", QUESTIONS) / 10, setting("WINDROW_SEED", 1));
+    let (questions, first) = (setting("WINDROW_QUERIES", QUESTIONS) / 20, setting("WINDROW_SEED", 1));
     let (asked, faults) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let seeds = first..first + questions.div_ceil(A_DATASET);
     let failures: Vec<String> =
@@ -478,7 +478,7 @@ fn delete_others(store: &Store) {
 
 #[test]
 fn who_is_bound_to_his_records_is_answered_as_if_there_were_no_others() {
-    let (questions, first) = (setting("WINDROW_QUERIES", QUESTIONS) / 20, setting("WINDROW_SEED", 1));
+    let (questions, first) = (setting("WINDROW_QUERIES", QUESTIONS) / 40, setting("WINDROW_SEED", 1));
     let faults = AtomicUsize::new(0);
     let seeds = first..first + questions.div_ceil(A_DATASET);
     let failures: Vec<String> =

@@ -1,0 +1,199 @@
+//! Every route, asked by someone who is bound to a row filter after someone who is not: nothing of the other tenant is in a
+//! body or a header. A route that is added has to be asked here.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::cache::class::Classes;
+use crate::cache::{Cache, CacheOptions};
+use crate::http::Service;
+use crate::http::message::{Method, Request, Response};
+use crate::http::routes::{self, ROUTES};
+use crate::query::budget::Limits;
+use crate::query::reach::Reach;
+use crate::query::warm::WarmList;
+use crate::store::{Store, StoreOptions};
+
+/// In every text of the other tenant.
+const MARKER: &str = "qzmarker";
+
+fn ask(service: &Service, method: Method, target: &str, body: &str) -> Response {
+    let request = Request { body: body.as_bytes().to_vec(), ..Request::new(method, target).unwrap() };
+    routes::answer(service, &request)
+}
+
+/// What is asked, by the pattern of the route.
+fn asked() -> Vec<(&'static str, Method, String, String)> {
+    let mut all = Vec::new();
+    let mut add = |pattern, method, target: &str, body: &str| {
+        all.push((pattern, method, target.to_owned(), body.to_owned()));
+    };
+    for target in ["/", "/?dataset=notes", "/?dataset=pages"] {
+        add("/", Method::Get, target, "");
+    }
+    for target in ["/healthz", "/readyz", "/v1/datasets", "/v1/cache"] {
+        add(target, Method::Get, target, "");
+    }
+    for dataset in ["notes", "pages"] {
+        let base = format!("/v1/datasets/{dataset}");
+        add("/v1/datasets/{dataset}", Method::Get, &base, "");
+        for rest in [
+            "",
+            "?count=exact",
+            "?page=1&per_page=3",
+            "?order=-text",
+            "?where=text+LIKE+%27%25q%25%27",
+            "?fields=text,tenant&limit=2",
+        ] {
+            add("/v1/datasets/{dataset}/rows", Method::Get, &format!("{base}/rows{rest}"), "");
+        }
+        for text in ["qzmarker", "qzmarkr", "shared", "q*"] {
+            for rest in ["&facets=tenant,text", "&count=exact&order=rank", "&order=newest"] {
+                add(
+                    "/v1/datasets/{dataset}/search",
+                    Method::Get,
+                    &format!("{base}/search?q={text}{rest}"),
+                    "",
+                );
+            }
+        }
+        for select in [
+            r#"["max(text)", "count()", "uniq(text)"]"#,
+            r#"["text", "tenant"]"#,
+            r#"["first(text)", "any(text)"]"#,
+        ] {
+            add(
+                "/v1/query",
+                Method::Post,
+                "/v1/query",
+                &format!(r#"{{"from": "{dataset}", "select": {select}}}"#),
+            );
+        }
+        add(
+            "/v1/query",
+            Method::Post,
+            "/v1/query",
+            &format!(r#"{{"from": "{dataset}", "by": "text", "select": "count()"}}"#),
+        );
+        for sql in [
+            format!("SELECT * FROM {dataset}"),
+            format!("SELECT a.text, b.text FROM {dataset} a JOIN {dataset} b ON true"),
+            format!("EXPLAIN SELECT text FROM {dataset} WHERE text = 'x'"),
+            format!("EXPLAIN SELECT a.text FROM {dataset} a JOIN {dataset} b ON true"),
+            format!("SELECT CAST(regexp_replace(text, text || '(', 'x') AS string) FROM {dataset}"),
+        ] {
+            add("/v1/sql", Method::Post, "/v1/sql", &serde_json::json!({ "sql": sql }).to_string());
+        }
+        let range = r#""range": {"from": "2000-01-01", "to": "2100-01-01"}"#;
+        for (route, more) in [
+            ("/v1/funnel", r#""by": "tenant", "steps": ["true"]"#),
+            ("/v1/retention", r#""by": "tenant", "period": "4000w""#),
+            ("/v1/paths", r#""by": "tenant", "step": "text", "depth": 2"#),
+        ] {
+            add(route, Method::Post, route, &format!(r#"{{"from": "{dataset}", {more}, {range}}}"#));
+        }
+    }
+    for key in ["a1", "b1", "none"] {
+        for rest in ["", "?fields=text", "?include=of"] {
+            let target = format!("/v1/datasets/pages/records/{key}{rest}");
+            add("/v1/datasets/{dataset}/records/{key}", Method::Get, &target, "");
+        }
+    }
+    add("/v1/datasets/{dataset}/rows", Method::Get, "/v1/datasets/pages/rows?include=of", "");
+    add("/v1/performance/recommendations", Method::Get, "/v1/performance/recommendations", "");
+    // ways to write, with what is of the other tenant in the state that they meet
+    let other = r#"{"id": "b1", "tenant": "a"}"#;
+    add("/v1/datasets/{dataset}/records", Method::Put, "/v1/datasets/pages/records", other);
+    add("/v1/datasets/{dataset}/records", Method::Put, "/v1/datasets/pages/records?mode=merge", other);
+    add(
+        "/v1/datasets/{dataset}/records",
+        Method::Patch,
+        "/v1/datasets/pages/records?where=id=%27b1%27",
+        r#"{"n": 1}"#,
+    );
+    add("/v1/datasets/{dataset}/events", Method::Post, "/v1/datasets/notes/events", r#"{"tenant": "b"}"#);
+    add("/v1/datasets/{dataset}/records", Method::Delete, "/v1/datasets/pages/records?where=id=%27b1%27", "");
+    add("/v1/datasets/{dataset}/records/{key}", Method::Delete, "/v1/datasets/pages/records/b1", "");
+    add(
+        "/v1/datasets/{dataset}/events",
+        Method::Delete,
+        "/v1/datasets/notes/events?where=tenant=%27b%27",
+        "",
+    );
+    add("/v1/datasets/{dataset}", Method::Put, "/v1/datasets/notes", "{}");
+    add("/v1/datasets/{dataset}", Method::Delete, "/v1/datasets/notes", "");
+    for route in ["/v1/cache/clear", "/v1/cache/warm", "/v1/performance/optimize"] {
+        add(route, Method::Post, route, "");
+    }
+    all
+}
+
+#[test]
+fn no_route_shows_anything_of_another_tenant() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(&folder.path().join("a.db"), StoreOptions::default()).unwrap());
+    let cache = Cache::open(CacheOptions {
+        memory_bytes: 4 << 20,
+        disk_bytes: 0,
+        file: None,
+        classes: Classes::default(),
+    });
+    let service = |reach: Reach| {
+        let limits = Limits { reach: Arc::new(reach), cache: Some(Arc::clone(&cache)), ..Limits::default() };
+        let address = SocketAddr::from(([127, 0, 0, 1], 7878));
+        Service::new(Arc::clone(&store), address, limits, WarmList::default())
+    };
+    let all = service(Reach::everything());
+    let bound = service(Reach::new(&[], Some("tenant = 'a'")).unwrap());
+    let declared = r#"{"kind": "records", "key": "id", "search": ["text"], "relations": {"of": {"many": "pages", "by": "id"}},
+        "fields": {"id": {"type": "string"}, "text": {"type": "string"}, "tenant": {"type": "string"}}}"#;
+    assert_eq!(ask(&all, Method::Put, "/v1/datasets/pages", declared).status, 200);
+    assert_eq!(ask(&all, Method::Put, "/v1/datasets/notes", r#"{"search": ["text"]}"#).status, 200);
+    for n in 0..40 {
+        let (tenant, text) = if n % 2 == 0 { ("a", "shared") } else { ("b", MARKER) };
+        let row =
+            format!(r#"{{"id": "{tenant}{n}", "tenant": "{tenant}", "text": "{text} {}", "n": {n}}}"#, n % 7);
+        assert_eq!(ask(&all, Method::Post, "/v1/datasets/notes/events", &row).status, 200);
+        assert_eq!(ask(&all, Method::Put, "/v1/datasets/pages/records", &row).status, 200);
+    }
+    let one = format!(
+        r#"[{{"id": "a1", "tenant": "a", "text": "shared"}}, {{"id": "b1", "tenant": "b", "text": "{MARKER} 9"}}]"#
+    );
+    assert_eq!(ask(&all, Method::Put, "/v1/datasets/pages/records", &one).status, 200);
+    let asked = asked();
+    for route in &ROUTES {
+        let is_asked =
+            asked.iter().any(|(pattern, method, _, _)| *pattern == route.pattern && *method == route.method);
+        assert!(is_asked, "{} {} is not asked here", route.method.name(), route.pattern);
+    }
+    let mut shown_to_all = 0;
+    for (_, method, target, body) in &asked {
+        let text = |response: &Response| {
+            let headers: Vec<String> =
+                response.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            format!("{} {}\n{}", response.status, headers.join("\n"), String::from_utf8_lossy(&response.body))
+        };
+        let is_read = *method == Method::Get
+            || !["datasets", "optimize", "cache"].iter().any(|word| target.contains(word));
+        if is_read {
+            let told = text(&ask(&all, *method, target, body));
+            shown_to_all += usize::from(told.contains(MARKER));
+        }
+        let told = text(&ask(&bound, *method, target, body));
+        // what was looked for comes back in links and the like
+        let is_shown = match target.contains(MARKER) {
+            true => [" ", "</mark>"].iter().any(|rest| told.contains(&format!("{MARKER}{rest}"))),
+            false => told.contains(MARKER),
+        };
+        assert!(!is_shown, "{method:?} {target} {body}: {told}");
+        assert!(!told.starts_with('5'), "{method:?} {target} {body}: {told}");
+    }
+    assert!(shown_to_all > 30, "{shown_to_all}");
+    let rows = |service: &Service, dataset: &str| {
+        let reply = ask(service, Method::Get, &format!("/v1/datasets/{dataset}"), "");
+        let told: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        told["rows"].as_u64().unwrap()
+    };
+    assert_eq!((rows(&all, "notes"), rows(&bound, "notes")), (40, 20));
+    assert_eq!((rows(&all, "pages"), rows(&bound, "pages")), (42, 21));
+}
