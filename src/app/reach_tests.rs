@@ -83,7 +83,7 @@ impl House {
             let (author, size) = (random.below(6), random.below(20));
             let page = format!(
                 r#"{{"id": "{tenant}{n}", "tenant": "{tenant}", "author": "{mark}{author}", "title": "{title} {mark}", "size": {size},
-                    "body": "{body} {mark}"}}"#
+                    "body": "{body} {mark}", "_time": "2026-03-02T00:00:{n:02}Z"}}"#
             );
             engine.put("pages", page, PutOptions::default()).unwrap();
             let note = format!(
@@ -95,7 +95,7 @@ impl House {
         }
         for n in 0..6 {
             let authors = format!(
-                r#"[{{"name": "{n}", "tenant": "{}"}}, {{"name": "{MARKER}{n}", "tenant": "b"}}]"#,
+                r#"[{{"name": "{n}", "tenant": "{}", "_time": "2026-03-03T00:00:0{n}Z"}}, {{"name": "{MARKER}{n}", "tenant": "b"}}]"#,
                 if n % 2 == 0 { "a" } else { "b" }
             );
             engine.put("authors", authors, PutOptions::default()).unwrap();

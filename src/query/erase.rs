@@ -60,7 +60,7 @@ fn fate(filter: &Filter<'_>, dataset: &Dataset, segment: &Arc<Segment>) -> Resul
         .map(|run| {
             let part = dataset.part(run)?;
             let all = part.stored().rows();
-            if filter.verdict(&part)? == Verdict::Never {
+            if filter.first_verdict(dataset, &part)? == Verdict::Never {
                 return Ok(Bitmap::filled(all, true));
             }
             let mut bits = filter.rows(dataset, &part, &Context::new(TimeZone::UTC))?;

@@ -206,7 +206,7 @@ impl Export {
 fn picks(dataset: &Dataset, parts: &[Part], filter: &Filter<'_>) -> Result<Vec<Pick>> {
     let of_part = |at: usize| -> Result<Vec<Pick>> {
         let part = &parts[at];
-        if filter.verdict(part)? == Verdict::Never {
+        if filter.first_verdict(dataset, part)? == Verdict::Never {
             return Ok(Vec::new());
         }
         let context = Context::new(jiff::tz::TimeZone::UTC);

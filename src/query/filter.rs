@@ -97,15 +97,14 @@ impl<'a> Filter<'a> {
         let part = |run: Stored| {
             let part = dataset.part(run)?;
             // what is left depends on nothing but rows that are there
-            Ok((part.rows() > 0 && self.verdict(&part)? != Verdict::Never).then_some(part))
+            Ok((part.rows() > 0 && self.safe_verdict(&part)? != Verdict::Never).then_some(part))
         };
         let parts: Vec<Option<Part>> = runs.into_par_iter().map(part).collect::<Result<_>>()?;
         Ok(parts.into_iter().flatten().collect())
     }
 
     /// What zones tell that are of all rows that are stored. Where only some of these are there, it may make a difference
-    /// to nothing but time: conditions from the first on that may fail decide nothing, as it would tell of a fault in rows
-    /// that are there what others hold, nor do texts, of which less is told for some rows.
+    /// to nothing but time: texts decide nothing, of which less is told for some rows.
     ///
     /// # Errors
     /// A zone that cannot be read.
@@ -113,12 +112,23 @@ impl<'a> Filter<'a> {
         if dataset.within.is_none() {
             return self.verdict(zones);
         }
+        self.safe_verdict(&Numbers(zones))
+    }
+
+    /// What zones tell of the conditions before the first that may fail: rows that these rule out meet no fault anyway, so
+    /// it makes no difference to one which rows lie together.
+    fn safe_verdict(&self, zones: &impl Zones) -> Result<Verdict> {
         for step in self.steps.iter().take_while(|step| !step.may_fail) {
-            if prune::verdict(step.condition, &Numbers(zones))? == Verdict::Never {
+            if prune::verdict(step.condition, zones)? == Verdict::Never {
                 return Ok(Verdict::Never);
             }
         }
         Ok(Verdict::Maybe)
+    }
+
+    /// Whether there may be rows for which it is an error.
+    pub fn may_fail(&self) -> bool {
+        self.careful > 0
     }
 
     /// The rows of a part that count.
@@ -131,7 +141,8 @@ impl<'a> Filter<'a> {
         // without a step that may fail no one asks for it
         let mut undecided = if self.careful > 0 { holds.clone() } else { Bitmap::filled(0, true) };
         for (at, step) in self.steps.iter().enumerate() {
-            if prune::verdict(step.condition, part)? == Verdict::Always {
+            let is_asked = step.may_fail && part.is_bound();
+            if !is_asked && prune::verdict(step.condition, part)? == Verdict::Always {
                 continue;
             }
             let asked = if at < self.careful { &undecided } else { &holds };

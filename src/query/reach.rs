@@ -309,7 +309,7 @@ mod tests {
             ("n + 1 > 2", "fails"),
             ("lower(tenant) = 'a'", "fails"),
             ("tenant LIKE pattern", "fails"),
-            ("count() > 1", "fails"),
+            ("count() > 1", "aggregate"),
             ("_seq < 7", "_seq"),
             ("_id = '7'", "_id"),
             ("tenant = 'a' AND _time > '2026-01-01'", "_time"),

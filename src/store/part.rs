@@ -116,11 +116,9 @@ impl Dataset {
         let whole = Part { stored, rows: None };
         let Some(within) = &self.within else { return Ok(whole) };
         let rows = within.rows(&whole)?;
-        let all = whole.rows();
-        match rows.count_ones() {
-            count if count == all => Ok(whole),
-            count => Ok(Part { rows: Some((Arc::new(rows), count)), ..whole }),
-        }
+        let count = rows.count_ones();
+        // also where all are there: whether others are beside them makes no difference to anything
+        Ok(Part { rows: Some((Arc::new(rows), count)), ..whole })
     }
 }
 
@@ -210,7 +208,13 @@ impl Part {
 
     /// Its rows by their places in the run; `None`: all.
     pub fn places(&self) -> Option<Vec<u32>> {
-        self.rows.as_ref().map(|(rows, _)| rows.rows())
+        let some = self.rows.as_ref().filter(|(_, count)| *count < self.stored.rows());
+        some.map(|(rows, _)| rows.rows())
+    }
+
+    /// Whether other rows of its run may not be there.
+    pub fn is_bound(&self) -> bool {
+        self.rows.is_some()
     }
 
     /// Number of rows.

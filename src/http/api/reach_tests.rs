@@ -145,19 +145,26 @@ fn no_route_shows_anything_of_another_tenant() {
     };
     let all = service(Reach::everything());
     let bound = service(Reach::new(&[], Some("tenant = 'a'")).unwrap());
-    let declared = r#"{"kind": "records", "key": "id", "search": ["text"], "relations": {"of": {"many": "pages", "by": "id"}},
-        "fields": {"id": {"type": "string"}, "text": {"type": "string"}, "tenant": {"type": "string"}}}"#;
-    assert_eq!(ask(&all, Method::Put, "/v1/datasets/pages", declared).status, 200);
+    let declared = r#"{"kind": "records", "key": "id", "search": ["text"], "relations": {"of": {"one": "parents", "by": "parent"}},
+        "fields": {"id": {"type": "string"}, "parent": {"type": "string"}, "text": {"type": "string"}, "tenant": {"type": "string"}}}"#;
+    let parents = r#"{"kind": "records", "key": "id"}"#;
+    assert_eq!(ask(&all, Method::Put, "/v1/datasets/parents", parents).status, 200);
+    let parent = format!(r#"{{"id": "b1", "tenant": "b", "text": "{MARKER} 1"}}"#);
+    assert_eq!(ask(&all, Method::Put, "/v1/datasets/parents/records", &parent).status, 200);
+    let reply = ask(&all, Method::Put, "/v1/datasets/pages", declared);
+    assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
     assert_eq!(ask(&all, Method::Put, "/v1/datasets/notes", r#"{"search": ["text"]}"#).status, 200);
     for n in 0..40 {
         let (tenant, text) = if n % 2 == 0 { ("a", "shared") } else { ("b", MARKER) };
-        let row =
-            format!(r#"{{"id": "{tenant}{n}", "tenant": "{tenant}", "text": "{text} {}", "n": {n}}}"#, n % 7);
+        let row = format!(
+            r#"{{"id": "{tenant}{n}", "tenant": "{tenant}", "text": "{text} {}", "n": {n}, "parent": "b1"}}"#,
+            n % 7
+        );
         assert_eq!(ask(&all, Method::Post, "/v1/datasets/notes/events", &row).status, 200);
         assert_eq!(ask(&all, Method::Put, "/v1/datasets/pages/records", &row).status, 200);
     }
     let one = format!(
-        r#"[{{"id": "a1", "tenant": "a", "text": "shared"}}, {{"id": "b1", "tenant": "b", "text": "{MARKER} 9"}}]"#
+        r#"[{{"id": "a1", "tenant": "a", "text": "shared", "parent": "b1"}}, {{"id": "b1", "tenant": "b", "text": "{MARKER} 9"}}]"#
     );
     assert_eq!(ask(&all, Method::Put, "/v1/datasets/pages/records", &one).status, 200);
     let asked = asked();
