@@ -324,7 +324,7 @@ impl Engine {
     pub fn put(&self, dataset: &str, json: impl AsRef<[u8]>, options: PutOptions) -> Result<Put> {
         let reach = &self.limits.reach;
         reach.check(dataset)?;
-        self.store.snapshot().whole(dataset)?.keyed()?;
+        self.store.snapshot().whole_dataset(dataset)?.keyed()?;
         let table = Table::new(&self.store, dataset, Arc::clone(reach), options);
         let accepted = accept(&table, |rules| decode_json(json.as_ref(), rules))?;
         Ok(Put { rejected: accepted.rejected, ..table.done() })
@@ -372,7 +372,7 @@ mod tests {
         assert!(engine.ingest("visits", "{\"n\":2}").is_err());
         drop(engine);
         let engine = Engine::open(&path).unwrap();
-        assert_eq!(engine.store.snapshot().whole("visits").unwrap().rows(), 1);
+        assert_eq!(engine.store.snapshot().whole_dataset("visits").unwrap().rows(), 1);
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub fn accept_in_turn(
             false => within::reject_outside(destination.reach(), &rules, decoded)?,
         };
         let Decoded { block, names, rejected, rejected_total, places } = decoded;
+        // it may have been found in rows alone that are not taken
+        let time_field = time_field.filter(|field| names.contains(field));
         let mut accepted =
             Accepted { accepted: block.rows() as u64, duplicates: 0, rejected, rejected_total, time_field };
         if block.rows() == 0 {

@@ -124,7 +124,7 @@ fn the_time_field_is_the_first_that_is_named_and_filled_like_one() {
         })
         .expect("accepts");
         assert_eq!((accepted.accepted, accepted.time_field.as_deref()), (1, expected), "{dataset}");
-        assert_eq!(store.snapshot().whole(dataset).expect("there").time_field.as_deref(), expected);
+        assert_eq!(store.snapshot().whole_dataset(dataset).expect("there").time_field.as_deref(), expected);
     }
     // found once, it is the rule: a row that does not keep to it is rejected
     let next = accept(&Requests { store: &store, dataset: "exact", reach: Arc::default() }, |rules| {

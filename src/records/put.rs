@@ -126,7 +126,7 @@ pub fn add(all: &mut Put, more: Put) {
 /// The rules after the first chunk, which has brought new fields and perhaps the time field.
 fn renewed(store: &Store, before: &Dataset, rules: DecodedUnder) -> Result<DecodedUnder> {
     let snapshot = store.snapshot();
-    let now = snapshot.whole(&before.name)?;
+    let now = snapshot.whole_dataset(&before.name)?;
     let is_same = now.id == before.id && now.declaration == before.declaration;
     let version = if is_same { now.rules_version } else { rules.version };
     let new_fields =
@@ -175,7 +175,7 @@ fn records<'b>(
             reject(why_no_field(name, dataset).unwrap_or_default());
             continue;
         }
-        if let Some(within) = within.filter(|_| is_within.as_ref().is_some_and(|bits| !bits.get(row))) {
+        if let Some((within, _)) = within.zip(is_within.as_ref()).filter(|(_, bits)| !bits.get(row)) {
             reject(within.refusal());
             continue;
         }
@@ -206,10 +206,7 @@ fn records<'b>(
         if !takes_repeats {
             seen.insert(hash, place);
         }
-        let time_us = match times {
-            Some(Data::Time(times)) => times.get(row),
-            _ => 0,
-        };
+        let time_us = if let Some(Data::Time(times)) = times { times.get(row) } else { 0 };
         let is_arrival = time_field.is_none_or(|column| !column.is_valid(row));
         records.push(Record { place, time_us, is_arrival, version, row });
     }

@@ -114,7 +114,7 @@ impl Description {
 pub fn datasets(path: &Path, only: Option<&str>) -> Result<Vec<Description>> {
     let snapshot = read(path, None)?;
     if let Some(name) = only {
-        snapshot.whole(name)?;
+        snapshot.whole_dataset(name)?;
     }
     let connection = open::reader(path)?;
     let wanted = snapshot.datasets.values().filter(|dataset| only.is_none_or(|name| *dataset.name == *name));

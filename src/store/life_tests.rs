@@ -245,7 +245,7 @@ fn live(seed: u64, steps: u64) {
                 let Some(dataset) = life.dataset() else { continue };
                 compare(&dataset, &life.expected, seed, step);
                 let beside = read(&path, Some("t")).expect("reads beside the writer");
-                compare(beside.whole("t").expect("there"), &life.expected, seed, step);
+                compare(beside.whole_dataset("t").expect("there"), &life.expected, seed, step);
                 held.truncate(2);
                 held.insert(0, (dataset, life.expected.clone()));
                 held.iter().for_each(|(dataset, expected)| compare(dataset, expected, seed, step));

@@ -66,7 +66,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// `NotFound` with the nearest names.
-    pub fn whole(&self, name: &str) -> Result<&Arc<Dataset>> {
+    pub fn whole_dataset(&self, name: &str) -> Result<&Arc<Dataset>> {
         self.datasets.get(name).ok_or_else(|| no_dataset(name, self.datasets.keys().map(|n| &**n)))
     }
 }

@@ -54,7 +54,7 @@ pub fn put(call: &Call<'_>) -> Result<Response> {
     let store = &call.service.store;
     let reach = call.limits().reach;
     reach.check(call.dataset())?;
-    store.snapshot().whole(call.dataset()).map_err(|e| undeclared(e, call.dataset()))?.keyed()?;
+    store.snapshot().whole_dataset(call.dataset()).map_err(|e| undeclared(e, call.dataset()))?.keyed()?;
     let table = Table::new(store, call.dataset(), reach, options);
     let accepted = accept(&table, |rules| {
         let decoded = decode_json(&body, rules)?;

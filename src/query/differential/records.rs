@@ -87,7 +87,7 @@ pub(super) fn fill(store: &Store, data: &Data, is_typed: bool) {
     // times are those of the rows, whatever fields say
     store.declare(DATASET, Declared::from(declaration)).unwrap();
     let snapshot = store.snapshot();
-    let version = snapshot.whole(DATASET).unwrap().rules_version;
+    let version = snapshot.whole_dataset(DATASET).unwrap().rules_version;
     let numbers: Vec<Value> = data.numbered().map(|(seq, _)| Value::text(seq.to_string())).collect();
     let cells =
         (0..data.fields.len()).map(|at| column_of(data.numbered().map(|(_, row)| row.cells[at].clone())));

@@ -42,6 +42,10 @@ pub fn dataset(dataset: &Dataset, budget: &Arc<Budget>) -> Result<(Dataset, Held
 /// # Errors
 /// Those of reading, and more memory than the question may take.
 pub fn some(dataset: &Dataset, names: &[Arc<str>], budget: &Arc<Budget>) -> Result<(Dataset, Held)> {
+    if dataset.within.is_some() {
+        // what is kept is of all records
+        return self::dataset(dataset, budget);
+    }
     let keyed = dataset.keyed()?;
     let kept = &keyed.derived.columns;
     let mut held = budget.hold();
