@@ -92,7 +92,7 @@ fn from_json(content: &[u8]) -> Option<Cursor> {
         backward: backward.as_bool()?,
         keys: keys.as_array()?.iter().map(key_from_json).collect::<Option<_>>()?,
         seq: seq.as_i64()?,
-        reach: reach.first().map(|reach| text(reach)).unwrap_or_default(),
+        reach: reach.first().map(text).unwrap_or_default(),
     })
 }
 

@@ -169,12 +169,8 @@ fn others(known: &[Asked]) -> Vec<Asked> {
     let others = ROUTES.iter().filter(|route| !is_known(route.pattern, route.method));
     others
         .map(|route| {
-            let target = route
-                .pattern
-                .replace("{dataset}", "pages")
-                .replace("{key}", "b1")
-                .replace('{', "")
-                .replace('}', "");
+            let target =
+                route.pattern.replace("{dataset}", "pages").replace("{key}", "b1").replace(['{', '}'], "");
             asked(route.pattern, route.method, &target, if route.method == Method::Get { "" } else { "{}" })
         })
         .collect()
