@@ -251,7 +251,7 @@ fn main() {
         let from = now - DAYS * DAY_US + batch * span;
         append(&store, views(&mut drawn, BATCH.min(rows), from, from + span));
     }
-    let id = store.snapshot().dataset("views").expect("is there").id;
+    let id = store.snapshot().whole_dataset("views").expect("is there").id;
     store.upkeep().settle(id).expect("seals");
     println!("{rows} events of {DAYS} days in {:.1} s", begin.elapsed().as_secs_f64());
 

@@ -96,15 +96,18 @@ fn main() {
     });
     timed("accept and commit, one client", work, "events", || {
         for body in &bodies {
-            accept(&Patient { store: &store, dataset: "events" }, |rules| decode_json(body, rules))
-                .expect("accepts");
+            accept(
+                &Patient { store: &store, dataset: "events", reach: std::sync::Arc::default() },
+                |rules| decode_json(body, rules),
+            )
+            .expect("accepts");
         }
     });
     println!("the tail:");
     ask(&store, work);
     timed("seal", work, "events", || store.upkeep().optimize().expect("seals"));
     let sealed = store.snapshot();
-    let segments = &sealed.dataset("events").expect("there").segments;
+    let segments = &sealed.whole_dataset("events").expect("there").segments;
     let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
     println!("{:44} {:10.1} bytes an event", "stored in segments", bytes as f64 / work);
     println!("segments, read from the file:");

@@ -55,4 +55,6 @@ mod tests {
 }
 
 #[cfg(test)]
+mod reach_tests;
+#[cfg(test)]
 mod records_tests;

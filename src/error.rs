@@ -43,6 +43,9 @@ pub enum Error {
     /// There is nothing of that name.
     #[error("{0}")]
     NotFound(String),
+    /// The one who asks may not do that.
+    #[error("{0}")]
+    Forbidden(String),
     /// The state of the store does not allow it now.
     #[error("{0}")]
     Conflict(String),

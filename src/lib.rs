@@ -38,6 +38,7 @@ pub use query::answer::Answer;
 pub use query::budget::Limits;
 pub use query::format::Format;
 pub use query::page::{Page, PageRequest};
+pub use query::reach::Reach;
 pub use records::put::PutOptions;
 pub use records::search::SearchRequest;
 pub use store::StoreOptions;

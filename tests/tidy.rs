@@ -19,13 +19,24 @@ const ROOMS: [&str; 13] = [
 /// The files that may hold `unsafe`, each with its reason in its header.
 const UNSAFE_FILES: [&str; 2] = ["src/columnar/kernels.rs", "src/query/sqlite/table.rs"];
 
+/// The files of rooms that read for someone which may find a dataset with all its rows, as they tell none of them: the way
+/// itself, versions of answers, rules for writing, and what is for those who are bound to nothing.
+const WHOLE_DATASET_FILES: [&str; 6] = [
+    "src/query/reach.rs",
+    "src/query/kept.rs",
+    "src/records/put.rs",
+    "src/records/declare.rs",
+    "src/records/advice.rs",
+    "src/http/api/records.rs",
+];
+
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// A rule over one file: its complaints, each with the line.
 type Rule = fn(&Source) -> Vec<(usize, String)>;
 
-const RULES: [(&str, Rule); 9] = [
+const RULES: [(&str, Rule); 10] = [
     ("order of rooms", order_of_rooms),
     ("way out by super", way_out_by_super),
     ("file length", file_length),
@@ -33,6 +44,7 @@ const RULES: [(&str, Rule); 9] = [
     ("header", header),
     ("tiny_http", only_the_server_knows_tiny_http),
     ("unsafe", unsafe_is_listed),
+    ("reach", reading_goes_by_reach),
     ("names", no_drawer_for_everything),
     ("unfinished or async", nothing_unfinished_or_async),
 ];
@@ -106,6 +118,17 @@ fn unsafe_is_listed(file: &Source) -> Vec<(usize, String)> {
         return Vec::new();
     }
     complain(file, &["unsafe"], "is in a file that tests/tidy.rs does not list")
+}
+
+/// What reads for someone finds datasets by `Reach`, so that it cannot forget what he is bound to.
+fn reading_goes_by_reach(file: &Source) -> Vec<(usize, String)> {
+    let is_test = file.path.ends_with("_tests.rs") || file.path.contains("/differential/");
+    let reads = matches!(file.room(), Some("query" | "records" | "reports" | "http"));
+    if !reads || is_test || WHOLE_DATASET_FILES.contains(&file.path.as_str()) {
+        return Vec::new();
+    }
+    let words = ["whole_dataset(", "datasets.get(", "datasets.values("];
+    complain(file, &words, "goes past query/reach, which finds datasets for those who read")
 }
 
 fn no_drawer_for_everything(file: &Source) -> Vec<(usize, String)> {
@@ -326,6 +349,8 @@ fn every_rule_sees_what_breaks_it() {
         ("header", "tests/a.rs", "// a\n//! b", 1),
         ("tiny_http", "src/http/routes.rs", "//! x\nuse tiny_http::Request;", 2),
         ("unsafe", "src/a.rs", "//! x\nfn f() { unsafe { g() } }", 2),
+        ("reach", "src/query/page.rs", "//! x\nfn f(s: &S) { s.whole_dataset(n) }", 2),
+        ("reach", "src/http/api/rows.rs", "//! x\nfn f(s: &S) { s.datasets.get(n) }", 2),
         ("names", "src/utils.rs", "//! x", 1),
         ("names", "src/store/helpers/a.rs", "//! x", 1),
         ("unfinished or async", "src/a.rs", "//! x\nfn f() { todo!() }", 2),

@@ -187,7 +187,7 @@ fn generate(request: &SampleRequest, chunks: &Sender<Chunk>) {
 fn append(store: &Store, chunk: &Chunk, ended: bool) -> Result<()> {
     let place = u64::try_from(chunk.until_us / SECOND).unwrap_or(0);
     let mark = ImportMark { source: SOURCE.into(), place, ended };
-    let destination = Patient { store, dataset: web::DATASET };
+    let destination = Patient { store, dataset: web::DATASET, reach: Arc::default() };
     let done =
         accept_in_turn(&destination, Some(mark), || Ok(false), |rules| decode_json(&chunk.lines, rules))?;
     match done.rejected.first() {
@@ -289,7 +289,7 @@ mod tests {
     }
 
     fn range(store: &Store) -> (i64, i64) {
-        store.snapshot().dataset(web::DATASET).unwrap().time_range().unwrap()
+        store.snapshot().whole_dataset(web::DATASET).unwrap().time_range().unwrap()
     }
 
     #[test]
@@ -336,11 +336,11 @@ mod tests {
     #[test]
     fn events_of_others_are_not_dropped() {
         let house = house();
-        let destination = Patient { store: &house.store, dataset: web::DATASET };
+        let destination = Patient { store: &house.store, dataset: web::DATASET, reach: Arc::default() };
         crate::ingest::accept::accept(&destination, |rules| decode_json(b"{\"n\": 1}", rules)).unwrap();
         let refused = fill(&house.store, FEW, NOW).unwrap_err().to_string();
         assert!(refused.contains("pageviews") && refused.contains("--db"), "{refused}");
-        assert_eq!(house.store.snapshot().dataset(web::DATASET).unwrap().rows(), 1);
+        assert_eq!(house.store.snapshot().whole_dataset(web::DATASET).unwrap().rows(), 1);
     }
 
     #[test]
@@ -349,7 +349,7 @@ mod tests {
         fill(&house.store, FEW, NOW).unwrap();
         let mut feed = Feed::from(NOW);
         feed.add(&house.store, NOW + 600 * SECOND).unwrap();
-        let rows = house.store.snapshot().dataset(web::DATASET).unwrap().rows() - FEW;
+        let rows = house.store.snapshot().whole_dataset(web::DATASET).unwrap().rows() - FEW;
         assert!((60..240).contains(&rows), "{rows} events in ten minutes");
         assert_eq!(fill(&house.store, FEW, NOW + 600 * SECOND).unwrap().added, 0);
         feed.add(&house.store, NOW + DAY + SECOND).unwrap();

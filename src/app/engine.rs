@@ -12,8 +12,10 @@ use crate::ingest::destination::{Patient, Table};
 use crate::ingest::import::{self, ImportOptions, Report};
 use crate::query::answer::Answer;
 use crate::query::budget::Limits;
+use crate::query::describe::describe;
 use crate::query::language::Statement;
 use crate::query::page::{self, Page, PageRequest};
+use crate::query::reach::Reach;
 use crate::query::sequences::{self, Kind};
 use crate::query::warm::{WarmList, Warmed};
 use crate::query::{self, parse};
@@ -141,6 +143,31 @@ impl Engine {
         Self { limits, ..self }
     }
 
+    /// The same database for someone who may touch some datasets alone, or some of their rows: to him nothing else is
+    /// there. What is written by this clone has to satisfy the row filter.
+    ///
+    /// ```
+    /// use windrow::{Engine, PageRequest, Reach};
+    ///
+    /// # fn main() -> windrow::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let engine = Engine::open(folder.path().join("visits.db"))?;
+    /// engine.ingest("visits", r#"[{"tenant": "a", "ms": 12}, {"tenant": "b", "ms": 30}]"#)?;
+    /// let bound = engine.clone().with_reach(Reach::new(&["visits"], Some("tenant = 'a'"))?);
+    /// assert_eq!(bound.sql("SELECT max(ms) FROM visits", &[])?.rows, [[12.into()]]);
+    /// let all = PageRequest { dataset: "visits".into(), ..PageRequest::default() };
+    /// assert_eq!(bound.rows(&all)?.rows.len(), 1);
+    /// let accepted = bound.ingest("visits", r#"[{"tenant": "a", "ms": 1}, {"tenant": "b", "ms": 2}]"#)?;
+    /// assert_eq!((accepted.accepted, accepted.rejected[0].index), (1, 1));
+    /// # engine.close();
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_reach(self, reach: Reach) -> Self {
+        Self { limits: Limits { reach: Arc::new(reach), ..self.limits }, ..self }
+    }
+
     /// Adds events: a JSON object, an array of them, or NDJSON. When this returns they are committed and visible to
     /// the next question; where the writer is busy, it waits.
     ///
@@ -148,7 +175,8 @@ impl Engine {
     /// A dataset name that is none, JSON that cannot be read at all, and the store's. Single events that cannot be
     /// read are no error: they are listed as rejected.
     pub fn ingest(&self, dataset: &str, json: impl AsRef<[u8]>) -> Result<Accepted> {
-        accept(&Patient { store: &self.store, dataset }, |rules| decode_json(json.as_ref(), rules))
+        let reach = self.limits.reach.clone();
+        accept(&Patient { store: &self.store, dataset, reach }, |rules| decode_json(json.as_ref(), rules))
     }
 
     /// Imports a file, as `windrow import` does.
@@ -156,6 +184,7 @@ impl Engine {
     /// # Errors
     /// Nothing of it could be imported. What goes wrong after the first commit is in the report.
     pub fn import(&self, dataset: &str, file: impl AsRef<Path>, options: &ImportOptions) -> Result<Report> {
+        self.limits.reach.check_whole(dataset, "an import")?;
         import::import(&self.store, dataset, file.as_ref(), options, &import::Progress::default())
     }
 
@@ -165,6 +194,7 @@ impl Engine {
     /// A name or a declaration that is none, or one that the rows at hand do not allow.
     pub fn declare(&self, dataset: &str, json: impl AsRef<[u8]>) -> Result<()> {
         check_dataset_name(dataset)?;
+        self.limits.reach.check_whole(dataset, "declaring a dataset")?;
         declare::declare(&self.store, dataset, Declaration::from_json(json.as_ref())?)
     }
 
@@ -173,9 +203,9 @@ impl Engine {
     /// # Errors
     /// A file that cannot be read.
     pub fn datasets(&self) -> Result<Vec<Description>> {
-        let snapshot = self.store.snapshot();
-        let all = snapshot.datasets.values();
-        all.map(|dataset| Ok(Description::of(dataset, self.store.stored_bytes(dataset.id)?))).collect()
+        let limits = self.limits();
+        let all = limits.reach.datasets(&self.store.snapshot());
+        all.iter().map(|dataset| describe(&self.store, dataset, &limits)).collect()
     }
 
     /// Answers one JSON query, as `POST /v1/query` does.
@@ -260,7 +290,7 @@ impl Engine {
     /// # Errors
     /// Unknown names, a condition that is none, a file that cannot be written.
     pub fn erase(&self, dataset: &str, condition: &str) -> Result<u64> {
-        query::erase::erase(&self.store, dataset, condition)
+        query::erase::erase(&self.store, &self.limits.reach, dataset, condition)
     }
 
     /// Puts records by their key: a JSON object, an array of them, or NDJSON, as `PUT …/records` does. When this returns
@@ -292,8 +322,10 @@ impl Engine {
     /// A dataset that is none of records, JSON that cannot be read at all, and the store's. What is wrong with single
     /// records is in the result.
     pub fn put(&self, dataset: &str, json: impl AsRef<[u8]>, options: PutOptions) -> Result<Put> {
-        self.store.snapshot().dataset(dataset)?.keyed()?;
-        let table = Table::new(&self.store, dataset, options);
+        let reach = &self.limits.reach;
+        reach.check(dataset)?;
+        self.store.snapshot().whole_dataset(dataset)?.keyed()?;
+        let table = Table::new(&self.store, dataset, Arc::clone(reach), options);
         let accepted = accept(&table, |rules| decode_json(json.as_ref(), rules))?;
         Ok(Put { rejected: accepted.rejected, ..table.done() })
     }
@@ -303,7 +335,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::erase`].
     pub fn delete_records(&self, dataset: &str, condition: &str) -> Result<u64> {
-        change::delete(&self.store, dataset, condition, false).map(|done| done.deleted)
+        change::delete(&self.store, &self.limits.reach, dataset, condition, false).map(|done| done.deleted)
     }
 
     /// Copies the database as it is now to a file, and verifies the copy.
@@ -311,6 +343,7 @@ impl Engine {
     /// # Errors
     /// As [`backup::backup`]; nothing was made then.
     pub fn backup(&self, file: impl AsRef<Path>) -> Result<Copied> {
+        self.limits.reach.check_everything("a backup")?;
         backup::backup(self.store.path(), file.as_ref(), false, &Progress::default())
     }
 
@@ -339,7 +372,7 @@ mod tests {
         assert!(engine.ingest("visits", "{\"n\":2}").is_err());
         drop(engine);
         let engine = Engine::open(&path).unwrap();
-        assert_eq!(engine.store.snapshot().dataset("visits").unwrap().rows(), 1);
+        assert_eq!(engine.store.snapshot().whole_dataset("visits").unwrap().rows(), 1);
     }
 
     #[test]

@@ -23,7 +23,7 @@ fn house() -> House {
 
 impl House {
     fn dataset(&self, name: &str) -> Arc<Dataset> {
-        Arc::clone(self.engine.store.snapshot().dataset(name).unwrap())
+        Arc::clone(self.engine.store.snapshot().whole_dataset(name).unwrap())
     }
 
     fn seen(&self, name: &str) -> Vec<Seen> {

@@ -126,7 +126,7 @@ fn drop_dataset(session: &Session, name: &str) -> Result<()> {
     }
     let store = Store::open(database, store_options(&session.settings))?;
     let snapshot = store.snapshot();
-    let (rows, is_of_records) = snapshot.dataset(name).map(|d| (d.rows(), d.keyed.is_some()))?;
+    let (rows, is_of_records) = snapshot.whole_dataset(name).map(|d| (d.rows(), d.keyed.is_some()))?;
     drop(snapshot);
     let what = if is_of_records { "record" } else { "event" };
     store.drop_dataset(name)?;

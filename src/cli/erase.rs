@@ -7,6 +7,7 @@ use crate::cli::Session;
 use crate::cli::progress::counted;
 use crate::error::Result;
 use crate::query::erase::erase;
+use crate::query::reach::Reach;
 use crate::records::change::delete;
 use crate::store::{Store, open};
 
@@ -40,9 +41,10 @@ pub fn run(session: &Session, arguments: &EraseArguments) -> Result<()> {
     let snapshot = store.snapshot();
     let is_of_records = snapshot.datasets.get(arguments.dataset.as_str()).is_some_and(|d| d.keyed.is_some());
     drop(snapshot);
+    let all = Reach::everything();
     let (erased, what) = match is_of_records {
-        true => (delete(&store, &arguments.dataset, &arguments.condition, false)?.deleted, "record"),
-        false => (erase(&store, &arguments.dataset, &arguments.condition)?, "event"),
+        true => (delete(&store, &all, &arguments.dataset, &arguments.condition, false)?.deleted, "record"),
+        false => (erase(&store, &all, &arguments.dataset, &arguments.condition)?, "event"),
     };
     store.upkeep().give_back()?;
     store.close();

@@ -133,6 +133,7 @@ pub fn run(session: &Session, arguments: &ExportArguments) -> Result<()> {
         dataset: arguments.dataset.clone(),
         filter: arguments.filter.clone(),
         fields: arguments.fields.clone(),
+        ..ExportRequest::default()
     };
     let export = Export::new(&snapshot, &request)?;
     if !is_file {

@@ -127,7 +127,7 @@ pub(super) fn snapshot_with(path: &Path, dataset: &str) -> Result<Snapshot> {
             path.display()
         )));
     }
-    known.dataset(dataset)?;
+    known.whole_dataset(dataset)?;
     Err(Error::Conflict(format!("dataset \"{dataset}\" was made just now; repeat the question")))
 }
 

@@ -20,6 +20,7 @@ const CANCELLED_RETRY_S: u32 = 5;
 type Sort = (u16, &'static str, &'static str);
 
 const INVALID: Sort = (400, "invalid", "The request is wrong");
+const FORBIDDEN: Sort = (403, "forbidden", "This is not allowed");
 const NOT_FOUND: Sort = (404, "not-found", "There is nothing of that name");
 /// A method that the path does not have.
 pub const METHOD: Sort = (405, "method", "The path does not have this method");
@@ -86,6 +87,7 @@ impl Problem {
         let sort = match error {
             Error::Invalid { .. } => INVALID,
             Error::NotFound(_) => NOT_FOUND,
+            Error::Forbidden(_) => FORBIDDEN,
             Error::Conflict(_) => CONFLICT,
             Error::TooLarge(_) => TOO_LARGE,
             Error::OverBudget { bound: Bound::Deadline, .. } => DEADLINE,
@@ -171,6 +173,7 @@ mod tests {
         vec![
             (Error::invalid(text()), 400, true),
             (Error::NotFound(text()), 404, true),
+            (Error::Forbidden(text()), 403, true),
             (Error::Conflict(text()), 409, true),
             (Error::TooLarge(text()), 413, true),
             (Error::OverBudget { bound: Bound::Deadline, detail: text() }, 422, true),

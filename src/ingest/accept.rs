@@ -7,10 +7,10 @@ use crate::columnar::column::{Column, Data};
 use crate::error::{Error, ItemError, Result};
 use crate::fields::{check_dataset_name, is_system};
 use crate::ingest::destination::Destination;
-use crate::ingest::json;
 use crate::ingest::rows::{Decoded, Rows};
 use crate::ingest::rules::Rules;
 use crate::ingest::split::{self, Shape};
+use crate::ingest::{json, within};
 use crate::limits;
 use crate::store::catalog::ImportMark;
 use crate::store::seen;
@@ -57,12 +57,21 @@ pub fn accept_in_turn(
     decode: impl Fn(&Rules) -> Result<Decoded>,
 ) -> Result<Accepted> {
     check_dataset_name(&destination.rules().dataset)?;
+    destination.reach().check(&destination.rules().dataset)?;
     for _ in 0..limits::STALE_RETRIES {
-        let (rules, decoded, time_field) = decode_with_time(destination.rules(), &decode)?;
+        let is_bound = destination.reach().filter().is_some();
+        let rules = Rules { tells_places: is_bound, ..destination.rules() };
+        let (rules, decoded, time_field) = decode_with_time(rules, &decode)?;
         if turn()? && brings_news_late(&destination.rules(), &rules, &decoded) {
             continue;
         }
+        let decoded = match rules.declaration.is_records() {
+            true => decoded,
+            false => within::reject_outside(destination.reach(), &rules, decoded)?,
+        };
         let Decoded { block, names, rejected, rejected_total, places } = decoded;
+        // it may have been found in rows alone that are not taken
+        let time_field = time_field.filter(|field| names.contains(field));
         let mut accepted =
             Accepted { accepted: block.rows() as u64, duplicates: 0, rejected, rejected_total, time_field };
         if block.rows() == 0 {

@@ -1,10 +1,11 @@
 //! Where decoded batches go: to the writer, batch by batch, gathered into segments by an import, or as records into their
 //! table.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, ItemError, Result};
 use crate::ingest::rules::Rules;
+use crate::query::reach::Reach;
 use crate::records::put::{self, PutOptions};
 use crate::store::Store;
 use crate::store::keyed::write::Put;
@@ -12,6 +13,9 @@ use crate::store::writer::{Appended, Batch};
 
 /// Takes batches of one dataset.
 pub trait Destination: Sync {
+    /// What the one who writes may touch.
+    fn reach(&self) -> &Reach;
+
     /// What the next batch is to be decoded under.
     fn rules(&self) -> Rules;
 
@@ -47,9 +51,15 @@ pub struct Requests<'s> {
     pub store: &'s Store,
     /// The dataset.
     pub dataset: &'s str,
+    /// What the one who writes may touch.
+    pub reach: Arc<Reach>,
 }
 
 impl Destination for Requests<'_> {
+    fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
     fn rules(&self) -> Rules {
         Rules::of(&self.store.snapshot(), self.dataset)
     }
@@ -67,9 +77,15 @@ pub struct Patient<'s> {
     pub store: &'s Store,
     /// The dataset.
     pub dataset: &'s str,
+    /// What the one who writes may touch.
+    pub reach: Arc<Reach>,
 }
 
 impl Destination for Patient<'_> {
+    fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
     fn rules(&self) -> Rules {
         Rules::of(&self.store.snapshot(), self.dataset)
     }
@@ -96,14 +112,15 @@ fn refuse_records(store: &Store, dataset: &str) -> Result<()> {
 pub struct Table<'s> {
     store: &'s Store,
     dataset: &'s str,
+    reach: Arc<Reach>,
     options: PutOptions,
     put: Mutex<Put>,
 }
 
 impl<'s> Table<'s> {
     /// That of a dataset.
-    pub fn new(store: &'s Store, dataset: &'s str, options: PutOptions) -> Self {
-        Self { store, dataset, options, put: Mutex::default() }
+    pub fn new(store: &'s Store, dataset: &'s str, reach: Arc<Reach>, options: PutOptions) -> Self {
+        Self { store, dataset, reach, options, put: Mutex::default() }
     }
 
     /// What became of all batches so far, but for the messages of what was refused.
@@ -113,6 +130,10 @@ impl<'s> Table<'s> {
 }
 
 impl Destination for Table<'_> {
+    fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
     fn rules(&self) -> Rules {
         let rules = Rules::of(&self.store.snapshot(), self.dataset);
         // what is required is asked of what comes of the parts
@@ -120,7 +141,7 @@ impl Destination for Table<'_> {
     }
 
     fn append(&self, batch: Batch) -> Result<Option<Taken>> {
-        let Some(mut done) = put::put(self.store, batch, self.options)? else { return Ok(None) };
+        let Some(mut done) = put::put(self.store, &self.reach, batch, self.options)? else { return Ok(None) };
         let taken = Taken { duplicates: done.unchanged, rejected: std::mem::take(&mut done.rejected) };
         put::add(&mut self.put.lock().unwrap_or_else(PoisonError::into_inner), done);
         Ok(Some(taken))

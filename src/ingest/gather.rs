@@ -12,6 +12,7 @@ use crate::fields::is_system;
 use crate::ingest::destination::{Destination, Taken};
 use crate::ingest::rules::Rules;
 use crate::limits;
+use crate::query::reach::Reach;
 use crate::store::Store;
 use crate::store::compose::{Origin, compose};
 use crate::store::snapshot::TailBlock;
@@ -21,6 +22,7 @@ use crate::store::writer::{Batch, DecodedUnder, SegmentBatch};
 #[derive(Debug)]
 pub struct Gather {
     state: Mutex<State>,
+    reach: Reach,
 }
 
 #[derive(Debug)]
@@ -63,7 +65,7 @@ impl Gather {
         });
         let segment_rows = store.upkeep().segment_rows();
         let state = State { rules, segment_rows, set: Set::default(), sets: Some(sender) };
-        (Self { state: Mutex::new(state) }, sealing)
+        (Self { state: Mutex::new(state), reach: Reach::everything() }, sealing)
     }
 
     /// Sends off what is left; the thread ends when it has committed that.
@@ -84,6 +86,11 @@ impl Gather {
 }
 
 impl Destination for Gather {
+    /// An import is for those who are bound to nothing.
+    fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
     fn rules(&self) -> Rules {
         self.lock().rules.clone()
     }

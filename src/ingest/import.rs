@@ -328,9 +328,9 @@ impl Run<'_> {
                 Some(gather) => Arc::<Gather>::clone(gather),
                 None if is_records => {
                     let options = PutOptions { takes_repeats: true, ..PutOptions::default() };
-                    Arc::new(Table::new(self.store, self.dataset, options))
+                    Arc::new(Table::new(self.store, self.dataset, Arc::default(), options))
                 }
-                None => Arc::new(Patient { store: self.store, dataset: self.dataset }),
+                None => Arc::new(Patient { store: self.store, dataset: self.dataset, reach: Arc::default() }),
             };
             scope.spawn(move || read(&mut next, &sender));
             let first_done = self.first(&first, decoder, &turns, &*destination);

@@ -26,6 +26,7 @@ pub mod rules;
 pub mod source;
 pub mod split;
 pub mod turns;
+mod within;
 
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,7 @@ pub struct Decoded {
     pub rejected: Vec<ItemError>,
     /// All of them.
     pub rejected_total: u64,
-    /// The places of the rows that are right, where they are records; else empty.
+    /// The places of the rows that are right, where they are records or are asked for; else empty.
     pub places: Vec<u64>,
 }
 
@@ -40,7 +40,7 @@ pub struct Rows<'r> {
     row: RowState,
     rejected: Vec<ItemError>,
     rejected_total: u64,
-    is_of_records: bool,
+    tells_places: bool,
     places: Vec<u64>,
 }
 
@@ -90,7 +90,7 @@ impl<'r> Rows<'r> {
             row: RowState::default(),
             rejected: Vec::new(),
             rejected_total: 0,
-            is_of_records: rules.declaration.is_records(),
+            tells_places: rules.tells_places || rules.declaration.is_records(),
             places: Vec::new(),
         }
     }
@@ -160,7 +160,7 @@ impl<'r> Rows<'r> {
             && rule.declared.is_none()
             && !self.rules.declaration.fields.contains_key(name)
             && self.rules.declaration.id.as_deref() != Some(name)
-            && !(self.is_of_records
+            && !(self.rules.declaration.is_records()
                 && (name == VERSION || self.rules.declaration.key.iter().any(|k| k == name)))
         {
             return Err(format!("the field \"{name}\" is not declared, and the dataset is strict"));
@@ -170,7 +170,7 @@ impl<'r> Rows<'r> {
             None => self.builder.set(id, cell),
             Some(kind) => match convert(cell, kind) {
                 Some(converted) => self.builder.set(id, converted),
-                None if self.rules.declaration.strict || self.is_of_records => {
+                None if self.rules.declaration.strict || self.rules.declaration.is_records() => {
                     return Err(format!(
                         "the field \"{name}\" is declared as {kind}, {} is none",
                         shown(cell)
@@ -197,7 +197,7 @@ impl<'r> Rows<'r> {
         self.note_rule(field, TIME);
         self.builder.set(field, Cell::Time(system_time.or(field_time).unwrap_or(self.rules.arrival_us)));
         self.builder.end_row();
-        if self.is_of_records {
+        if self.tells_places {
             self.places.push(place);
         }
         true

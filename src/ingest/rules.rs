@@ -22,6 +22,8 @@ pub struct Rules {
     pub known: Arc<FieldSet>,
     /// Time of events that bring none, µs.
     pub arrival_us: i64,
+    /// Whether the places of rows that are right are told, also of events.
+    pub tells_places: bool,
 }
 
 impl Rules {
@@ -36,6 +38,7 @@ impl Rules {
                 time_field: found.time_field.clone(),
                 known: Arc::clone(&found.fields),
                 arrival_us,
+                tells_places: false,
             },
             None => Self {
                 dataset: dataset.into(),
@@ -44,6 +47,7 @@ impl Rules {
                 time_field: None,
                 known: Arc::default(),
                 arrival_us,
+                tells_places: false,
             },
         }
     }

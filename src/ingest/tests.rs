@@ -1,5 +1,7 @@
 //! Ingest as its callers see it: what comes in comes out as it came, and what cannot be taken is told with its place.
 
+use std::sync::Arc;
+
 use crate::fields::Declaration;
 use crate::ingest::accept::{accept, decode_json};
 use crate::ingest::destination::Requests;
@@ -117,14 +119,15 @@ fn the_time_field_is_the_first_that_is_named_and_filled_like_one() {
         ("access_log", r#"{"time": "17/May/2015:10:05:03 +0000"}"#, Some("time")),
     ];
     for (dataset, body, expected) in cases {
-        let accepted =
-            accept(&Requests { store: &store, dataset }, |rules| decode_json(body.as_bytes(), rules))
-                .expect("accepts");
+        let accepted = accept(&Requests { store: &store, dataset, reach: Arc::default() }, |rules| {
+            decode_json(body.as_bytes(), rules)
+        })
+        .expect("accepts");
         assert_eq!((accepted.accepted, accepted.time_field.as_deref()), (1, expected), "{dataset}");
-        assert_eq!(store.snapshot().dataset(dataset).expect("there").time_field.as_deref(), expected);
+        assert_eq!(store.snapshot().whole_dataset(dataset).expect("there").time_field.as_deref(), expected);
     }
     // found once, it is the rule: a row that does not keep to it is rejected
-    let next = accept(&Requests { store: &store, dataset: "exact" }, |rules| {
+    let next = accept(&Requests { store: &store, dataset: "exact", reach: Arc::default() }, |rules| {
         decode_json(br#"[{"ts": "never"}, {"ts": "2026-01-02"}, {"n": 1}]"#, rules)
     });
     let next = next.expect("accepts");
@@ -223,7 +226,10 @@ fn a_field_is_one_of_times_where_more_than_half_of_it_are() {
         ("half", r#"[{"ts": "2026-01-01"}, {"ts": "soon"}]"#, None),
         ("more", r#"[{"ts": "2026-01-01"}, {"ts": "soon"}, {"ts": 1700000000}]"#, Some("ts")),
     ] {
-        accept(&Requests { store: &store, dataset }, |rules| decode_json(body.as_bytes(), rules)).unwrap();
+        accept(&Requests { store: &store, dataset, reach: Arc::default() }, |rules| {
+            decode_json(body.as_bytes(), rules)
+        })
+        .unwrap();
         assert_eq!(store.snapshot().datasets[dataset].time_field.as_deref(), taken, "{dataset}");
     }
 }

@@ -13,6 +13,7 @@ use crate::cache::Cache;
 use crate::config::Settings;
 use crate::error::{Bound, Error, Result};
 use crate::limits;
+use crate::query::reach::Reach;
 use crate::value::Value;
 
 /// How to take less, at the end of a refusal.
@@ -37,6 +38,8 @@ pub struct Limits {
     pub abandoned: Arc<AtomicBool>,
     /// Bytes that all questions with these limits hold.
     pub together: Arc<AtomicUsize>,
+    /// Which datasets it may ask, and which of their rows are there for it.
+    pub reach: Arc<Reach>,
     /// Answers and parts of answers that are kept, which it may use and adds to; `None`: it does all by itself.
     pub cache: Option<Arc<Cache>>,
 }
@@ -50,6 +53,7 @@ impl Default for Limits {
             cancelled: Arc::default(),
             abandoned: Arc::default(),
             together: Arc::default(),
+            reach: Arc::default(),
             cache: None,
         }
     }

@@ -17,7 +17,7 @@ use crate::query::slots::FEW_SLOTS;
 use crate::query::vector;
 use crate::query::view::View;
 use crate::store::numbering::Numbering;
-use crate::store::part::{Part, Source, Zone, Zones};
+use crate::store::part::{Part, Source, Stored, Zone, Zones};
 use crate::store::snapshot::Dataset;
 use crate::time::{Bucketer, Calendar};
 
@@ -269,13 +269,13 @@ fn span(name: &str, dataset: &Dataset, parts: &[Part]) -> Result<Option<(i64, i6
     let mut last = None;
     for part in parts {
         // what a segment tells as a whole is in memory
-        let zone = match part {
-            Part::Sealed(segment, _) if last == Some(segment.id) => continue,
-            Part::Sealed(segment, _) => {
+        let zone = match part.stored() {
+            Stored::Sealed(segment, _) if last == Some(segment.id) => continue,
+            Stored::Sealed(segment, _) => {
                 last = Some(segment.id);
                 Source::Segment(Arc::clone(segment)).zone(name)?
             }
-            Part::Tail(block) => Source::Tail(block.clone()).zone(name)?,
+            Stored::Tail(block) => Source::Tail(block.clone()).zone(name)?,
         };
         let (min, max, is_time) = match zone {
             Zone::Empty => continue,

@@ -28,15 +28,19 @@ pub struct Cursor {
     pub keys: Vec<Value>,
     /// Its `_seq`.
     pub seq: i64,
+    /// The row filter that the one who got it is bound to.
+    pub reach: Option<String>,
 }
 
 impl Cursor {
     /// The text for clients.
     pub fn sign(&self, secret: &[u8; 32]) -> String {
         let keys: Vec<serde_json::Value> = self.keys.iter().map(key_to_json).collect();
-        let mut bytes = json!([1, self.dataset, self.filter, self.order, self.backward, keys, self.seq])
-            .to_string()
-            .into_bytes();
+        let mut parts =
+            vec![json!(1), json!(self.dataset), json!(self.filter), json!(self.order), json!(self.backward)];
+        parts.extend([json!(keys), json!(self.seq)]);
+        parts.extend(self.reach.iter().map(|reach| json!(reach)));
+        let mut bytes = serde_json::Value::Array(parts).to_string().into_bytes();
         let signature = mac(secret, &bytes).finalize().into_bytes();
         bytes.extend_from_slice(&signature[..SIGNATURE_BYTES]);
         URL_SAFE_NO_PAD.encode(bytes)
@@ -71,7 +75,12 @@ fn mac(secret: &[u8; 32], content: &[u8]) -> Hmac<Sha256> {
 
 fn from_json(content: &[u8]) -> Option<Cursor> {
     let parts: Vec<serde_json::Value> = serde_json::from_slice(content).ok()?;
-    let [version, dataset, filter, order, backward, keys, seq] = parts.as_slice() else { return None };
+    let [version, dataset, filter, order, backward, keys, seq, reach @ ..] = parts.as_slice() else {
+        return None;
+    };
+    if reach.len() > 1 {
+        return None;
+    }
     if version.as_i64() != Some(1) {
         return None;
     }
@@ -83,6 +92,7 @@ fn from_json(content: &[u8]) -> Option<Cursor> {
         backward: backward.as_bool()?,
         keys: keys.as_array()?.iter().map(key_from_json).collect::<Option<_>>()?,
         seq: seq.as_i64()?,
+        reach: reach.first().map(text).unwrap_or_default(),
     })
 }
 
@@ -139,6 +149,7 @@ mod tests {
                 Value::Time(-1),
             ],
             seq: i64::MAX,
+            reach: None,
         }
     }
 
@@ -147,6 +158,8 @@ mod tests {
         let text = cursor().sign(&[7; 32]);
         assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'), "{text}");
         assert_eq!(Cursor::verify(&text, &[7; 32]).expect("verifies"), cursor());
+        let bound = Cursor { reach: Some("tenant = 'a'".into()), ..cursor() };
+        assert_eq!(Cursor::verify(&bound.sign(&[7; 32]), &[7; 32]).expect("verifies"), bound);
     }
 
     #[test]

@@ -113,10 +113,7 @@ pub fn execute(plan: &Plan, dataset: &Dataset, wanted: Option<&[Vec<Value>]>) ->
 pub(super) fn looked_at(parts: &[Part]) -> (u64, u64) {
     let rows = parts.iter().map(|part| part.rows() as u64).sum();
     // the tail counts as one; parts of a segment follow each other
-    let segment = |part: &Part| match part {
-        Part::Tail(_) => None,
-        Part::Sealed(segment, _) => Some(segment.id),
-    };
+    let segment = |part: &Part| part.stored().segment().map(|segment| segment.id);
     (rows, parts.chunk_by(|a, b| segment(a) == segment(b)).count() as u64)
 }
 

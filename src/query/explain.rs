@@ -27,6 +27,8 @@ use crate::value::Value;
 /// As the question itself, but for what only its rows bring about.
 pub fn explain(snapshot: &Snapshot, question: &Question, explain: Explain) -> Result<Answer> {
     let begin = Instant::now();
+    // it counts rows, blocks and segments, and tells which of them zones rule out
+    question.limits().reach.check_unfiltered("EXPLAIN")?;
     let (names, rows, engine, calendar): (&[&str], Vec<Vec<String>>, _, &Calendar) = match (explain, question)
     {
         (Explain::Plan, Question::Plain(query)) if of_records(snapshot, query).is_some() => {
@@ -39,7 +41,7 @@ pub fn explain(snapshot: &Snapshot, question: &Question, explain: Explain) -> Re
             (&["step", "detail"], of_relational(snapshot, question)?, "sqlite", &question.calendar)
         }
         (Explain::Printed(dialect), Question::Plain(query)) => {
-            let text = print::query(query, snapshot.dataset(&query.from)?, dialect)?;
+            let text = print::query(query, &*query.limits.reach.dataset(snapshot, &query.from)?, dialect)?;
             let engine = if of_records(snapshot, query).is_some() { "sqlite" } else { "vector" };
             (&["sql"], lines(&text), engine, &query.calendar)
         }
@@ -79,14 +81,14 @@ fn lines(text: &str) -> Vec<Vec<String>> {
 }
 
 /// The dataset of a question that SQLite answers over a table of records.
-fn of_records<'s>(snapshot: &'s Snapshot, query: &Query) -> Option<&'s Arc<Dataset>> {
-    let dataset = snapshot.datasets.get(query.from.as_str())?;
+fn of_records(snapshot: &Snapshot, query: &Query) -> Option<Arc<Dataset>> {
+    let dataset = query.limits.reach.dataset(snapshot, &query.from).ok()?;
     (dataset.keyed.is_some() && keyed::is_one_select(query)).then_some(dataset)
 }
 
 /// The steps of SQLite over a table of records.
 fn of_table(snapshot: &Snapshot, query: &Query) -> Result<Vec<Vec<String>>> {
-    let dataset = snapshot.dataset(&query.from)?;
+    let dataset = &*query.limits.reach.dataset(snapshot, &query.from)?;
     let sql = print::query(query, dataset, Dialect::Sqlite)?;
     let budget = Budget::new(&query.limits);
     let reader = keyed::reader::open(dataset.keyed()?, &query.calendar, &budget)?;
@@ -104,7 +106,7 @@ fn of_table(snapshot: &Snapshot, query: &Query) -> Result<Vec<Vec<String>>> {
 
 /// The steps of the vector engine.
 fn of_query(snapshot: &Snapshot, query: &Query) -> Result<Vec<Vec<String>>> {
-    let source = snapshot.dataset(&query.from)?;
+    let source = &query.limits.reach.dataset(snapshot, &query.from)?;
     let budget = Budget::new(&query.limits);
     let mut steps = vec![step("engine", "vector: whole columns at a time, on all cores")];
     let built = query.sessions.as_ref().map(|sessions| sessions::build(sessions, query, source, &budget));
@@ -173,16 +175,11 @@ fn counted(count: impl std::fmt::Display, what: &str) -> String {
 
 /// How many segments and blocks are read, and how many their zones rule out.
 fn scanned(filter: Option<&Expr>, dataset: &Dataset) -> Result<Vec<Vec<String>>> {
-    let blocks: usize = dataset.sources().map(|source| source.parts().len()).sum();
+    let blocks: usize = dataset.sources().map(|source| source.runs().len()).sum();
     let segments = dataset.sources().filter(|source| matches!(source, Source::Segment(_))).count();
     let parts = Filter::new(filter).parts(dataset)?;
-    let read: BTreeSet<i64> = parts
-        .iter()
-        .filter_map(|part| match part {
-            Part::Sealed(segment, _) => Some(segment.id),
-            Part::Tail(_) => None,
-        })
-        .collect();
+    let read: BTreeSet<i64> =
+        parts.iter().filter_map(|part| part.stored().segment().map(|segment| segment.id)).collect();
     let rows: usize = parts.iter().map(Part::rows).sum();
     Ok(vec![
         step("segments", format!("{} of {segments} read, {} ruled out", read.len(), segments - read.len())),

@@ -21,6 +21,7 @@ use crate::query::filter::Filter;
 use crate::query::functions::Context;
 use crate::query::keyed::columns::{Chunks, with};
 use crate::query::prune::Verdict;
+use crate::query::reach::Reach;
 use crate::query::view::View;
 use crate::query::{page, parse, plan};
 use crate::store::part::Part;
@@ -39,6 +40,8 @@ pub struct ExportRequest {
     pub filter: Option<String>,
     /// Exactly these fields, in this order.
     pub fields: Option<Vec<String>>,
+    /// Which datasets may be exported, and which of their rows.
+    pub reach: Arc<Reach>,
 }
 
 /// An export, ready to run.
@@ -92,7 +95,7 @@ impl Export {
     /// let engine = Engine::open(&path)?;
     /// engine.ingest("visits", br#"[{"_time": "2026-03-01T10:00:00Z", "n": 1}, {"n": 2}]"#)?;
     /// let filter = Some("n < 2".to_owned());
-    /// let request = ExportRequest { dataset: "visits".into(), filter, fields: None };
+    /// let request = ExportRequest { dataset: "visits".into(), filter, ..ExportRequest::default() };
     /// let mut out = Vec::new();
     /// let export = Export::new(&read(&path, None)?, &request)?;
     /// export.run(ndjson::encode, |bytes| Ok(out.extend(bytes)))?;
@@ -105,7 +108,7 @@ impl Export {
     /// # Errors
     /// Unknown names, and a condition that cannot be read.
     pub fn new(snapshot: &Snapshot, request: &ExportRequest) -> Result<Self> {
-        let dataset = Arc::clone(snapshot.dataset(&request.dataset)?);
+        let dataset = request.reach.dataset(snapshot, &request.dataset)?;
         let filter = match &request.filter {
             Some(text) => Some(plan::condition(parse::filter(text)?, &dataset)?),
             None => None,
@@ -161,10 +164,11 @@ impl Export {
         let filter = Filter::new(self.filter.as_ref());
         let mut rows = 0;
         for source in dataset.sources() {
-            if filter.verdict(&source)? == Verdict::Never {
+            if filter.first_verdict(dataset, &source)? == Verdict::Never {
                 continue;
             }
-            let parts = source.parts();
+            let parts: Vec<Part> =
+                source.runs().into_par_iter().map(|run| dataset.part(run)).collect::<Result<_>>()?;
             let picks = picks(dataset, &parts, &filter)?;
             rows += picks.len() as u64;
             let batches: Vec<&[Pick]> = picks.chunks(BATCH_ROWS).collect();
@@ -202,7 +206,7 @@ impl Export {
 fn picks(dataset: &Dataset, parts: &[Part], filter: &Filter<'_>) -> Result<Vec<Pick>> {
     let of_part = |at: usize| -> Result<Vec<Pick>> {
         let part = &parts[at];
-        if filter.verdict(part)? == Verdict::Never {
+        if filter.first_verdict(dataset, part)? == Verdict::Never {
             return Ok(Vec::new());
         }
         let context = Context::new(jiff::tz::TimeZone::UTC);

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::columnar::bitmap::Bitmap;
 use crate::error::Result;
 use crate::query::expression::{BinaryOp, Expr};
@@ -11,7 +13,7 @@ use crate::query::plan::add_columns;
 use crate::query::prune::{self, Verdict};
 use crate::query::vector;
 use crate::query::view::View;
-use crate::store::part::{Part, Zones};
+use crate::store::part::{Part, Stored, Zone, Zones};
 use crate::store::snapshot::Dataset;
 
 /// A condition, ready to be asked of parts.
@@ -75,21 +77,58 @@ impl<'a> Filter<'a> {
     /// # Errors
     /// A zone that cannot be read.
     pub fn parts(&self, dataset: &Dataset) -> Result<Vec<Part>> {
-        let mut parts = Vec::new();
+        let mut runs = Vec::new();
         for source in dataset.sources() {
-            match self.verdict(&source)? {
+            match self.first_verdict(dataset, &source)? {
                 Verdict::Never => {}
-                Verdict::Always => parts.extend(source.parts()),
+                Verdict::Always => runs.extend(source.runs()),
                 Verdict::Maybe => {
-                    for part in source.parts() {
-                        if self.verdict(&part)? != Verdict::Never {
-                            parts.push(part);
+                    for run in source.runs() {
+                        if self.first_verdict(dataset, &run)? != Verdict::Never {
+                            runs.push(run);
                         }
                     }
                 }
             }
         }
-        Ok(parts)
+        if dataset.within.is_none() {
+            return runs.into_iter().map(|run| dataset.part(run)).collect();
+        }
+        let part = |run: Stored| {
+            let part = dataset.part(run)?;
+            // what is left depends on nothing but rows that are there
+            Ok((part.rows() > 0 && self.safe_verdict(&part)? != Verdict::Never).then_some(part))
+        };
+        let parts: Vec<Option<Part>> = runs.into_par_iter().map(part).collect::<Result<_>>()?;
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    /// What zones tell that are of all rows that are stored. Where only some of these are there, it may make a difference
+    /// to nothing but time: texts decide nothing, of which less is told for some rows.
+    ///
+    /// # Errors
+    /// A zone that cannot be read.
+    pub fn first_verdict(&self, dataset: &Dataset, zones: &impl Zones) -> Result<Verdict> {
+        if dataset.within.is_none() {
+            return self.verdict(zones);
+        }
+        self.safe_verdict(&Numbers(zones))
+    }
+
+    /// What zones tell of the conditions before the first that may fail: rows that these rule out meet no fault anyway, so
+    /// it makes no difference to one which rows lie together.
+    fn safe_verdict(&self, zones: &impl Zones) -> Result<Verdict> {
+        for step in self.steps.iter().take_while(|step| !step.may_fail) {
+            if prune::verdict(step.condition, zones)? == Verdict::Never {
+                return Ok(Verdict::Never);
+            }
+        }
+        Ok(Verdict::Maybe)
+    }
+
+    /// Whether there may be rows for which it is an error.
+    pub fn may_fail(&self) -> bool {
+        self.careful > 0
     }
 
     /// The rows of a part that count.
@@ -102,7 +141,8 @@ impl<'a> Filter<'a> {
         // without a step that may fail no one asks for it
         let mut undecided = if self.careful > 0 { holds.clone() } else { Bitmap::filled(0, true) };
         for (at, step) in self.steps.iter().enumerate() {
-            if prune::verdict(step.condition, part)? == Verdict::Always {
+            let is_asked = step.may_fail && part.is_bound();
+            if !is_asked && prune::verdict(step.condition, part)? == Verdict::Always {
                 continue;
             }
             let asked = if at < self.careful { &undecided } else { &holds };
@@ -128,6 +168,22 @@ impl<'a> Filter<'a> {
     }
 }
 
+/// Zones without those of texts.
+struct Numbers<'z, Z>(&'z Z);
+
+impl<Z: Zones> Zones for Numbers<'_, Z> {
+    fn zone(&self, name: &str) -> Result<Zone> {
+        Ok(match self.0.zone(name)? {
+            Zone::Texts { .. } => Zone::Unknown,
+            other => other,
+        })
+    }
+
+    fn seqs(&self) -> Result<(i64, i64)> {
+        self.0.seqs()
+    }
+}
+
 fn take_apart<'a>(condition: &'a Expr, joined: &mut Vec<&'a Expr>) {
     match condition {
         Expr::Binary(BinaryOp::And, a, b) => {
@@ -139,7 +195,7 @@ fn take_apart<'a>(condition: &'a Expr, joined: &mut Vec<&'a Expr>) {
 }
 
 /// The bits of some rows at their places among all.
-fn scattered(bits: &Bitmap, rows: &[u32], all: usize) -> Bitmap {
+pub(super) fn scattered(bits: &Bitmap, rows: &[u32], all: usize) -> Bitmap {
     let mut words = vec![0u64; all.div_ceil(64)];
     for at in bits.ones() {
         let row = rows[at] as usize;
@@ -148,8 +204,8 @@ fn scattered(bits: &Bitmap, rows: &[u32], all: usize) -> Bitmap {
     Bitmap::from_words(words, all).unwrap_or_else(|| Bitmap::filled(all, false))
 }
 
-/// Whether there may be a row for which it is an error. What is not known to be safe may fail.
-fn may_fail(expression: &Expr) -> bool {
+/// Whether there may be a row for which a condition is an error. What is not known to be safe may fail.
+pub fn may_fail(expression: &Expr) -> bool {
     match expression {
         Expr::Literal(_) | Expr::Column(_) => false,
         Expr::Not(a) | Expr::IsNull(a) | Expr::Cast(a, _) => may_fail(a),

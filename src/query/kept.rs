@@ -130,7 +130,7 @@ pub(super) fn answer(
         return compute();
     };
     let begin = Instant::now();
-    let key = Key::of_text(asked.sort, &asked.datasets, &asked.text, None);
+    let key = Key::of_text(asked.sort, &asked.datasets, &asked.text, asked.limits.reach.text().as_deref());
     let Terms { class, max_age, stale } = asked.cache.terms(cache.classes());
     let deadline = begin.checked_add(asked.limits.deadline);
     let wish = Wish { version: version(snapshot, &asked.datasets), class, max_age, deadline };

@@ -68,6 +68,16 @@ pub enum Explain {
     Printed(Dialect),
 }
 
+impl Question {
+    /// What it may take.
+    pub fn limits(&self) -> &Limits {
+        match self {
+            Self::Plain(query) => &query.limits,
+            Self::Relational(relational) => &relational.limits,
+        }
+    }
+}
+
 impl From<Query> for Statement {
     fn from(query: Query) -> Self {
         Self { question: Question::Plain(Box::new(query)), explain: None }

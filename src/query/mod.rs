@@ -9,6 +9,7 @@ pub mod cast;
 pub mod codes;
 pub mod compare;
 pub mod cursor;
+pub mod describe;
 pub mod earliest;
 pub mod entries;
 pub mod erase;
@@ -39,6 +40,7 @@ pub mod place;
 pub mod plan;
 pub mod print;
 pub mod prune;
+pub mod reach;
 pub mod relational;
 pub mod rule;
 pub mod scalar;
@@ -97,9 +99,9 @@ pub fn answer(snapshot: &Snapshot, statement: &Statement) -> Result<Answer> {
 /// takes more than it may.
 pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
     let begin = Instant::now();
-    let dataset = snapshot.dataset(&query.from)?;
+    let dataset = query.limits.reach.dataset(snapshot, &query.from)?;
     if dataset.keyed.is_some() && keyed::is_one_select(query) {
-        return keyed::run(dataset, query);
+        return keyed::run(&dataset, query);
     }
     let (plan, output) = rows(snapshot, query, &Budget::new(&query.limits))?;
     if let Some(cache) = plan.cache.as_ref().filter(|_| output.rows_kept > 0) {
@@ -125,13 +127,14 @@ pub fn run(snapshot: &Snapshot, query: &Query) -> Result<Answer> {
 /// # Errors
 /// As [`run`].
 fn rows(snapshot: &Snapshot, query: &Query, budget: &Arc<Budget>) -> Result<(Plan, Output)> {
-    let named = snapshot.dataset(&query.from)?;
-    let (source, _held) = keyed::as_events(named, budget)?;
+    let named = query.limits.reach.dataset(snapshot, &query.from)?;
+    let (source, _held) = keyed::as_events(&named, budget)?;
     let source = &source;
     let sessions = query.sessions.as_ref().map(|sessions| sessions::build(sessions, query, source, budget));
     let sessions = sessions.transpose()?;
     let dataset = sessions.as_ref().map_or(&**source, |sessions| &sessions.dataset);
-    let is_as_stored = sessions.is_none() && named.keyed.is_none();
+    // pieces are of all rows of a segment
+    let is_as_stored = sessions.is_none() && named.keyed.is_none() && named.within.is_none();
     let cache = query.limits.cache.clone().filter(|_| query.cache.is_welcome() && is_as_stored);
     let mut plan = Plan { budget: Arc::clone(budget), cache, ..plan::plan(query, dataset)? };
     let mut output = execute::execute(&plan, dataset, None)?;

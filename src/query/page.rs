@@ -65,7 +65,7 @@ pub struct Page {
 /// # Errors
 /// Unknown dataset or field, a limit above [`limits::PAGE_ROWS`], a cursor that is altered or of another query.
 pub fn page(snapshot: &Snapshot, secret: &[u8; 32], request: &PageRequest) -> Result<Page> {
-    let dataset = snapshot.dataset(&request.dataset)?;
+    let dataset = &*request.limits.reach.dataset(snapshot, &request.dataset)?;
     if dataset.keyed.is_some() {
         return keyed::page::page(dataset, secret, request);
     }
@@ -88,7 +88,8 @@ pub fn page(snapshot: &Snapshot, secret: &[u8; 32], request: &PageRequest) -> Re
         budget: Arc::clone(&budget),
     };
     // a page beyond the end has nothing to look for
-    let mut found = if skipped as u64 >= dataset.rows() && skipped > 0 { Vec::new() } else { seek.run()? };
+    let is_beyond = dataset.within.is_none() && skipped > 0 && skipped as u64 >= dataset.rows();
+    let mut found = if is_beyond { Vec::new() } else { seek.run()? };
     found.drain(..skipped.min(found.len()));
     let has_more = found.len() > limit;
     found.truncate(limit);
@@ -104,6 +105,7 @@ pub fn page(snapshot: &Snapshot, secret: &[u8; 32], request: &PageRequest) -> Re
                 backward,
                 keys: found.keys.clone(),
                 seq: found.seq,
+                reach: request.limits.reach.filter().map(str::to_owned),
             };
             cursor.sign(secret)
         })
@@ -143,6 +145,11 @@ pub(super) fn checked_cursor(text: &str, secret: &[u8; 32], request: &PageReques
             "the cursor belongs to the dataset \"{}\"; begin again without it",
             cursor.dataset
         )));
+    }
+    if cursor.reach.as_deref() != request.limits.reach.filter() {
+        return Err(Error::invalid(
+            "the cursor was given to someone of another reach; begin again without it",
+        ));
     }
     if request.page.is_some() {
         return Err(Error::invalid("page and cursor exclude each other; leave one of them out"));
@@ -187,7 +194,7 @@ pub(super) fn order_keys(text: Option<&str>, dataset: &Dataset) -> Result<Vec<(A
 }
 
 fn count(dataset: &Dataset, filter: Option<&Expr>, budget: &Arc<Budget>) -> Result<u64> {
-    if filter.is_none() {
+    if filter.is_none() && dataset.within.is_none() {
         return Ok(dataset.rows());
     }
     let filter = Filter::new(filter);

@@ -9,7 +9,7 @@
 //! each other are kept together, too, so that a question asked every second puts nothing together but that and the tail.
 //!
 //! What must hold: a key tells the segment by its tag, the blocks, the keys, aggregates and calendar, and every condition
-//! that does not hold for all rows of the segment. Pieces are put together in the order of the parts, as tasks are.
+//! that does not hold for all rows of the segment; who is bound to a row filter neither finds nor makes one. Pieces are put together in the order of the parts, as tasks are.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Range;
@@ -32,7 +32,7 @@ use crate::query::expression::Expr;
 use crate::query::measures::{Found, Measures};
 use crate::query::partial::Partial;
 use crate::query::prune::{Verdict, verdict};
-use crate::store::part::{Part, Source};
+use crate::store::part::{Part, Source, Stored};
 use crate::store::segment::Segment;
 use crate::store::snapshot::TailBlock;
 
@@ -96,9 +96,9 @@ pub(super) fn found(
     measures: &Measures<'_>,
     cache: &Cache,
 ) -> Result<Option<(Found, Held)>> {
-    let may_be_kept = |part: &Part| match part {
-        Part::Sealed(..) => true,
-        Part::Tail(block) => block.block.rows() >= TAIL_ROWS,
+    let may_be_kept = |part: &Part| match part.stored() {
+        Stored::Sealed(..) => true,
+        Stored::Tail(block) => block.block.rows() >= TAIL_ROWS,
     };
     if !scan.parts.iter().any(may_be_kept) {
         return Ok(None);
@@ -152,9 +152,9 @@ fn steps(scan: &Scan<'_>, shape: u128) -> Result<Vec<Step>> {
     for run in scan.parts.chunk_by(is_together) {
         let all = begin..begin + run.len();
         begin = all.end;
-        let piece = match run.first() {
-            Some(Part::Sealed(segment, _)) => piece(scan, segment, all.clone(), shape)?,
-            Some(part @ Part::Tail(block)) => tail_piece(scan, part, block, all.start, shape)?,
+        let piece = match run.first().map(|part| (part, part.stored())) {
+            Some((_, Stored::Sealed(segment, _))) => piece(scan, segment, all.clone(), shape)?,
+            Some((part, Stored::Tail(block))) => tail_piece(scan, part, block, all.start, shape)?,
             None => None,
         };
         let Some(piece) = piece else {
@@ -178,10 +178,7 @@ fn steps(scan: &Scan<'_>, shape: u128) -> Result<Vec<Step>> {
 }
 
 fn segment_of(part: &Part) -> Option<i64> {
-    match part {
-        Part::Tail(_) => None,
-        Part::Sealed(segment, _) => Some(segment.id),
-    }
+    part.stored().segment().map(|segment| segment.id)
 }
 
 /// The blocks of a segment that bounds of time do not cut; `parts` are those of them that may hold rows.
@@ -202,7 +199,7 @@ fn piece(scan: &Scan<'_>, segment: &Arc<Segment>, parts: Range<usize>, shape: u1
     if !bounds.is_empty() {
         let mut within = Vec::new();
         for block in blocks {
-            let part = Part::Sealed(Arc::clone(segment), block);
+            let part = Stored::Sealed(Arc::clone(segment), block);
             let mut all = true;
             for bound in &bounds {
                 all &= verdict(bound, &part)? == Verdict::Always;
@@ -215,7 +212,8 @@ fn piece(scan: &Scan<'_>, segment: &Arc<Segment>, parts: Range<usize>, shape: u1
         }
         blocks = *first..last + 1;
     }
-    let is_before = |block: usize| move |part: &Part| matches!(part, Part::Sealed(_, at) if *at < block);
+    let is_before =
+        |block: usize| move |part: &Part| matches!(part.stored(), Stored::Sealed(_, at) if *at < block);
     let of_segment = &scan.parts[parts.clone()];
     let first = parts.start + of_segment.partition_point(is_before(blocks.start));
     let end = parts.start + of_segment.partition_point(is_before(blocks.end));

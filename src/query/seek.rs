@@ -20,7 +20,7 @@ use crate::query::place::{Bound, PageOrder};
 use crate::query::prune::{Verdict, is_never_null};
 use crate::query::sort::keep_first;
 use crate::query::view;
-use crate::store::part::{Part, RowSeqs, Source};
+use crate::store::part::{Part, RowSeqs, Source, Stored};
 use crate::store::snapshot::Dataset;
 use crate::value::Value;
 
@@ -69,6 +69,7 @@ struct Open<'s> {
 
 enum Unread {
     Segment(Source),
+    Run(Stored),
     Part(Part),
 }
 
@@ -110,13 +111,21 @@ impl<'a> Seek<'a> {
     /// All segments and blocks of the tail that may hold rows; of segments no block is looked at yet.
     fn sources(&self, filter: &Filter<'_>) -> Result<BinaryHeap<Open<'_>>> {
         let mut open = Vec::new();
+        if self.dataset.within.is_some() {
+            // which rows come first, and so which are read at all, hangs on nothing but rows that are there
+            for part in filter.parts(self.dataset)? {
+                let bound = self.order.bound(&part, self.after)?;
+                open.push(Open { order: &self.order, bound, what: Unread::Part(part) });
+            }
+            return Ok(BinaryHeap::from(open));
+        }
         for source in self.dataset.sources() {
             if filter.verdict(&source)? == Verdict::Never {
                 continue;
             }
             let bound = self.order.bound(&source, self.after)?;
             let what = match source {
-                Source::Tail(block) => Unread::Part(Part::Tail(block)),
+                Source::Tail(block) => Unread::Run(Stored::Tail(block)),
                 segment @ Source::Segment(_) => Unread::Segment(segment),
             };
             open.push(Open { order: &self.order, bound, what });
@@ -132,7 +141,9 @@ impl<'a> Seek<'a> {
         found: &[Found],
         width: usize,
     ) -> Result<Vec<Part>> {
-        let worst = found.last().filter(|_| found.len() >= self.wanted);
+        // a fault in one's own rows is met wherever these lie among others
+        let reads_all = self.dataset.within.is_some() && filter.may_fail();
+        let worst = found.last().filter(|_| found.len() >= self.wanted && !reads_all);
         let mut wave = Vec::new();
         while wave.len() < width
             && let Some(next) = open.pop()
@@ -147,12 +158,16 @@ impl<'a> Seek<'a> {
                     wave.push(part);
                     continue;
                 }
+                Unread::Run(run) => {
+                    wave.push(self.dataset.part(run)?);
+                    continue;
+                }
                 Unread::Segment(source) => source,
             };
-            for part in source.parts() {
-                if filter.verdict(&part)? != Verdict::Never {
-                    let bound = self.order.bound(&part, self.after)?;
-                    open.push(Open { order: &self.order, bound, what: Unread::Part(part) });
+            for run in source.runs() {
+                if filter.verdict(&run)? != Verdict::Never {
+                    let bound = self.order.bound(&run, self.after)?;
+                    open.push(Open { order: &self.order, bound, what: Unread::Run(run) });
                 }
             }
         }

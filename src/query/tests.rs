@@ -171,7 +171,7 @@ proptest! {
     fn vectors_give_what_the_scalar_meaning_gives(blocks in any_blocks(), text in condition(), figure in number()) {
         let whole = dataset(&blocks);
         let datasets: Vec<_> = LAYOUTS.iter().map(|layout| laid_out(&whole, *layout)).collect();
-        let parts = datasets.iter().flat_map(|data| data.sources().flat_map(|source| source.parts()).map(move |part| (data, part)));
+        let parts = datasets.iter().flat_map(|data| data.sources().flat_map(|source| source.runs()).map(move |run| (data, data.part(run).expect("a part"))));
         let parts: Vec<_> = parts.collect();
         let context = Context::new(TimeZone::UTC);
         let mut expressions: Vec<_> = resolved(&text, &blocks).into_iter().collect();

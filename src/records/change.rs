@@ -11,8 +11,11 @@ use crate::error::{Error, ItemError, Result};
 use crate::fields::records::VERSION;
 use crate::limits;
 use crate::query::budget::{Budget, Limits};
+use crate::query::filter::may_fail;
 use crate::query::keyed::{page, reader};
-use crate::query::print::sqlite::keyed::{column, own_name};
+use crate::query::parse;
+use crate::query::print::sqlite::keyed::{column, own_name, source};
+use crate::query::reach::Reach;
 use crate::records::checks::Checks;
 use crate::records::merge;
 use crate::store::Store;
@@ -52,12 +55,18 @@ pub struct Changed {
 ///
 /// # Errors
 /// A condition that is none, unknown names, and the store's.
-pub fn delete(store: &Store, dataset: &str, condition: &str, is_atomic: bool) -> Result<Deletion> {
+pub fn delete(
+    store: &Store,
+    reach: &Reach,
+    dataset: &str,
+    condition: &str,
+    is_atomic: bool,
+) -> Result<Deletion> {
     let mut deleted = 0;
     let mut again: Option<Vec<i64>> = None;
     for _ in 0..ROUNDS {
         let mut matching =
-            Matching::new(store, dataset, condition, again.take(), &[VERSION.into()], is_atomic)?;
+            Matching::new((store, reach), dataset, condition, again.take(), &[VERSION.into()], is_atomic)?;
         let mut changed = Vec::new();
         while let Some(rows) = matching.next()? {
             let records = rows.iter().map(|row| (integer(row, 0), integer(row, 1))).collect();
@@ -81,6 +90,7 @@ pub fn delete(store: &Store, dataset: &str, condition: &str, is_atomic: bool) ->
 /// As [`delete`], and a field of the key.
 pub fn update(
     store: &Store,
+    reach: &Reach,
     dataset: &str,
     condition: &str,
     sets: &[(Arc<str>, Value)],
@@ -94,8 +104,8 @@ pub fn update(
     let mut done = Changed::default();
     let mut again: Option<Vec<i64>> = None;
     for _ in 0..ROUNDS {
-        let all = fields_of(store, dataset, sets)?;
-        let mut matching = Matching::new(store, dataset, condition, again.take(), &all, is_atomic)?;
+        let all = fields_of(store, reach, dataset, sets)?;
+        let mut matching = Matching::new((store, reach), dataset, condition, again.take(), &all, is_atomic)?;
         let mut changed = Vec::new();
         while let Some(rows) = matching.next()? {
             let update = Update { found: &matching.dataset, fields: &all[2..], sets };
@@ -146,9 +156,13 @@ fn busy(dataset: &str) -> Error {
 }
 
 /// `_version`, `_time`, then every field of a dataset with those that are to be set.
-fn fields_of(store: &Store, dataset: &str, sets: &[(Arc<str>, Value)]) -> Result<Vec<Arc<str>>> {
-    let snapshot = store.snapshot();
-    let found = snapshot.dataset(dataset)?;
+fn fields_of(
+    store: &Store,
+    reach: &Reach,
+    dataset: &str,
+    sets: &[(Arc<str>, Value)],
+) -> Result<Vec<Arc<str>>> {
+    let found = reach.dataset(&store.snapshot(), dataset)?;
     found.keyed()?;
     if let Some((name, _)) =
         sets.iter().find(|(name, _)| found.declaration.key.iter().any(|key| **key == **name))
@@ -176,7 +190,7 @@ struct Matching {
 
 impl Matching {
     fn new(
-        store: &Store,
+        (store, reach): (&Store, &Reach),
         dataset: &str,
         condition: &str,
         only: Option<Vec<i64>>,
@@ -188,16 +202,18 @@ impl Matching {
                 "a condition is needed, as in where=severity = 'low'; where=true means every record",
             ));
         }
-        let dataset = Arc::clone(store.snapshot().dataset(dataset)?);
+        let dataset = reach.dataset(&store.snapshot(), dataset)?;
         dataset.keyed()?;
+        let may_fail = may_fail(&parse::filter(condition)?);
         let own = own_name(&dataset);
         let known =
             fields.iter().filter(|name| dataset.fields.kinds(name).is_some() || name.starts_with('_'));
         let list = known.map(|name| Ok(column(&dataset, &own, name)?.sql)).collect::<Result<Vec<_>>>()?;
         let sql = format!(
-            "SELECT {own}._seq, {} FROM {own} WHERE {} AND {own}._seq > ?1 AND (?2 IS NULL OR {own}._seq = ?2) \
+            "SELECT {own}._seq, {} FROM {} WHERE {} AND {own}._seq > ?1 AND (?2 IS NULL OR {own}._seq = ?2) \
              ORDER BY {own}._seq LIMIT ?3",
             list.join(", "),
+            source(&dataset, may_fail),
             page::condition(condition, &dataset)?
         );
         let most = if is_atomic { limits::ATOMIC_RECORDS + 1 } else { limits::RECORD_CHUNK };
@@ -260,7 +276,10 @@ impl Update<'_> {
         for row in rows {
             let of = |wanted: &str| set(wanted).cloned().unwrap_or_else(|| read(row, wanted));
             let seq = integer(row, 0);
-            if let Some(message) = checks.refusal(&of).or_else(|| merge::missing(self.found, &of)) {
+            let is_within = self.found.within.as_ref().map_or(Ok(true), |within| within.holds(&of))?;
+            let outside = || self.found.within.as_ref().filter(|_| !is_within).map(|within| within.refusal());
+            let wrong = checks.refusal(&of).or_else(|| merge::missing(self.found, &of));
+            if let Some(message) = outside().or(wrong) {
                 refused.push(ItemError { index: seq.unsigned_abs(), message });
                 continue;
             }
@@ -294,7 +313,8 @@ impl Update<'_> {
             ..DecodedUnder::default()
         };
         let dataset = Arc::clone(&self.found.name);
-        let batch = RecordBatch { dataset, rules, columns, records, mode: Mode::Set, is_atomic };
+        let within = self.found.within.clone();
+        let batch = RecordBatch { dataset, rules, columns, records, mode: Mode::Set, is_atomic, within };
         Ok((batch, refused))
     }
 }

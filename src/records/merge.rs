@@ -13,7 +13,8 @@ use crate::fields::records::{VERSION, stored_default};
 use crate::limits;
 use crate::query::budget::{Budget, Limits};
 use crate::query::keyed::reader;
-use crate::query::print::sqlite::keyed::{column, own_name};
+use crate::query::print::sqlite::keyed::{column, own_name, source};
+use crate::query::reach::Reach;
 use crate::records::checks::Checks;
 use crate::records::put::{PutOptions, add};
 use crate::store::Store;
@@ -32,7 +33,7 @@ const ROUNDS: usize = 8;
 /// # Errors
 /// Those of the store, and records that keep changing.
 pub(super) fn merge(
-    store: &Store,
+    (store, reach): (&Store, &Reach),
     batch: &Batch,
     records: Vec<Record>,
     options: PutOptions,
@@ -45,12 +46,11 @@ pub(super) fn merge(
         while !left.is_empty() {
             let rest = left.split_off(left.len().min(most));
             let chunk = std::mem::replace(&mut left, rest);
-            let snapshot = store.snapshot();
-            let dataset = snapshot.dataset(&batch.dataset)?;
+            let dataset = &*reach.dataset(&store.snapshot(), &batch.dataset)?;
             if dataset.rules_version != batch.rules.version && put == Put::default() {
                 return Ok(None);
             }
-            let (new, refused) = whole(dataset, batch, &chunk, options)?;
+            let (new, refused) = whole(reach, dataset, batch, &chunk, options)?;
             if options.is_atomic && !refused.is_empty() {
                 return Ok(Some(Put { rejected: refused, ..Put::default() }));
             }
@@ -90,6 +90,7 @@ type Stored = (i64, Vec<Value>);
 
 /// The parts as whole records, and those that are refused.
 fn whole(
+    reach: &Reach,
     dataset: &Dataset,
     batch: &Batch,
     records: &[Record],
@@ -116,6 +117,7 @@ fn whole(
     let stored = stored(dataset, &fields[..known], &key, &keys)?;
     let defaults: Vec<Value> = fields.iter().map(|name| default_of(dataset, name)).collect();
     let checks = Checks::of(dataset)?;
+    let within = reach.of_new(Some(dataset), block).map(Arc::new);
     let mut cells: Vec<Vec<Value>> = vec![Vec::with_capacity(records.len()); fields.len()];
     let (mut wholes, mut refused) = (Vec::with_capacity(records.len()), Vec::new());
     for (record, key) in records.iter().zip(&keys) {
@@ -131,7 +133,9 @@ fn whole(
             let at = fields.iter().position(|name| **name == *wanted);
             at.and_then(|at| values.get(at)).cloned().unwrap_or(Value::Null)
         };
-        if let Some(message) = missing(dataset, &of).or_else(|| checks.refusal(&of)) {
+        let is_within = within.as_ref().map_or(Ok(true), |within| within.holds(&of))?;
+        let outside = || within.as_ref().filter(|_| !is_within).map(|within| within.refusal());
+        if let Some(message) = outside().or_else(|| missing(dataset, &of)).or_else(|| checks.refusal(&of)) {
             refused.push(ItemError { index: record.place, message });
             continue;
         }
@@ -147,7 +151,8 @@ fn whole(
     }
     let columns = fields.into_iter().zip(cells.into_iter().map(|cells| Arc::new(column_of(cells)))).collect();
     let (dataset, is_atomic) = (Arc::clone(&dataset.name), options.is_atomic);
-    Ok((RecordBatch { dataset, rules, columns, records: wholes, mode: Mode::Set, is_atomic }, refused))
+    let mode = Mode::Set;
+    Ok((RecordBatch { dataset, rules, columns, records: wholes, mode, is_atomic, within }, refused))
 }
 
 fn default_of(dataset: &Dataset, name: &str) -> Value {
@@ -177,7 +182,9 @@ fn stored(
         .enumerate()
         .map(|(at, place)| format!("{own}.{} = ?{}", quoted(&fields[*place]), at + 1))
         .collect();
-    let sql = format!("SELECT {own}.{VERSION}, {} FROM {own} WHERE {}", list.join(", "), is_it.join(" AND "));
+    let from = source(dataset, false);
+    let sql =
+        format!("SELECT {own}.{VERSION}, {} FROM {from} WHERE {}", list.join(", "), is_it.join(" AND "));
     let reader = reader::open(dataset.keyed()?, &Calendar::default(), &Budget::new(&Limits::default()))?;
     let mut found = HashMap::with_capacity(keys.len());
     for key in keys {

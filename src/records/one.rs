@@ -7,7 +7,8 @@ use crate::fields::FieldType;
 use crate::query::budget::{Budget, Limits};
 use crate::query::keyed::{page, reader};
 use crate::query::page::canonical;
-use crate::query::print::sqlite::keyed::{column, own_name};
+use crate::query::print::sqlite::keyed::{column, own_name, source};
+use crate::query::reach::Reach;
 use crate::query::scalar;
 use crate::records::change::Deletion;
 use crate::store::Store;
@@ -31,7 +32,7 @@ pub fn get(
     fields: Option<&[String]>,
     limits: &Limits,
 ) -> Result<Vec<(Arc<str>, Value)>> {
-    let dataset = snapshot.dataset(dataset)?;
+    let dataset = &*limits.reach.dataset(snapshot, dataset)?;
     dataset.keyed()?;
     let names: Vec<Arc<str>> = match fields {
         Some(names) => canonical(names, dataset)?,
@@ -45,14 +46,13 @@ pub fn get(
     Ok(page::named(&names, &values, fields.is_some()))
 }
 
-/// Deletes a record.
+/// Deletes a record that is within reach.
 ///
 /// # Errors
 /// `NotFound`, and `Conflict` where it keeps changing.
-pub fn delete(store: &Store, dataset: &str, key: &str) -> Result<Deletion> {
+pub fn delete(store: &Store, reach: &Reach, dataset: &str, key: &str) -> Result<Deletion> {
     for _ in 0..TRIES {
-        let snapshot = store.snapshot();
-        let found = snapshot.dataset(dataset)?;
+        let found = &*reach.dataset(&store.snapshot(), dataset)?;
         found.keyed()?;
         let names = ["_seq".into(), crate::fields::records::VERSION.into()];
         let values = read(found, key, &names, &Limits::default())?;
@@ -79,7 +79,8 @@ fn read(dataset: &Dataset, key: &str, names: &[Arc<str>], limits: &Limits) -> Re
         .enumerate()
         .map(|(at, name)| format!("{own}.{} = ?{}", quoted(name), at + 1))
         .collect();
-    let sql = format!("SELECT {} FROM {own} WHERE {}", list.join(", "), is_it.join(" AND "));
+    let from = source(dataset, false);
+    let sql = format!("SELECT {} FROM {from} WHERE {}", list.join(", "), is_it.join(" AND "));
     let reader = reader::open(dataset.keyed()?, &Calendar::default(), &Budget::new(limits))?;
     // a part that has no declared type may be a number or a text that looks like one
     for values in parts {

@@ -13,12 +13,15 @@ use crate::error::{Error, ItemError, Result};
 use crate::fields::is_system;
 use crate::fields::records::VERSION;
 use crate::limits;
+use crate::query::reach::Reach;
 use crate::records::checks::Checks;
 use crate::records::merge;
 use crate::store::Store;
 use crate::store::keyed::write::{Mode, Put, PutOutcome, Record, RecordBatch};
+use crate::store::part::Part;
 use crate::store::snapshot::Dataset;
 use crate::store::values::{cell_to_sql, form};
+use crate::store::within::Within;
 use crate::store::writer::{Batch, DecodedUnder};
 use crate::value::Value;
 
@@ -39,12 +42,14 @@ pub struct PutOptions {
 ///
 /// # Errors
 /// `NotFound` and `Conflict` for a dataset that is none of records, and the store's.
-pub fn put(store: &Store, batch: Batch, options: PutOptions) -> Result<Option<Put>> {
-    let snapshot = store.snapshot();
-    let dataset = snapshot.dataset(&batch.dataset)?;
+pub fn put(store: &Store, reach: &Reach, batch: Batch, options: PutOptions) -> Result<Option<Put>> {
+    let dataset = &*reach.dataset(&store.snapshot(), &batch.dataset)?;
     dataset.keyed()?;
     let mut put = Put::default();
-    let (fields, records) = records(&batch, dataset, options, &mut put.rejected)?;
+    let within = reach.of_new(Some(dataset), &batch.block).map(Arc::new);
+    // of parts of records it is asked of what comes of them
+    let asked = within.as_deref().filter(|_| !options.merges);
+    let (fields, records) = records(&batch, (dataset, asked), options, &mut put.rejected)?;
     let most = match options {
         PutOptions { is_atomic: true, .. } => limits::ATOMIC_RECORDS,
         PutOptions { takes_repeats: true, .. } => limits::IMPORT_RECORD_CHUNK,
@@ -63,7 +68,7 @@ pub fn put(store: &Store, batch: Batch, options: PutOptions) -> Result<Option<Pu
     }
     if options.merges {
         let rejected = std::mem::take(&mut put.rejected);
-        return Ok(merge::merge(store, &batch, records, options)?.map(|mut merged| {
+        return Ok(merge::merge((store, reach), &batch, records, options)?.map(|mut merged| {
             merged.rejected.extend(rejected);
             merged.rejected.sort_by_key(|item| item.index);
             merged
@@ -89,6 +94,7 @@ pub fn put(store: &Store, batch: Batch, options: PutOptions) -> Result<Option<Pu
             records: chunk,
             mode: options.mode,
             is_atomic: options.is_atomic,
+            within: within.clone(),
         };
         match store.put(new)? {
             PutOutcome::Stale if is_first => return Ok(None),
@@ -120,7 +126,7 @@ pub fn add(all: &mut Put, more: Put) {
 /// The rules after the first chunk, which has brought new fields and perhaps the time field.
 fn renewed(store: &Store, before: &Dataset, rules: DecodedUnder) -> Result<DecodedUnder> {
     let snapshot = store.snapshot();
-    let now = snapshot.dataset(&before.name)?;
+    let now = snapshot.whole_dataset(&before.name)?;
     let is_same = now.id == before.id && now.declaration == before.declaration;
     let version = if is_same { now.rules_version } else { rules.version };
     let new_fields =
@@ -140,7 +146,7 @@ type Fields<'b> = Vec<(&'b Arc<str>, &'b Arc<Column>)>;
 /// The rows of a batch as records, and their fields. What is wrong with a row by itself, or beside the others, is told.
 fn records<'b>(
     batch: &'b Batch,
-    dataset: &Dataset,
+    (dataset, within): (&Dataset, Option<&Within>),
     options: PutOptions,
     rejected: &mut Vec<ItemError>,
 ) -> Result<(Fields<'b>, Vec<Record>)> {
@@ -156,6 +162,7 @@ fn records<'b>(
     let version = block.column(VERSION).filter(|_| !takes_repeats);
     let time_field = batch.rules.time_field.as_ref().or(dataset.time_field.as_ref());
     let time_field = time_field.and_then(|name| block.column(name));
+    let is_within = within.map(|within| within.rows(&Part::of_block(Arc::new(block.clone())))).transpose()?;
     let checks = Checks::of(dataset)?;
     // of parts of records they are asked of what comes of them
     let are_checks_asked = !checks.is_empty() && !options.merges;
@@ -166,6 +173,10 @@ fn records<'b>(
         let mut reject = |message: String| rejected.push(ItemError { index: place, message });
         if let Some((name, _)) = strange.iter().find(|(_, column)| !column.get(row).is_null()) {
             reject(why_no_field(name, dataset).unwrap_or_default());
+            continue;
+        }
+        if let Some((within, _)) = within.zip(is_within.as_ref()).filter(|(_, bits)| !bits.get(row)) {
+            reject(within.refusal());
             continue;
         }
         let is_missing = |column: &Option<&Column>| column.is_none_or(|column| !column.is_valid(row));
@@ -195,10 +206,7 @@ fn records<'b>(
         if !takes_repeats {
             seen.insert(hash, place);
         }
-        let time_us = match times {
-            Some(Data::Time(times)) => times.get(row),
-            _ => 0,
-        };
+        let time_us = if let Some(Data::Time(times)) = times { times.get(row) } else { 0 };
         let is_arrival = time_field.is_none_or(|column| !column.is_valid(row));
         records.push(Record { place, time_us, is_arrival, version, row });
     }

@@ -12,7 +12,7 @@ use crate::query::format::row_json;
 use crate::query::keyed::{page as keyed_page, reader};
 use crate::query::page::{self, Page, PageRequest};
 use crate::query::plan::all_fields;
-use crate::query::print::sqlite::keyed::{column, own_name};
+use crate::query::print::sqlite::keyed::{column, own_name, source};
 use crate::store::snapshot::{Dataset, Snapshot};
 use crate::time::Calendar;
 use crate::value::Value;
@@ -72,7 +72,7 @@ pub fn page(
     if include.is_empty() {
         return page::page(snapshot, secret, request);
     }
-    let dataset = snapshot.dataset(&request.dataset)?;
+    let dataset = &*request.limits.reach.dataset(snapshot, &request.dataset)?;
     dataset.keyed()?;
     let needed = needed(dataset, include)?;
     // what the relations go by is read too, and told only where it was asked for
@@ -106,7 +106,7 @@ pub fn of_one(
     include: &Include,
     limits: &Limits,
 ) -> Result<Row> {
-    let dataset = snapshot.dataset(dataset)?;
+    let dataset = &*limits.reach.dataset(snapshot, dataset)?;
     let known = row.len();
     let mut rows = [row];
     load(snapshot, dataset, &mut rows, include, limits)?;
@@ -150,7 +150,7 @@ fn load(
 ) -> Result<()> {
     for (name, deeper) in &include.0 {
         let relation = relation(dataset, name)?;
-        let other = snapshot.dataset(relation.dataset())?;
+        let other = &*limits.reach.dataset(snapshot, relation.dataset())?;
         other.keyed()?;
         let (own, theirs) = match relation.is_many() {
             true => (&dataset.declaration.key, &relation.by),
@@ -232,8 +232,9 @@ fn level(dataset: &Dataset, by: &[String], wanted: &[Vec<Value>], limits: &Limit
     };
     let most = limits::INCLUDED_RECORDS;
     let sql = format!(
-        "SELECT {} FROM {own} WHERE {condition} ORDER BY {own}._seq LIMIT {}",
+        "SELECT {} FROM {} WHERE {condition} ORDER BY {own}._seq LIMIT {}",
         list.join(", "),
+        source(dataset, false),
         most + 1
     );
     let reader = reader::open(dataset.keyed()?, &Calendar::default(), &Budget::new(limits))?;

@@ -154,7 +154,7 @@ pub fn search(snapshot: &Snapshot, secret: &[u8; 32], request: &SearchRequest) -
     };
     let bare = SearchRequest { limits: Limits::default(), cache: Use::Exact, ..request.clone() };
     let datasets = [request.dataset.as_str()];
-    let key = Key::of_text("search", &datasets, &format!("{bare:?}"), None);
+    let key = Key::of_text("search", &datasets, &format!("{bare:?}"), request.limits.reach.text().as_deref());
     let Terms { class, max_age, stale } = request.cache.terms(cache.classes());
     let deadline = Instant::now().checked_add(request.limits.deadline);
     let wish = Wish { version: version(snapshot, &datasets), class, max_age, deadline };
@@ -174,7 +174,7 @@ pub fn search(snapshot: &Snapshot, secret: &[u8; 32], request: &SearchRequest) -
 }
 
 fn find(snapshot: &Snapshot, secret: &[u8; 32], request: &SearchRequest) -> Result<Found> {
-    let dataset = snapshot.dataset(&request.dataset)?;
+    let dataset = &*request.limits.reach.dataset(snapshot, &request.dataset)?;
     let declared = &dataset.declaration.search;
     if declared.is_empty() {
         return Err(Error::invalid(format!(
@@ -220,7 +220,7 @@ fn find(snapshot: &Snapshot, secret: &[u8; 32], request: &SearchRequest) -> Resu
         secret,
         told: told.clone(),
     };
-    let find = |asked: &Asked<'_>| match dataset.keyed.is_some() {
+    let find = |asked: &Asked<'_>| match has_index(dataset) {
         true => search_records::find(asked),
         false => search_events::find(snapshot, asked),
     };
@@ -256,7 +256,7 @@ impl Step {
             Self::Corrected => {
                 let wanted = asked.node.wanted();
                 let words = wanted.into_iter().filter(|wanted| !wanted.is_prefix).map(|wanted| wanted.word);
-                let corrected = match asked.dataset.keyed.is_some() {
+                let corrected = match has_index(asked.dataset) {
                     true => search_records::corrections(asked, words)?,
                     false => search_events::corrections(snapshot, asked, words)?,
                 };
@@ -279,6 +279,12 @@ impl Step {
     }
 }
 
+/// Whether the index of a dataset may be asked. It tells of all records how many have a word, in the score of each that has
+/// it and in corrections; who is bound to a row filter has those within reach looked through, as events are.
+fn has_index(dataset: &Dataset) -> bool {
+    dataset.keyed.is_some() && dataset.within.is_none()
+}
+
 fn limit(asked: Option<usize>) -> Result<usize> {
     match asked.unwrap_or(limits::PAGE_ROWS_DEFAULT) {
         limit @ 1..=limits::PAGE_ROWS => Ok(limit),
@@ -299,6 +305,7 @@ fn after(secret: &[u8; 32], request: &SearchRequest, by_rank: bool) -> Result<Op
     let cursor = Cursor::verify(text, secret)?;
     let order = order_name(&request.text, by_rank);
     if cursor.dataset != request.dataset
+        || cursor.reach.as_deref() != request.limits.reach.filter()
         || cursor.order.as_ref() != Some(&order)
         || cursor.filter != request.filter
     {
@@ -340,6 +347,7 @@ impl Asked<'_> {
                 Value::text(serde_json::to_string(&self.told).unwrap_or_default()),
             ],
             seq,
+            reach: self.request.limits.reach.filter().map(str::to_owned),
         };
         cursor.sign(self.secret)
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::fields::FieldType;
 use crate::limits;
+use crate::query::describe::extent;
 use crate::query::expression::{AggregateCall, AggregateFunction, BinaryOp, Expr};
 use crate::query::functions::Function;
 use crate::query::functions::search::text_of;
@@ -123,7 +124,7 @@ fn best(snapshot: &Snapshot, asked: &Asked<'_>, condition: &Expr) -> Result<Foun
     let texts = |row: &[(Arc<str>, Value)]| -> Vec<String> {
         asked.names.iter().map(|name| text_of(&value_of(row, name))).collect()
     };
-    let all: f64 = snapshot.dataset(&asked.request.dataset)?.rows() as f64;
+    let all = extent(asked.dataset, &asked.request.limits)?.0 as f64;
     let mut idfs = HashMap::new();
     for word in asked.node.wanted() {
         let search = if word.is_prefix { format!("{}*", word.word) } else { word.word.clone() };

@@ -30,6 +30,7 @@ pub fn load(
         .query_map([only], |row| {
             let declaration: String = row.get(2)?;
             let dataset = Dataset {
+                within: None,
                 id: row.get(0)?,
                 name: row.get::<_, String>(1)?.into(),
                 declaration: Declaration::default(),

@@ -60,6 +60,22 @@ pub struct TimeRange {
 impl Description {
     /// Describes a dataset that takes so many bytes in the file.
     pub fn of(dataset: &Dataset, bytes: u64) -> Self {
+        let segments = dataset.segments.iter().filter(|segment| segment.id > 0).count() as u64;
+        Self::with(dataset, (dataset.rows(), dataset.time_range()), segments, bytes)
+    }
+
+    /// Describes the part of a dataset with so many rows in such a range of time; how it lies in the file is not told of
+    /// a part.
+    pub fn of_part(dataset: &Dataset, extent: (u64, Option<(i64, i64)>)) -> Self {
+        Self::with(dataset, extent, 0, 0)
+    }
+
+    fn with(
+        dataset: &Dataset,
+        (rows, time_range): (u64, Option<(i64, i64)>),
+        segments: u64,
+        bytes: u64,
+    ) -> Self {
         let seen = dataset.fields.iter().map(|(name, kinds)| match kinds.single() {
             Some(kind) => Field { name: name.to_string(), kind: kind.name(), types: Vec::new() },
             // no event has a value in it, as in the user of an access log
@@ -82,10 +98,10 @@ impl Description {
             declaration: dataset.declaration.clone(),
             time_field: dataset.time_field.as_ref().map(ToString::to_string),
             fields: seen.chain(declared).collect(),
-            rows: dataset.rows(),
-            segments: dataset.segments.iter().filter(|segment| segment.id > 0).count() as u64,
+            rows,
+            segments,
             bytes,
-            time_range: dataset.time_range().map(range),
+            time_range: time_range.map(range),
             created: time::format(dataset.created_us),
         }
     }
@@ -98,7 +114,7 @@ impl Description {
 pub fn datasets(path: &Path, only: Option<&str>) -> Result<Vec<Description>> {
     let snapshot = read(path, None)?;
     if let Some(name) = only {
-        snapshot.dataset(name)?;
+        snapshot.whole_dataset(name)?;
     }
     let connection = open::reader(path)?;
     let wanted = snapshot.datasets.values().filter(|dataset| only.is_none_or(|name| *dataset.name == *name));

@@ -125,7 +125,8 @@ fn block(events: &[Vec<Value>]) -> Block {
 
 fn found(dataset: &Dataset) -> Vec<(i64, Vec<Value>)> {
     let mut found = Vec::new();
-    for part in dataset.sources().flat_map(|source| source.parts()) {
+    for run in dataset.sources().flat_map(|source| source.runs()) {
+        let part = dataset.part(run).expect("reads");
         let columns = NAMES.map(|name| part.column(name).expect("reads"));
         for row in 0..part.rows() {
             let value = |column: &Option<Arc<Column>>| column.as_ref().map_or(Value::Null, |c| c.get(row));
@@ -199,7 +200,8 @@ impl Life {
         let goes = |seq: i64| seq >= from && seq < from + 10_000 && seq % modulus == rest % modulus;
         let fate = |segment: &Arc<crate::store::segment::Segment>| {
             let mut kept = Bitmap::default();
-            for part in crate::store::part::Source::Segment(Arc::clone(segment)).parts() {
+            for run in crate::store::part::Source::Segment(Arc::clone(segment)).runs() {
+                let part = Dataset::new("t".into()).part(run)?;
                 let seqs = part.row_seqs()?;
                 (0..part.rows()).for_each(|row| kept.push(!goes(seqs.get(row))));
             }
@@ -243,7 +245,7 @@ fn live(seed: u64, steps: u64) {
                 let Some(dataset) = life.dataset() else { continue };
                 compare(&dataset, &life.expected, seed, step);
                 let beside = read(&path, Some("t")).expect("reads beside the writer");
-                compare(beside.dataset("t").expect("there"), &life.expected, seed, step);
+                compare(beside.whole_dataset("t").expect("there"), &life.expected, seed, step);
                 held.truncate(2);
                 held.insert(0, (dataset, life.expected.clone()));
                 held.iter().for_each(|(dataset, expected)| compare(dataset, expected, seed, step));

@@ -32,6 +32,7 @@ pub mod tail;
 pub mod upkeep;
 pub mod values;
 mod watch;
+pub mod within;
 pub mod writer;
 
 use std::cell::OnceCell;

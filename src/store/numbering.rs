@@ -106,7 +106,7 @@ impl Numbering {
     pub fn prepare(&self, parts: &[Part]) -> Result<()> {
         let mut last = None;
         for part in parts.iter().filter(|_| self.kind == FieldType::String) {
-            let Part::Sealed(segment, _) = part else { continue };
+            let Some(segment) = part.stored().segment() else { continue };
             if last != Some(segment.id) && !self.kept().texts.contains_key(&segment.id) {
                 self.of_part(part, Some(&[]))?;
             }
@@ -139,7 +139,7 @@ impl Numbering {
         rows: Option<&[u32]>,
         most: usize,
     ) -> Result<Option<(Narrow, Arc<Vec<u32>>)>> {
-        let Part::Sealed(segment, _) = part else { return Ok(None) };
+        let Some(segment) = part.stored().segment() else { return Ok(None) };
         let Some(column) = part.column(&self.name)? else { return Ok(None) };
         let (Data::Text(texts), None) = (&column.data, &column.validity) else { return Ok(None) };
         if texts.dictionary.len() > most {
@@ -156,9 +156,9 @@ impl Numbering {
         let Data::Text(texts) = &column.data else {
             return self.other_kind(&column.data).map(|()| nothing());
         };
-        let numbers = match part {
-            Part::Sealed(segment, _) => self.of_segment(segment.id, &texts.dictionary)?,
-            Part::Tail(_) => Arc::new(self.of_dictionary(&texts.dictionary)?),
+        let numbers = match part.stored().segment() {
+            Some(segment) => self.of_segment(segment.id, &texts.dictionary)?,
+            None => Arc::new(self.of_dictionary(&texts.dictionary)?),
         };
         Ok(match rows {
             None => spread(&numbers, texts, column.validity.as_ref()),
@@ -428,7 +428,8 @@ mod tests {
         let mut dataset = Dataset { fields: Arc::new(fields), ..Dataset::new("t".into()) };
         dataset.segments = vec![segment];
         dataset.tail = vec![block(1_000, tail)];
-        let parts = dataset.sources().flat_map(|source| source.parts()).collect();
+        let parts = dataset.sources().flat_map(|source| source.runs());
+        let parts = parts.map(|run| dataset.part(run).unwrap()).collect();
         (dataset, parts)
     }
 

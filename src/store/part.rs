@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::columnar::Block;
+use crate::columnar::bitmap::Bitmap;
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::Ints;
 use crate::columnar::segment::BLOCK_ROWS;
@@ -72,13 +74,22 @@ pub enum RowSeqs {
     Offset(i64, Arc<Column>),
 }
 
-/// Some rows.
+/// A run of rows as it is stored. What is in its columns only a [`Part`] tells.
 #[derive(Debug, Clone)]
-pub enum Part {
+pub enum Stored {
     /// A block of the tail, in memory.
     Tail(TailBlock),
     /// A block of a segment, by its number there.
     Sealed(Arc<Segment>, usize),
+}
+
+/// The rows of a run that are there for the one who asks: all of them, or those within the reach of the dataset that it
+/// was made by. [`Dataset::part`] alone makes one, so nothing reads a column past that.
+#[derive(Debug, Clone)]
+pub struct Part {
+    stored: Stored,
+    /// The rows, and how many there are; `None`: all.
+    rows: Option<(Arc<Bitmap>, usize)>,
 }
 
 /// Where the parts of a dataset come from, for a first look at whether they are needed at all.
@@ -96,15 +107,28 @@ impl Dataset {
         let segments = self.segments.iter().map(|segment| Source::Segment(Arc::clone(segment)));
         segments.chain(self.tail.iter().map(|block| Source::Tail(block.clone())))
     }
+
+    /// The rows of a run that are there.
+    ///
+    /// # Errors
+    /// Where the dataset has a [`Within`](crate::store::within::Within): columns that are damaged or cannot be read.
+    pub fn part(&self, stored: Stored) -> Result<Part> {
+        let whole = Part { stored, rows: None };
+        let Some(within) = &self.within else { return Ok(whole) };
+        let rows = within.rows(&whole)?;
+        let count = rows.count_ones();
+        // also where all are there: whether others are beside them makes no difference to anything
+        Ok(Part { rows: Some((Arc::new(rows), count)), ..whole })
+    }
 }
 
 impl Source {
-    /// Its parts in order.
-    pub fn parts(&self) -> Vec<Part> {
+    /// Its runs in order.
+    pub fn runs(&self) -> Vec<Stored> {
         match self {
-            Self::Tail(block) => vec![Part::Tail(block.clone())],
+            Self::Tail(block) => vec![Stored::Tail(block.clone())],
             Self::Segment(segment) => {
-                (0..segment.blocks()).map(|at| Part::Sealed(Arc::clone(segment), at)).collect()
+                (0..segment.blocks()).map(|at| Stored::Sealed(Arc::clone(segment), at)).collect()
             }
         }
     }
@@ -127,7 +151,7 @@ impl Zones for Source {
     }
 }
 
-impl Part {
+impl Stored {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         match self {
@@ -136,7 +160,7 @@ impl Part {
         }
     }
 
-    /// What tells it from all other parts of its snapshot's dataset.
+    /// What tells it from all other runs of its snapshot's dataset.
     pub fn key(&self) -> (i64, usize) {
         match self {
             Self::Tail(block) => (-block.first_seq, 0),
@@ -144,11 +168,15 @@ impl Part {
         }
     }
 
-    /// A stored column; `None`: no row has a value. `_seq` and `_id` are not among them.
-    ///
-    /// # Errors
-    /// A damaged column, or one that cannot be read.
-    pub fn column(&self, name: &str) -> Result<Option<Arc<Column>>> {
+    /// The segment; `None`: the tail.
+    pub fn segment(&self) -> Option<&Arc<Segment>> {
+        match self {
+            Self::Tail(_) => None,
+            Self::Sealed(segment, _) => Some(segment),
+        }
+    }
+
+    fn column(&self, name: &str) -> Result<Option<Arc<Column>>> {
         match self {
             Self::Tail(block) => Ok(block.block.column(name).cloned()),
             Self::Sealed(_, _) if name == SEQ => Ok(None),
@@ -156,11 +184,7 @@ impl Part {
         }
     }
 
-    /// `_seq` of every row, made when it is asked for.
-    ///
-    /// # Errors
-    /// A damaged column, or one that cannot be read.
-    pub fn row_seqs(&self) -> Result<RowSeqs> {
+    fn row_seqs(&self) -> Result<RowSeqs> {
         Ok(match self {
             Self::Tail(block) => RowSeqs::From(block.first_seq),
             Self::Sealed(segment, at) => match segment.column(SEQ, *at)? {
@@ -168,6 +192,63 @@ impl Part {
                 None => RowSeqs::From(segment.first_seq + (at * BLOCK_ROWS) as i64),
             },
         })
+    }
+}
+
+impl Part {
+    /// Rows that are no part of anything stored, as those of a batch before it is: all of them.
+    pub fn of_block(block: Arc<Block>) -> Self {
+        Self { stored: Stored::Tail(TailBlock { first_seq: 1, block }), rows: None }
+    }
+
+    /// The run that its rows are of.
+    pub fn stored(&self) -> &Stored {
+        &self.stored
+    }
+
+    /// Its rows by their places in the run; `None`: all.
+    pub fn places(&self) -> Option<Vec<u32>> {
+        let some = self.rows.as_ref().filter(|(_, count)| *count < self.stored.rows());
+        some.map(|(rows, _)| rows.rows())
+    }
+
+    /// Whether other rows of its run may not be there.
+    pub fn is_bound(&self) -> bool {
+        self.rows.is_some()
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows.as_ref().map_or_else(|| self.stored.rows(), |(_, count)| *count)
+    }
+
+    /// What tells it from all other parts of its snapshot's dataset.
+    pub fn key(&self) -> (i64, usize) {
+        self.stored.key()
+    }
+
+    /// A stored column; `None`: no row has a value. `_seq` and `_id` are not among them.
+    ///
+    /// # Errors
+    /// A damaged column, or one that cannot be read.
+    pub fn column(&self, name: &str) -> Result<Option<Arc<Column>>> {
+        let column = self.stored.column(name)?;
+        Ok(match self.places() {
+            None => column,
+            Some(rows) => column.map(|column| Arc::new(column.take(&rows))),
+        })
+    }
+
+    /// `_seq` of every row, made when it is asked for.
+    ///
+    /// # Errors
+    /// A damaged column, or one that cannot be read.
+    pub fn row_seqs(&self) -> Result<RowSeqs> {
+        let all = self.stored.row_seqs()?;
+        let Some(rows) = self.places() else { return Ok(all) };
+        let numbers: Vec<i64> = rows.iter().map(|row| all.get(*row as usize)).collect();
+        let data = Data::Int(Ints::from_values(&numbers));
+        Ok(RowSeqs::Offset(0, Arc::new(Column { rows: numbers.len(), validity: None, data })))
     }
 
     /// `_seq` of all rows.
@@ -195,9 +276,9 @@ impl Part {
 
     /// The fields that a row may have a value in; `_time` is among them.
     pub fn fields(&self) -> Vec<&Arc<str>> {
-        match self {
-            Self::Tail(block) => block.block.columns().map(|(name, _)| name).collect(),
-            Self::Sealed(segment, _) => segment.fields().collect(),
+        match &self.stored {
+            Stored::Tail(block) => block.block.columns().map(|(name, _)| name).collect(),
+            Stored::Sealed(segment, _) => segment.fields().collect(),
         }
     }
 }
@@ -216,7 +297,28 @@ impl RowSeqs {
     }
 }
 
+/// What is known of the rows that are there, which is nothing of those beside them: where they are not all of their run
+/// their values are looked at.
 impl Zones for Part {
+    fn zone(&self, name: &str) -> Result<Zone> {
+        match &self.rows {
+            None => self.stored.zone(name),
+            Some(_) if name == SEQ => self.seqs().map(zone_of_seqs),
+            Some(_) => Ok(self.column(name)?.map_or(Zone::Empty, |column| zone_of_values(&column))),
+        }
+    }
+
+    fn seqs(&self) -> Result<(i64, i64)> {
+        if self.rows.is_none() {
+            return self.stored.seqs();
+        }
+        let seqs = self.row_seqs()?;
+        let all = (0..self.rows()).map(|row| seqs.get(row));
+        Ok(all.fold((i64::MAX, i64::MIN), |(min, max), seq| (min.min(seq), max.max(seq))))
+    }
+}
+
+impl Zones for Stored {
     fn zone(&self, name: &str) -> Result<Zone> {
         match self {
             _ if name == SEQ => self.seqs().map(zone_of_seqs),
@@ -265,6 +367,30 @@ impl TailBlock {
             }
             _ => Zone::Unknown,
         }
+    }
+}
+
+/// What the values of a column are.
+fn zone_of_values(column: &Column) -> Zone {
+    let valid = || (0..column.rows).filter(|row| column.is_valid(*row));
+    if valid().next().is_none() {
+        return Zone::Empty;
+    }
+    let has_nulls = valid().count() < column.rows;
+    let span = |ints: &Ints| {
+        let all = valid().map(|row| ints.get(row));
+        all.fold((i64::MAX, i64::MIN), |(min, max), value| (min.min(value), max.max(value)))
+    };
+    match &column.data {
+        Data::Int(ints) => {
+            let (min, max) = span(ints);
+            Zone::Ints { min, max, has_nulls }
+        }
+        Data::Time(ints) => {
+            let (min, max) = span(ints);
+            Zone::Times { min, max, has_nulls }
+        }
+        _ => Zone::Unknown,
     }
 }
 

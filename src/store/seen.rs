@@ -124,7 +124,8 @@ pub(super) fn redeclare(transaction: &Transaction<'_>, old: &Declaration, datase
         .prepare_cached("INSERT INTO seen (dataset_id, hash, day) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")
         .map_err(context)?;
     let today = today();
-    for part in dataset.sources().flat_map(|source| source.parts()) {
+    for run in dataset.sources().flat_map(|source| source.runs()) {
+        let part = dataset.part(run)?;
         let Some(column) = part.column(id_field(new))? else { continue };
         let mut ids: Vec<[u8; 16]> = hashes_of(&column).into_iter().flatten().collect();
         ids.sort_unstable();

@@ -10,6 +10,7 @@ use crate::fields::{Declaration, FieldSet};
 use crate::store::keyed::Keyed;
 use crate::store::numbering::Numberings;
 use crate::store::segment::Segment;
+use crate::store::within::Within;
 
 /// All datasets as of one commit.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +48,8 @@ pub struct Dataset {
     pub numberings: Arc<Numberings>,
     /// Its records, where it is one of records; it has no segments and no tail then.
     pub keyed: Option<Keyed>,
+    /// Which of its rows are there for the one who asks; `None`: all. Never set in what the store publishes.
+    pub within: Option<Arc<Within>>,
 }
 
 /// Some rows of the tail; row r has `_seq` = `first_seq` + r.
@@ -59,16 +62,18 @@ pub struct TailBlock {
 }
 
 impl Snapshot {
-    /// The dataset of a name.
+    /// The dataset of a name, with all its rows. Whoever reads for someone asks `query::reach` for it instead.
     ///
     /// # Errors
     /// `NotFound` with the nearest names.
-    pub fn dataset(&self, name: &str) -> Result<&Arc<Dataset>> {
-        self.datasets.get(name).ok_or_else(|| {
-            let hint = nearest_or_first(name, self.datasets.keys().map(|n| &**n));
-            Error::NotFound(format!("there is no dataset \"{name}\"{hint}"))
-        })
+    pub fn whole_dataset(&self, name: &str) -> Result<&Arc<Dataset>> {
+        self.datasets.get(name).ok_or_else(|| no_dataset(name, self.datasets.keys().map(|n| &**n)))
     }
+}
+
+/// That there is no dataset of a name, with the nearest of those that there are.
+pub fn no_dataset<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Error {
+    Error::NotFound(format!("there is no dataset \"{name}\"{}", nearest_or_first(name, known)))
 }
 
 impl Dataset {
@@ -88,6 +93,7 @@ impl Dataset {
             version: 0,
             numberings: Arc::default(),
             keyed: None,
+            within: None,
         }
     }
 
@@ -105,7 +111,7 @@ impl Dataset {
         })
     }
 
-    /// Number of events, or of records.
+    /// Number of events, or of records: all of them, also where there is a [`Within`].
     pub fn rows(&self) -> u64 {
         if let Some(keyed) = &self.keyed {
             return keyed.count;
@@ -114,7 +120,7 @@ impl Dataset {
         sealed as u64 + self.tail.iter().map(|t| t.block.rows() as u64).sum::<u64>()
     }
 
-    /// Earliest and latest `_time`, µs; `None` without events.
+    /// Earliest and latest `_time`, µs; `None` without events. Of all of them, also where there is a [`Within`].
     pub fn time_range(&self) -> Option<(i64, i64)> {
         let sealed = self.segments.iter().map(|segment| segment.times);
         let ranges = sealed.chain(self.tail.iter().map(|t| t.block.time_range()));

@@ -40,7 +40,8 @@ fn append(store: &Store, numbers: &[i64]) -> Appended {
 /// `_seq` and `n` of every row, in order of `_seq`.
 fn rows(dataset: &Dataset) -> Vec<(i64, Value)> {
     let mut rows = Vec::new();
-    for part in dataset.sources().flat_map(|source| source.parts()) {
+    for run in dataset.sources().flat_map(|source| source.runs()) {
+        let part = dataset.part(run).expect("reads");
         let column = part.column("n").expect("reads").expect("n");
         rows.extend((0..part.rows()).map(|row| (part.seq(row).expect("reads"), column.get(row))));
     }
@@ -58,13 +59,13 @@ fn what_is_acknowledged_is_visible_at_once_and_after_a_restart() {
         for n in 1..=300 {
             assert_eq!(append(&store, &[n * 10]), Appended::Committed { first_seq: n, duplicates: 0 });
         }
-        assert_eq!(rows(store.snapshot().dataset("events").expect("there")), expected);
+        assert_eq!(rows(store.snapshot().whole_dataset("events").expect("there")), expected);
         let beside = read(&path, Some("events")).expect("reads beside the writer");
-        assert_eq!(rows(beside.dataset("events").expect("there")), expected);
+        assert_eq!(rows(beside.whole_dataset("events").expect("there")), expected);
     }
     let store = Store::open(&path, StoreOptions::default()).expect("opens again");
     let snapshot = store.snapshot();
-    let dataset = snapshot.dataset("events").expect("there");
+    let dataset = snapshot.whole_dataset("events").expect("there");
     assert_eq!(rows(dataset), expected);
     assert_eq!((dataset.next_seq, dataset.tail.len()), (301, 1));
     assert!(dataset.fields.kinds("n").expect("known").has(FieldType::Int));
@@ -78,8 +79,8 @@ fn a_snapshot_does_not_change_under_its_reader() {
     let before = store.snapshot();
     append(&store, &[3]);
     store.drop_dataset("events").expect("drops");
-    assert_eq!(before.dataset("events").expect("still there").rows(), 2);
-    assert!(matches!(store.snapshot().dataset("events"), Err(Error::NotFound(_))));
+    assert_eq!(before.whole_dataset("events").expect("still there").rows(), 2);
+    assert!(matches!(store.snapshot().whole_dataset("events"), Err(Error::NotFound(_))));
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn concurrent_batches_are_all_committed_once() {
             });
         }
     });
-    let mut seen: Vec<i64> = rows(store.snapshot().dataset("events").expect("there"))
+    let mut seen: Vec<i64> = rows(store.snapshot().whole_dataset("events").expect("there"))
         .into_iter()
         .filter_map(|(_, value)| if let Value::Int(n) = value { Some(n) } else { None })
         .collect();
@@ -114,10 +115,10 @@ fn a_batch_decoded_under_older_rules_is_sent_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(&folder.path().join("a.db"), StoreOptions::default()).expect("opens");
     append(&store, &[1]);
-    let version = store.snapshot().dataset("events").expect("there").rules_version;
+    let version = store.snapshot().whole_dataset("events").expect("there").rules_version;
     store.declare("events", Declaration { strict: true, ..Declaration::default() }).expect("declares");
     assert_eq!(store.append(batch("events", version, &[2])).expect("answers"), Appended::Stale);
-    assert_eq!(store.snapshot().dataset("events").expect("there").rows(), 1);
+    assert_eq!(store.snapshot().whole_dataset("events").expect("there").rows(), 1);
 }
 
 #[test]
@@ -155,16 +156,17 @@ fn a_damaged_log_row_is_named() {
     connection.execute("UPDATE log SET block = ?1", [stored]).expect("damaged");
     let store = Store::open(&path, StoreOptions::default()).expect("the rest stays readable");
     let snapshot = store.snapshot();
-    let damaged = snapshot.dataset("events").expect("there").sources().next().expect("stands for its events");
-    let told = damaged.parts()[0].column("n").expect_err("cannot be read").to_string();
+    let events = snapshot.whole_dataset("events").expect("there");
+    let damaged = events.sources().next().expect("stands for its events").runs().remove(0);
+    let told = events.part(damaged).expect("a part").column("n").expect_err("cannot be read").to_string();
     assert!(told.contains("log row 1") && told.contains("events 1 to 3"), "{told}");
     append(&store, &[4]);
-    let dataset = store.snapshot().dataset("events").cloned().expect("there");
+    let dataset = store.snapshot().whole_dataset("events").cloned().expect("there");
     store.upkeep().settle(dataset.id).expect("the rest is sealed");
     drop(store);
     let left: i64 = connection.query_row("SELECT count(*) FROM log", [], |row| row.get(0)).expect("counted");
     assert_eq!(left, 1, "what is damaged is neither sealed nor removed");
-    assert_eq!(read(&path, None).expect("reads").dataset("events").expect("there").rows(), 4);
+    assert_eq!(read(&path, None).expect("reads").whole_dataset("events").expect("there").rows(), 4);
 }
 
 fn open_pages(path: &std::path::Path) -> (i64, i64, i64) {
@@ -187,16 +189,16 @@ fn sealing_and_merging_move_every_row_once_under_the_eyes_of_a_reader() {
         let next_seq = expected.len() as i64 + 1;
         expected.extend((next_seq..).zip(numbers.iter().map(|n| Value::Int(*n))));
         append(&store, &numbers);
-        let dataset = store.snapshot().dataset("events").cloned().expect("there");
+        let dataset = store.snapshot().whole_dataset("events").cloned().expect("there");
         held.push((dataset.rows() as usize, Arc::clone(&dataset)));
         store.upkeep().seal(dataset.id).expect("seals");
-        let dataset = store.snapshot().dataset("events").cloned().expect("there");
+        let dataset = store.snapshot().whole_dataset("events").cloned().expect("there");
         assert!(dataset.tail.is_empty());
         held.push((dataset.rows() as usize, Arc::clone(&dataset)));
     }
     let id = held[0].1.id;
     store.upkeep().settle(id).expect("merges");
-    let dataset = store.snapshot().dataset("events").cloned().expect("there");
+    let dataset = store.snapshot().whole_dataset("events").cloned().expect("there");
     assert_eq!(dataset.segments.len(), 1, "one segment of all");
     assert!(rows(&dataset) == expected);
     for (count, dataset) in &held {
@@ -206,7 +208,7 @@ fn sealing_and_merging_move_every_row_once_under_the_eyes_of_a_reader() {
     drop(dataset);
     drop(store);
     let snapshot = read(&path, None).expect("reads");
-    assert!(rows(snapshot.dataset("events").expect("there")) == expected);
+    assert!(rows(snapshot.whole_dataset("events").expect("there")) == expected);
     drop(snapshot);
     drop(Store::open(&path, StoreOptions::default()).expect("opens"));
     assert_eq!(open_pages(&path).2, 3, "`_seq`, `_time` and `n` of one segment");
@@ -223,7 +225,11 @@ fn a_dropped_dataset_gives_its_pages_back_once_nobody_reads_it() {
     let sealed = store.snapshot();
     store.drop_dataset("events").expect("drops");
     store.upkeep().optimize().expect("runs");
-    assert_eq!(rows(sealed.dataset("events").expect("held")).len(), 200_000, "a query goes on reading it");
+    assert_eq!(
+        rows(sealed.whole_dataset("events").expect("held")).len(),
+        200_000,
+        "a query goes on reading it"
+    );
     drop((held, sealed));
     store.checkpoint().expect("one more round of the writer");
     store.upkeep().optimize().expect("gives back");
@@ -240,11 +246,11 @@ fn a_tail_that_is_full_is_sealed_without_being_asked() {
     let numbers: Vec<i64> = (0..crate::limits::SEAL_ROWS as i64).collect();
     append(&store, &numbers);
     let begin = std::time::Instant::now();
-    while store.snapshot().dataset("events").expect("there").segments.is_empty() {
+    while store.snapshot().whole_dataset("events").expect("there").segments.is_empty() {
         assert!(begin.elapsed().as_secs() < 60, "it was not sealed");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    assert_eq!(store.snapshot().dataset("events").expect("there").rows(), numbers.len() as u64);
+    assert_eq!(store.snapshot().whole_dataset("events").expect("there").rows(), numbers.len() as u64);
 }
 
 #[test]
@@ -315,11 +321,11 @@ fn a_dataset_that_is_made_anew_is_another_one_whatever_the_clock_says() {
         let store = Store::open(&path, StoreOptions::default()).expect("opens");
         for _ in 0..3 {
             append(&store, &[1]);
-            let dataset = store.snapshot().dataset("events").cloned().expect("there");
+            let dataset = store.snapshot().whole_dataset("events").cloned().expect("there");
             seen.push(dataset.id);
             store.drop_dataset("events").expect("drops");
             append(&store, &[1]);
-            let successor = store.snapshot().dataset("events").cloned().expect("there");
+            let successor = store.snapshot().whole_dataset("events").cloned().expect("there");
             assert_ne!(dataset.rules_version, successor.rules_version);
             seen.push(successor.id);
             // what was sealed for the first one does not end in the second
@@ -345,7 +351,8 @@ fn times_from_year_0_to_9999_in_any_order_are_sealed_and_merged() {
     let times = [0, last, first, last - 1, first + 1, -1, first, last];
     let times_of = |dataset: &Dataset| {
         let mut rows = Vec::new();
-        for part in dataset.sources().flat_map(|source| source.parts()) {
+        for run in dataset.sources().flat_map(|source| source.runs()) {
+            let part = dataset.part(run).expect("reads");
             let column = part.column(TIME).expect("reads").expect("has times");
             rows.extend((0..part.rows()).map(|row| (part.seq(row).expect("reads"), column.get(row))));
         }
@@ -367,14 +374,14 @@ fn times_from_year_0_to_9999_in_any_order_are_sealed_and_merged() {
         let rules = DecodedUnder { version, ..DecodedUnder::default() };
         let batch = Batch { dataset: "events".into(), block: builder.finish(), rules };
         store.append(batch).expect("appends");
-        let dataset = store.snapshot().dataset("events").cloned().expect("there");
+        let dataset = store.snapshot().whole_dataset("events").cloned().expect("there");
         assert_eq!(times_of(&dataset), expected[..8 * (half + 1)]);
         store.upkeep().seal(dataset.id).expect("seals");
     }
     let store = Store::open(&path, StoreOptions::default()).expect("opens");
-    let id = store.snapshot().dataset("events").expect("there").id;
+    let id = store.snapshot().whole_dataset("events").expect("there").id;
     store.upkeep().optimize().expect("merges");
-    let dataset = store.snapshot().dataset("events").cloned().expect("there");
+    let dataset = store.snapshot().whole_dataset("events").cloned().expect("there");
     assert_eq!((dataset.id, dataset.segments.len(), dataset.time_range()), (id, 1, Some((first, last))));
     assert_eq!(times_of(&dataset), expected);
 }
@@ -392,14 +399,14 @@ fn small_store(seal_rows: usize) -> (tempfile::TempDir, Store) {
 fn seal_one_by_one(store: &Store, count: i64) {
     for number in 0..count {
         append(store, &[number]);
-        let id = store.snapshot().dataset("events").expect("there").id;
+        let id = store.snapshot().whole_dataset("events").expect("there").id;
         store.upkeep().seal(id).expect("seals");
     }
 }
 
 fn until(what: &str, store: &Store, holds: impl Fn(&Dataset) -> bool, dataset: &str) {
     let begin = std::time::Instant::now();
-    while !holds(store.snapshot().dataset(dataset).expect("there")) {
+    while !holds(store.snapshot().whole_dataset(dataset).expect("there")) {
         assert!(begin.elapsed().as_secs() < 15, "{what}");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
@@ -420,17 +427,21 @@ fn what_cannot_be_read_of_one_dataset_keeps_no_other_from_its_upkeep() {
     // half of the first segment is too old, all of the second
     for numbers in [[now - 7_200, now], [now - 7_200, now - 7_100]] {
         append(&store, &numbers);
-        let id = store.snapshot().dataset("events").expect("there").id;
+        let id = store.snapshot().whole_dataset("events").expect("there").id;
         store.upkeep().seal(id).expect("seals");
     }
-    let first = store.snapshot().dataset("events").expect("there").segments[0].id;
+    let first = store.snapshot().whole_dataset("events").expect("there").segments[0].id;
     spoil(&folder.path().join("a.db"), first);
     let retention = Declaration { retention: Some("1h".into()), ..Declaration::default() };
     store.declare("events", retention).expect("declares");
     until("old events stay beside damaged ones", &store, |found| found.segments.len() == 1, "events");
     store.append(batch("other", 0, &(0..1_000).collect::<Vec<_>>())).expect("appends");
     until("the other dataset is not sealed", &store, |found| found.tail.is_empty(), "other");
-    assert_eq!(store.snapshot().dataset("events").expect("there").segments[0].id, first, "it is left alone");
+    assert_eq!(
+        store.snapshot().whole_dataset("events").expect("there").segments[0].id,
+        first,
+        "it is left alone"
+    );
 }
 
 #[test]
@@ -485,12 +496,12 @@ fn segments_whose_texts_are_much_larger_than_their_bytes_are_not_merged_beyond_m
         let version = store.snapshot().datasets.get("events").map_or(0, |d| d.rules_version);
         let rules = DecodedUnder { version, new_fields: vec!["text".into()], ..DecodedUnder::default() };
         store.append(Batch { dataset: "events".into(), block: builder.finish(), rules }).expect("appends");
-        let id = store.snapshot().dataset("events").expect("there").id;
+        let id = store.snapshot().whole_dataset("events").expect("there").id;
         store.upkeep().seal(id).expect("seals");
     }
     store.upkeep().optimize().expect("merges");
     let snapshot = store.snapshot();
-    let dataset = snapshot.dataset("events").expect("there");
+    let dataset = snapshot.whole_dataset("events").expect("there");
     assert!(dataset.segments.iter().map(|segment| segment.bytes).sum::<u64>() < mib as u64);
     for segment in &dataset.segments {
         let texts = segment.column("text", 0).expect("reads").expect("text");
@@ -537,9 +548,9 @@ fn a_file_of_the_first_format_is_told_to_readers_and_brought_up_to_date_by_write
     let told = read(&path, Some("events")).expect_err("is older").to_string();
     assert!(told.contains("older format") && told.contains("windrow optimize"), "{told}");
     let store = Store::open(&path, StoreOptions::default()).expect("brings it up to date");
-    assert_eq!(rows(store.snapshot().dataset("events").expect("there")), expected);
+    assert_eq!(rows(store.snapshot().whole_dataset("events").expect("there")), expected);
     store.upkeep().settle(1).expect("seals");
-    assert_eq!(rows(store.snapshot().dataset("events").expect("there")), expected);
+    assert_eq!(rows(store.snapshot().whole_dataset("events").expect("there")), expected);
 }
 
 #[test]
@@ -548,7 +559,8 @@ fn a_segment_for_a_dataset_that_declares_dedupe_is_sent_back() {
     let declaration =
         Declaration { dedupe: Some("all".into()), id: Some("n".into()), ..Declaration::default() };
     store.declare("events", declaration).expect("declares");
-    let rules = batch("events", store.snapshot().dataset("events").expect("there").rules_version, &[]).rules;
+    let rules =
+        batch("events", store.snapshot().whole_dataset("events").expect("there").rules_version, &[]).rules;
     let origin = Origin::Block(TailBlock { first_seq: 0, block: Arc::new(block(&[1, 2])) });
     let segment = compose(&[origin]).expect("composes").expect("has rows");
     let outcome = store.append_segment(SegmentBatch { dataset: "events".into(), segment, rules });
@@ -562,7 +574,7 @@ fn a_field_that_no_row_has_a_value_in_is_no_damage() {
     let segment = compose(&[origin]).expect("composes").expect("has rows");
     let rules = DecodedUnder { new_fields: vec!["n".into(), "none".into()], ..DecodedUnder::default() };
     store.append_segment(SegmentBatch { dataset: "events".into(), segment, rules }).expect("appends");
-    assert!(store.snapshot().dataset("events").expect("there").fields.kinds("none").is_some());
+    assert!(store.snapshot().whole_dataset("events").expect("there").fields.kinds("none").is_some());
     let report = crate::store::check::check(store.path(), &Default::default()).expect("is checked");
     assert!(report.ok, "{:?}", report.damage);
 }
@@ -579,7 +591,7 @@ fn segments_around_one_that_cannot_be_read_are_not_merged_over_it() {
     let store = Store::open(&path, StoreOptions::default()).expect("opens");
     store.upkeep().optimize().expect("merges the others");
     let snapshot = store.snapshot();
-    let segments = &snapshot.dataset("events").expect("there").segments;
+    let segments = &snapshot.whole_dataset("events").expect("there").segments;
     assert!(segments.windows(2).all(|pair| pair[0].last_seq < pair[1].first_seq), "exports go by `_seq`");
 }
 
@@ -587,13 +599,16 @@ fn segments_around_one_that_cannot_be_read_are_not_merged_over_it() {
 fn tails_that_fill_while_events_are_erased_are_sealed() {
     let (_folder, store) = small_store(1_000);
     seal_one_by_one(&store, 3);
-    let id = store.snapshot().dataset("events").expect("there").id;
+    let id = store.snapshot().whole_dataset("events").expect("there").id;
     let asked = std::sync::atomic::AtomicU64::new(0);
     let fate = |_: &Arc<crate::store::segment::Segment>| {
         if asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
             store.append(batch("other", 0, &(0..1_000).collect::<Vec<_>>()))?;
         } else {
-            assert!(store.snapshot().dataset("other")?.tail.is_empty(), "it grows as long as that takes");
+            assert!(
+                store.snapshot().whole_dataset("other")?.tail.is_empty(),
+                "it grows as long as that takes"
+            );
         }
         Ok(crate::store::rewrite::Fate::Stay)
     };
@@ -605,7 +620,7 @@ fn tails_that_fill_while_events_are_erased_are_sealed() {
 fn what_was_erased_gives_its_space_back_before_all_is_erased() {
     let (_folder, store) = small_store(1_000);
     seal_one_by_one(&store, 3);
-    let id = store.snapshot().dataset("events").expect("there").id;
+    let id = store.snapshot().whole_dataset("events").expect("there").id;
     let gone = std::sync::Mutex::new(Vec::new());
     let fate = |segment: &Arc<crate::store::segment::Segment>| {
         let mut gone = gone.lock().expect("is not poisoned");

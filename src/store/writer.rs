@@ -347,7 +347,7 @@ impl Writer {
 
     fn drop_dataset(&mut self, name: &Arc<str>) -> Result<()> {
         let mut snapshot = Snapshot::clone(&self.published.current());
-        let id = snapshot.dataset(name)?.id;
+        let id = snapshot.whole_dataset(name)?.id;
         let transaction = Self::begin(&mut self.connection)?;
         tables::drop(&transaction, id)?;
         catalog::delete(&transaction, id)?;
@@ -360,7 +360,7 @@ impl Writer {
     }
 
     fn mark_import(&mut self, name: &str, mark: &ImportMark) -> Result<()> {
-        let id = self.published.current().dataset(name)?.id;
+        let id = self.published.current().whole_dataset(name)?.id;
         let transaction = Self::begin(&mut self.connection)?;
         catalog::put_import(&transaction, id, mark)?;
         self.watch.commit(transaction)

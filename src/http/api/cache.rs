@@ -14,6 +14,8 @@ use crate::http::routes::Call;
 
 /// `GET /v1/cache`.
 pub fn report(call: &Call<'_>) -> Result<Response> {
+    // it tells of the questions of everyone
+    call.limits().reach.check_everything("the cache")?;
     Response::json(&cache(call)?.report())
 }
 
@@ -35,12 +37,14 @@ struct Cleared {
 
 /// `POST /v1/cache/clear`.
 pub fn clear(call: &Call<'_>) -> Result<Response> {
+    call.limits().reach.check_everything("clearing the cache")?;
     let selector = selector(&body::decode(call.request)?)?;
     Response::json(&Cleared { removed: cache(call)?.invalidate(&selector) })
 }
 
 /// `POST /v1/cache/warm`.
 pub fn warm(call: &Call<'_>) -> Result<Response> {
+    call.limits().reach.check_everything("asking ahead")?;
     let service = call.service;
     if service.warm.is_empty() {
         return Err(Error::Conflict(

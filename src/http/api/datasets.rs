@@ -7,10 +7,9 @@ use crate::fields::{Declaration, check_dataset_name};
 use crate::http::body;
 use crate::http::message::Response;
 use crate::http::routes::Call;
+use crate::query::describe;
 use crate::records::declare;
-use crate::store::Store;
 use crate::store::describe::Description;
-use crate::store::snapshot::Dataset;
 
 /// The reply of a list, here and on the command line.
 #[derive(Debug, Serialize)]
@@ -21,20 +20,23 @@ pub struct List {
 
 /// `GET /v1/datasets`.
 pub fn list(call: &Call<'_>) -> Result<Response> {
-    let snapshot = call.service.store.snapshot();
-    let all = snapshot.datasets.values().map(|dataset| described(&call.service.store, dataset));
+    let limits = &call.limits();
+    let all = limits.reach.datasets(&call.service.store.snapshot());
+    let all = all.iter().map(|dataset| describe::describe(&call.service.store, dataset, limits));
     Response::json(&List { datasets: all.collect::<Result<_>>()? })
 }
 
 /// `GET /v1/datasets/{dataset}`.
 pub fn describe(call: &Call<'_>) -> Result<Response> {
-    let snapshot = call.service.store.snapshot();
-    Response::json(&described(&call.service.store, snapshot.dataset(call.dataset())?)?)
+    let limits = &call.limits();
+    let dataset = limits.reach.dataset(&call.service.store.snapshot(), call.dataset())?;
+    Response::json(&describe::describe(&call.service.store, &dataset, limits)?)
 }
 
 /// `PUT /v1/datasets/{dataset}`: the body is the declaration, the reply what the dataset is then.
 pub fn declare(call: &Call<'_>) -> Result<Response> {
     check_dataset_name(call.dataset())?;
+    call.limits().reach.check_whole(call.dataset(), "declaring a dataset")?;
     let body = body::decode(call.request)?;
     if body.trim_ascii().is_empty() {
         return Err(Error::invalid(
@@ -48,10 +50,7 @@ pub fn declare(call: &Call<'_>) -> Result<Response> {
 
 /// `DELETE /v1/datasets/{dataset}`.
 pub fn remove(call: &Call<'_>) -> Result<Response> {
+    call.limits().reach.check_whole(call.dataset(), "dropping a dataset")?;
     call.service.store.drop_dataset(call.dataset())?;
     Ok(Response::no_content())
-}
-
-fn described(store: &Store, dataset: &Dataset) -> Result<Description> {
-    Ok(Description::of(dataset, store.stored_bytes(dataset.id)?))
 }

@@ -40,9 +40,9 @@ pub fn append(call: &Call<'_>) -> Result<Response> {
             "the body is empty; send an event as a JSON object, several as an array or NDJSON",
         ));
     }
-    let outcome = accept(&Requests { store: &call.service.store, dataset: call.dataset() }, |rules| {
-        decode_json(&body, rules)
-    })?;
+    let reach = call.limits().reach;
+    let requests = Requests { store: &call.service.store, dataset: call.dataset(), reach };
+    let outcome = accept(&requests, |rules| decode_json(&body, rules))?;
     let Accepted { accepted, duplicates, rejected, rejected_total, .. } = outcome;
     if accepted == 0 && duplicates == 0 && rejected_total > 0 {
         let detail = match rejected.first() {
@@ -73,5 +73,6 @@ struct Erased {
 /// `DELETE /v1/datasets/{dataset}/events?where=`: erases what the condition is true for.
 pub fn erase(call: &Call<'_>) -> Result<Response> {
     let condition = call.request.parameter("where").unwrap_or_default();
-    Response::json(&Erased { erased: erase::erase(&call.service.store, call.dataset(), condition)? })
+    let reach = &call.limits().reach;
+    Response::json(&Erased { erased: erase::erase(&call.service.store, reach, call.dataset(), condition)? })
 }

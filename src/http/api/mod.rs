@@ -12,4 +12,6 @@ pub mod search;
 pub mod sequences;
 
 #[cfg(test)]
+mod reach_tests;
+#[cfg(test)]
 mod tests;

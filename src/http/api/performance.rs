@@ -17,6 +17,8 @@ struct Recommendations {
 
 /// `GET /v1/performance/recommendations`.
 pub fn recommendations(call: &Call<'_>) -> Result<Response> {
+    // they tell of the questions of everyone
+    call.limits().reach.check_everything("advice on indexes")?;
     let recommendations = advice::advise(&call.service.store.snapshot())?;
     Response::json(&Recommendations { recommendations })
 }

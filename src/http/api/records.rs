@@ -52,9 +52,10 @@ pub fn put(call: &Call<'_>) -> Result<Response> {
         takes_repeats: false,
     };
     let store = &call.service.store;
-    let snapshot = store.snapshot();
-    snapshot.dataset(call.dataset()).map_err(|e| undeclared(e, call.dataset()))?.keyed()?;
-    let table = Table::new(store, call.dataset(), options);
+    let reach = call.limits().reach;
+    reach.check(call.dataset())?;
+    store.snapshot().whole_dataset(call.dataset()).map_err(|e| undeclared(e, call.dataset()))?.keyed()?;
+    let table = Table::new(store, call.dataset(), reach, options);
     let accepted = accept(&table, |rules| {
         let decoded = decode_json(&body, rules)?;
         match options.is_atomic && decoded.rejected_total > 0 {
@@ -141,14 +142,15 @@ pub fn get(call: &Call<'_>) -> Result<Response> {
 /// `DELETE /v1/datasets/{dataset}/records/{key}`.
 pub fn delete_one(call: &Call<'_>) -> Result<Response> {
     let key = call.captured.get(1).map_or("", String::as_str);
-    Response::json(&one::delete(&call.service.store, call.dataset(), key)?)
+    Response::json(&one::delete(&call.service.store, &call.limits().reach, call.dataset(), key)?)
 }
 
 /// `DELETE /v1/datasets/{dataset}/records?where=`.
 pub fn delete(call: &Call<'_>) -> Result<Response> {
     let condition = call.request.parameter("where").unwrap_or_default();
     let atomic = is_atomic(call.request)?;
-    Response::json(&change::delete(&call.service.store, call.dataset(), condition, atomic)?)
+    let reach = &call.limits().reach;
+    Response::json(&change::delete(&call.service.store, reach, call.dataset(), condition, atomic)?)
 }
 
 /// The reply of a change.
@@ -169,9 +171,10 @@ pub fn update(call: &Call<'_>) -> Result<Response> {
     let atomic = is_atomic(call.request)?;
     let body = body::decode(call.request)?;
     let store = &call.service.store;
-    store.snapshot().dataset(call.dataset())?.keyed()?;
+    let reach = &call.limits().reach;
+    reach.dataset(&store.snapshot(), call.dataset())?.keyed()?;
     let sets = sets(&body, Rules::of(&store.snapshot(), call.dataset()))?;
-    let done = change::update(store, call.dataset(), condition, &sets, atomic)?;
+    let done = change::update(store, reach, call.dataset(), condition, &sets, atomic)?;
     if done.rejected_total > 0 && (atomic || done.rejected_total == done.matched) {
         return Err(Error::Invalid {
             detail: match done.rejected.first() {

@@ -23,6 +23,10 @@ const ROWS_TELLING: usize = 40;
 /// The fields to list, by how much they tell: first those with enough values to fill a list, in the order in which the
 /// dataset has met them.
 pub fn telling(dataset: &Dataset) -> Vec<&str> {
+    // dictionaries are of all rows, so who is bound to a row filter sees no lists that they chose
+    if dataset.within.is_some() {
+        return Vec::new();
+    }
     let kinds = dataset.fields.iter().map(|(name, kinds)| (&**name, kinds.single()));
     let listed = kinds.filter(|(_, kind)| matches!(kind, Some(FieldType::String | FieldType::Bool)));
     let counted = listed.take(LOOKED_AT).map(|(name, _)| (name, values(dataset, name)));

@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 use crate::http::message::Response;
 use crate::http::problem::Problem;
 use crate::http::routes::Call;
+use crate::query::budget::Limits;
+use crate::query::describe::extent;
 use crate::store::snapshot::{Dataset, Snapshot};
 use crate::time::{self, Calendar};
 
@@ -31,7 +33,7 @@ pub fn page(call: &Call<'_>) -> Result<Response> {
     let snapshot = call.service.store.snapshot();
     let frame = Frame {
         origin: origin(call),
-        datasets: by_size(&snapshot),
+        datasets: by_size(&snapshot, &call.limits())?,
         tz: call.request.parameter("tz").filter(|tz| !tz.is_empty()),
         refreshes: call.request.parameter("refresh") != Some("off"),
     };
@@ -50,24 +52,28 @@ fn draw(call: &Call<'_>, snapshot: &Snapshot, frame: &Frame<'_>) -> Result<(u16,
     }
     let calendar = Calendar::named(frame.tz, None)?;
     let dataset = match (call.request.parameter("dataset"), frame.datasets.first()) {
-        (Some(name), _) if !name.is_empty() => snapshot.dataset(name)?,
-        (_, Some(largest)) => largest,
+        (Some(name), _) if !name.is_empty() => call.limits().reach.dataset(snapshot, name)?,
+        (_, Some(largest)) => Arc::clone(largest),
         (_, None) => return Ok((200, page::empty(frame, None))),
     };
     let now_us = time::now();
-    let Some(window) = Window::of(dataset, calendar, now_us) else {
+    let dataset = &*dataset;
+    let (rows, range) = extent(dataset, &call.limits())?;
+    let Some(window) = Window::of(range, calendar, now_us) else {
         return Ok((200, page::empty(frame, Some(&dataset.name))));
     };
     let calls = calls::ask((snapshot, &call.limits()), dataset, &window, frame.tz, now_us);
-    Ok((200, page::dataset(frame, &Page { dataset, window: &window, calls: &calls })))
+    Ok((200, page::dataset(frame, &Page { dataset, rows, window: &window, calls: &calls })))
 }
 
 /// The datasets, the largest first, and after them those of the engine itself.
-fn by_size(snapshot: &Snapshot) -> Vec<Arc<Dataset>> {
-    let mut all: Vec<Arc<Dataset>> = snapshot.datasets.values().cloned().collect();
+fn by_size(snapshot: &Snapshot, limits: &Limits) -> Result<Vec<Arc<Dataset>>> {
+    let all = limits.reach.datasets(snapshot).into_iter();
+    let counted = all.map(|dataset| Ok((extent(&dataset, limits)?.0, dataset)));
+    let mut counted = counted.collect::<Result<Vec<_>>>()?;
     // a stable sort: of equal ones the first by name
-    all.sort_by_key(|dataset| (dataset.name.starts_with('_'), std::cmp::Reverse(dataset.rows())));
-    all
+    counted.sort_by_key(|(rows, dataset)| (dataset.name.starts_with('_'), std::cmp::Reverse(*rows)));
+    Ok(counted.into_iter().map(|(_, dataset)| dataset).collect())
 }
 
 /// Where the browser found the server, for calls that can be pasted: what `Host` says, if that is a name or an address.

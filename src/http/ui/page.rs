@@ -50,6 +50,8 @@ pub struct Frame<'a> {
 /// What is drawn of one dataset.
 pub struct Page<'a> {
     pub dataset: &'a Dataset,
+    /// How many events there are.
+    pub rows: u64,
     pub window: &'a Window,
     pub calls: &'a Calls,
 }
@@ -189,7 +191,7 @@ fn tiles(out: &mut Markup, page: &Page<'_>) {
     tile(out, "Change", changed.as_deref().unwrap_or("\u{2013}"), &earlier, tone);
     let (first, last) = window.events_us;
     let all = format!("{} to {}", day(first, tz, true), day(last, tz, true));
-    tile(out, "All events", &grouped(page.dataset.rows()), &all, "");
+    tile(out, "All events", &grouped(page.rows), &all, "");
     out.tags("</div>\n");
 }
 

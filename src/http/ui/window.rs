@@ -1,6 +1,5 @@
 //! Which days the page shows: the last 30 with today, or where no event lies in them the 30 up to the newest event.
 
-use crate::store::snapshot::Dataset;
 use crate::time::{Bucket, Bucketer, Calendar};
 
 /// Days of the page.
@@ -22,9 +21,9 @@ pub struct Window {
 }
 
 impl Window {
-    /// The days to show of a dataset; `None` where it has no events.
-    pub fn of(dataset: &Dataset, calendar: Calendar, now_us: i64) -> Option<Self> {
-        let (first, last) = dataset.time_range()?;
+    /// The days to show of a dataset whose first and last events were then; `None` where it has no events.
+    pub fn of(events_us: Option<(i64, i64)>, calendar: Calendar, now_us: i64) -> Option<Self> {
+        let (first, last) = events_us?;
         let mut days = Bucketer::new(Bucket::Day, &calendar);
         // whole seconds, which is what the calls can say in few words
         let now_us = now_us.div_euclid(crate::time::SECOND) * crate::time::SECOND;
@@ -53,7 +52,7 @@ mod tests {
     use super::*;
     use crate::columnar::column::Column;
     use crate::columnar::{Block, TIME};
-    use crate::store::snapshot::TailBlock;
+    use crate::store::snapshot::{Dataset, TailBlock};
     use crate::time::{format_in, parse};
 
     fn window(events: &[&str], tz: &str, now: &str) -> Option<(String, String, bool)> {
@@ -64,7 +63,7 @@ mod tests {
             dataset.tail = vec![TailBlock { first_seq: 1, block: Arc::new(block) }];
         }
         let calendar = Calendar::named(Some(tz), None).unwrap();
-        let found = Window::of(&dataset, calendar, parse(now).unwrap())?;
+        let found = Window::of(dataset.time_range(), calendar, parse(now).unwrap())?;
         let told = |us: i64| format_in(us, &found.calendar.tz);
         Some((told(found.from_us), told(found.to_us), found.ends_now))
     }

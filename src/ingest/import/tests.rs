@@ -51,7 +51,9 @@ impl Place {
     fn values(&self, field: &str) -> Vec<Value> {
         let snapshot = self.store.snapshot();
         let mut values = Vec::new();
-        for part in snapshot.dataset("t").expect("there").sources().flat_map(|source| source.parts()) {
+        let dataset = snapshot.whole_dataset("t").expect("there");
+        for run in dataset.sources().flat_map(|source| source.runs()) {
+            let part = dataset.part(run).expect("a part");
             let column = part.column(field).expect("reads");
             for row in 0..part.rows() {
                 let value = column.as_ref().map_or(Value::Null, |column| column.get(row));
@@ -70,7 +72,7 @@ impl Place {
     fn kind(&self, field: &str) -> Option<FieldType> {
         self.store
             .snapshot()
-            .dataset("t")
+            .whole_dataset("t")
             .expect("there")
             .fields
             .kinds(field)
@@ -78,7 +80,7 @@ impl Place {
     }
 
     fn time_field(&self) -> Option<String> {
-        self.store.snapshot().dataset("t").expect("there").time_field.as_deref().map(str::to_owned)
+        self.store.snapshot().whole_dataset("t").expect("there").time_field.as_deref().map(str::to_owned)
     }
 }
 
@@ -428,7 +430,7 @@ fn values_in_names_end_at_the_limit_though_decoders_run_side_by_side() {
     let place = Place::new();
     let lines: String = (0..100_000).map(|n| format!("{{\"n\":{n},\"f{n}\":1}}\n")).collect();
     let report = place.content("a.ndjson", lines.as_bytes()).expect("imports");
-    let fields = place.store.snapshot().dataset("t").expect("there").fields.len();
+    let fields = place.store.snapshot().whole_dataset("t").expect("there").fields.len();
     assert_eq!(fields, crate::limits::FIELDS);
     assert_eq!(report.accepted, crate::limits::FIELDS as u64 - 1);
     assert_eq!(report.accepted + report.rejected_total, 100_000);

@@ -2,10 +2,12 @@
 //! of the rows and of SQLite in the SQL that it prints itself as. `WINDROW_QUERIES` says how many, `WINDROW_SEED` where
 //! to begin; a failure tells its seed, and the smallest data that still shows it.
 
+mod attacks;
 mod data;
 mod expression;
 mod kept;
 mod question;
+mod reach;
 mod records;
 mod sqlite;
 

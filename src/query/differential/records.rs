@@ -21,7 +21,7 @@ use super::question::{Question, question};
 use super::{A_DATASET, Outcome, QUESTIONS, difference, is_fault, setting, shown};
 
 /// What `_id` is of events: the number of the row.
-const KEY: &str = "row key";
+pub(super) const KEY: &str = "row key";
 
 #[test]
 fn records_answer_as_events_do() {
@@ -71,7 +71,7 @@ fn declared(kind: Kind) -> Option<FieldType> {
     }
 }
 
-fn fill(store: &Store, data: &Data, is_typed: bool) {
+pub(super) fn fill(store: &Store, data: &Data, is_typed: bool) {
     let mut declaration =
         Declaration { kind: DatasetKind::Records, key: vec![KEY.into()], ..Declaration::default() };
     if is_typed {
@@ -87,7 +87,7 @@ fn fill(store: &Store, data: &Data, is_typed: bool) {
     // times are those of the rows, whatever fields say
     store.declare(DATASET, Declared::from(declaration)).unwrap();
     let snapshot = store.snapshot();
-    let version = snapshot.dataset(DATASET).unwrap().rules_version;
+    let version = snapshot.whole_dataset(DATASET).unwrap().rules_version;
     let numbers: Vec<Value> = data.numbered().map(|(seq, _)| Value::text(seq.to_string())).collect();
     let cells =
         (0..data.fields.len()).map(|at| column_of(data.numbered().map(|(_, row)| row.cells[at].clone())));
@@ -103,6 +103,7 @@ fn fill(store: &Store, data: &Data, is_typed: bool) {
     };
     let new_fields = columns.iter().map(|(name, _)| Arc::clone(name)).collect();
     let batch = RecordBatch {
+        within: None,
         dataset: DATASET.into(),
         rules: DecodedUnder { version, new_fields, ..DecodedUnder::default() },
         columns,

@@ -14,7 +14,7 @@ use crate::fields::{DatasetKind, Declaration};
 use crate::query::budget::{Budget, Held};
 use crate::query::keyed::reader::{self, Reader};
 use crate::query::plan::all_fields;
-use crate::query::print::sqlite::keyed::{column, own_name};
+use crate::query::print::sqlite::keyed::{column, own_name, source};
 use crate::store::keyed::generation::Blocks;
 use crate::store::snapshot::{Dataset, TailBlock};
 use crate::store::values::from_sql;
@@ -42,6 +42,10 @@ pub fn dataset(dataset: &Dataset, budget: &Arc<Budget>) -> Result<(Dataset, Held
 /// # Errors
 /// Those of reading, and more memory than the question may take.
 pub fn some(dataset: &Dataset, names: &[Arc<str>], budget: &Arc<Budget>) -> Result<(Dataset, Held)> {
+    if dataset.within.is_some() {
+        // what is kept is of all records
+        return self::dataset(dataset, budget);
+    }
     let keyed = dataset.keyed()?;
     let kept = &keyed.derived.columns;
     let mut held = budget.hold();
@@ -92,7 +96,7 @@ fn read(
     let own = own_name(dataset);
     let list = names.iter().map(|name| Ok(column(dataset, &own, name)?.sql)).collect::<Result<Vec<_>>>()?;
     let reader = reader::open(dataset.keyed()?, &Calendar::default(), budget)?;
-    let sql = format!("SELECT {} FROM {own} ORDER BY {own}._seq", list.join(", "));
+    let sql = format!("SELECT {} FROM {} ORDER BY {own}._seq", list.join(", "), source(dataset, false));
     let mut blocks: Vec<Vec<Arc<Column>>> = vec![Vec::new(); names.len()];
     let mut close = |builder: BlockBuilder| {
         let block = builder.finish();
@@ -144,10 +148,11 @@ fn set(builder: &mut BlockBuilder, name: &str, form: ValueRef<'_>) {
     }
 }
 
-/// The dataset as one of events, with these in its tail.
+/// The dataset as one of events, with these records of it in its tail.
 pub fn with(dataset: &Dataset, tail: Vec<TailBlock>) -> Dataset {
     let declaration = Declaration { kind: DatasetKind::Events, ..dataset.declaration.clone() };
-    Dataset { tail, keyed: None, declaration, ..dataset.clone() }
+    // what is not there was not read
+    Dataset { tail, keyed: None, within: None, declaration, ..dataset.clone() }
 }
 
 /// The records of a dataset, some at a time, in order of `_seq`.
@@ -173,8 +178,9 @@ impl Chunks {
         }
         let reader = reader::open(dataset.keyed()?, &Calendar::default(), budget)?;
         let sql = format!(
-            "SELECT {} FROM {own} WHERE {own}._seq > ?1 ORDER BY {own}._seq LIMIT ?2",
-            list.join(", ")
+            "SELECT {} FROM {} WHERE {own}._seq > ?1 ORDER BY {own}._seq LIMIT ?2",
+            list.join(", "),
+            source(dataset, false)
         );
         Ok(Self { reader, sql, fields, last: i64::MIN })
     }

@@ -48,7 +48,8 @@ pub fn run(dataset: &Dataset, query: &Query) -> Result<Answer> {
     let columns = output_columns(plan.names.iter().zip(plan.types.iter().copied()), &rows);
     let stats = Stats {
         elapsed_ms: begin.elapsed().as_secs_f64() * 1e3,
-        rows_scanned: dataset.rows(),
+        // of all that there are; how many are there for the one who asks is not known
+        rows_scanned: if dataset.within.is_none() { dataset.rows() } else { 0 },
         segments: 0,
         cache: "miss",
         engine: "sqlite",
@@ -71,7 +72,9 @@ pub fn run(dataset: &Dataset, query: &Query) -> Result<Answer> {
 /// The fields of a question that columns would answer sooner if SQLite had to go through all records: one that makes
 /// groups of many records, and needs no lazy field and no number of a record.
 fn columns_of(query: &Query, dataset: &Dataset, plan: &plan::Plan) -> Result<Option<Vec<Arc<str>>>> {
-    if dataset.rows() < limits::COLUMNS_FROM_RECORDS || !matches!(plan.shape, plan::Shape::Groups { .. }) {
+    // columns that are kept are of all records
+    let has_columns = dataset.within.is_none() && dataset.rows() >= limits::COLUMNS_FROM_RECORDS;
+    if !has_columns || !matches!(plan.shape, plan::Shape::Groups { .. }) {
         return Ok(None);
     }
     let resolved = plan::resolve(query, dataset)?;

@@ -12,9 +12,9 @@ use crate::query::cursor::Cursor;
 use crate::query::keyed::reader::{self, Reader};
 use crate::query::page::{Page, PageRequest, canonical, checked_cursor, checked_limit, order_keys};
 use crate::query::plan::all_fields;
-use crate::query::print::sqlite::keyed::{column, own_name};
+use crate::query::print::sqlite::keyed::{column, own_name, source};
 use crate::query::print::sqlite::{Printed, mixes, stored_expression, stored_literal};
-use crate::query::{parse, plan};
+use crate::query::{filter, parse, plan};
 use crate::store::snapshot::Dataset;
 use crate::store::values::sort_key;
 use crate::time::Calendar;
@@ -45,6 +45,7 @@ pub fn page(dataset: &Dataset, secret: &[u8; 32], request: &PageRequest) -> Resu
     let cursor = request.cursor.as_deref().map(|text| checked_cursor(text, secret, request)).transpose()?;
     let filter_text = cursor.as_ref().map_or(request.filter.as_ref(), |c| c.filter.as_ref());
     let order_text = cursor.as_ref().map_or(request.order.as_ref(), |c| c.order.as_ref());
+    let may_fail = filter_text.map_or(Ok(false), |text| parse::filter(text).map(|e| filter::may_fail(&e)))?;
     let filter = filter_text.map(|text| condition(text, dataset)).transpose()?;
     let backward = cursor.as_ref().is_some_and(|c| c.backward);
     let keys = keys(order_text.map(String::as_str), dataset, backward)?;
@@ -54,7 +55,7 @@ pub fn page(dataset: &Dataset, secret: &[u8; 32], request: &PageRequest) -> Resu
     };
     let budget = Budget::new(&request.limits);
     let reader = reader::open(dataset.keyed()?, &Calendar::default(), &budget)?;
-    let list = Listed { dataset, keys: &keys, fields: &fields, filter: filter.as_deref() };
+    let list = Listed { dataset, keys: &keys, fields: &fields, filter: filter.as_deref(), may_fail };
     let skipped = request.page.map_or(0, |number| number.saturating_sub(1).saturating_mul(limit));
     // one more than the page tells whether there is another page
     let mut rows = match request.page {
@@ -83,6 +84,7 @@ pub fn page(dataset: &Dataset, secret: &[u8; 32], request: &PageRequest) -> Resu
                 backward,
                 keys: row.iter().skip(1).take(keys.len() - 1).cloned().collect(),
                 seq: seq_of(row),
+                reach: request.limits.reach.filter().map(str::to_owned),
             };
             cursor.sign(secret)
         })
@@ -196,6 +198,7 @@ struct Listed<'a> {
     keys: &'a [Key],
     fields: &'a [Arc<str>],
     filter: Option<&'a str>,
+    may_fail: bool,
 }
 
 impl Listed<'_> {
@@ -227,8 +230,12 @@ impl Listed<'_> {
     }
 
     fn count(&self, reader: &Reader) -> Result<u64> {
-        let Some(filter) = self.filter else { return Ok(self.dataset.rows()) };
-        let sql = format!("SELECT count(*) FROM {} WHERE {filter}", own_name(self.dataset));
+        let filter = match (self.filter, &self.dataset.within) {
+            (None, None) => return Ok(self.dataset.rows()),
+            (filter, _) => filter.unwrap_or("1"),
+        };
+        let from = source(self.dataset, self.may_fail);
+        let sql = format!("SELECT count(*) FROM {from} WHERE {filter}");
         let (rows, _) = reader.rows(&sql, &[])?;
         Ok(rows.first().map_or(0, |row| seq_of(row)).unsigned_abs())
     }
@@ -284,6 +291,7 @@ impl Listed<'_> {
             false => format!(" ORDER BY {}", section.order.join(", ")),
         };
         let offset = if offset == 0 { String::new() } else { format!(" OFFSET {offset}") };
-        Ok(format!("SELECT {} FROM {own}{filter}{order} LIMIT {limit}{offset}", list.join(", ")))
+        let from = source(self.dataset, self.may_fail);
+        Ok(format!("SELECT {} FROM {from}{filter}{order} LIMIT {limit}{offset}", list.join(", ")))
     }
 }

@@ -309,10 +309,12 @@ impl Binder<'_> {
         scope: &Scope<'_>,
     ) -> Result<Option<(String, Vec<Column>)>> {
         let Some(plain) = select.plain.as_deref().filter(|plain| is_small(plain)) else { return Ok(None) };
-        let Some(dataset) = self.snapshot.datasets.get(plain.from.as_str()) else { return Ok(None) };
+        let Ok(dataset) = self.question.limits.reach.dataset(self.snapshot, &plain.from) else {
+            return Ok(None);
+        };
         let calendar = self.question.calendar.clone();
         let query = Query { calendar, limits: self.question.limits.clone(), ..plain.clone() };
-        let is_of_it = query.sessions.is_some() || query::plan::plan(&query, dataset).is_ok();
+        let is_of_it = query.sessions.is_some() || query::plan::plan(&query, &dataset).is_ok();
         if scope.named(&plain.from).is_some() || !is_of_it || dataset.keyed.is_some() {
             return Ok(None);
         }

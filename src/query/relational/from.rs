@@ -72,13 +72,13 @@ impl Binder<'_> {
                 match scope.named(wanted) {
                     Some(rows) => (rows.alias.clone(), name, Columns::Made(rows.columns.clone())),
                     None => {
-                        let dataset = self.snapshot.dataset(wanted)?;
+                        let dataset = self.question.limits.reach.dataset(self.snapshot, wanted)?;
                         let shown = match &source.alias {
                             Some(alias) => format!("{wanted} AS {alias}"),
                             None => wanted.clone(),
                         };
-                        let reference = self.refer(Arc::clone(dataset), shown, &alias, None);
-                        (format!("\"t{reference}\""), name, Columns::Dataset(Arc::clone(dataset), reference))
+                        let reference = self.refer(Arc::clone(&dataset), shown, &alias, None);
+                        (format!("\"t{reference}\""), name, Columns::Dataset(dataset, reference))
                     }
                 }
             }
@@ -109,7 +109,8 @@ impl Binder<'_> {
     }
 
     fn sessions(&self, query: &Query, alias: &str) -> Result<(Arc<Dataset>, usize)> {
-        let (source, _held) = keyed::as_events(self.snapshot.dataset(&query.from)?, self.budget)?;
+        let named = self.question.limits.reach.dataset(self.snapshot, &query.from)?;
+        let (source, _held) = keyed::as_events(&named, self.budget)?;
         let calendar = self.question.calendar.clone();
         let query = Query { calendar, limits: self.question.limits.clone(), ..query.clone() };
         let Some(of) = &query.sessions else { return Err(Error::Internal("sessions of nothing".into())) };

@@ -18,7 +18,7 @@ use crate::query::answer::{Answer, Stats};
 use crate::query::budget::Budget;
 use crate::query::columns;
 use crate::query::language::Range;
-use crate::query::print::sqlite::keyed::{column, own_name};
+use crate::query::print::sqlite::keyed::{column, own_name, source};
 use crate::query::sqlite::sandbox::{self, Records, Sandbox};
 use crate::query::sqlite::table::Table;
 use crate::store::keyed::{lazy_table, table};
@@ -82,7 +82,7 @@ fn of_records(dataset: &Dataset, columns: &[Arc<str>]) -> Result<String> {
         // its rows are counted
         list.push("1".to_owned());
     }
-    Ok(format!("SELECT {} FROM {own}", list.join(", ")))
+    Ok(format!("SELECT {} FROM {}", list.join(", "), source(dataset, true)))
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ fn compute(snapshot: &Snapshot, question: &Sequence) -> Result<Answer> {
     let begin = Instant::now();
     let events = &question.events;
     let budget = Budget::new(&events.limits);
-    let (dataset, _held) = keyed::as_events(snapshot.dataset(&events.from)?, &budget)?;
+    let (dataset, _held) = keyed::as_events(&events.limits.reach.dataset(snapshot, &events.from)?, &budget)?;
     let dataset = &dataset;
     let names = Names { fields: &**dataset, calendar: &events.calendar };
     let filter = events.filter.clone().map(|e| names.condition(e, "where")).transpose()?;

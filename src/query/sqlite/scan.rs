@@ -38,10 +38,7 @@ impl Looked {
     }
 
     fn look_at(&self, dataset: &Arc<Dataset>, part: &Part) {
-        let segment = match part {
-            Part::Tail(_) => None,
-            Part::Sealed(segment, _) => Some(segment.id),
-        };
+        let segment = part.stored().segment().map(|segment| segment.id);
         self.rows.fetch_add(part.rows() as u64, Ordering::Relaxed);
         let mut segments = self.segments.lock().unwrap_or_else(PoisonError::into_inner);
         segments.insert((Arc::as_ptr(dataset) as usize, segment));
@@ -161,8 +158,8 @@ impl Source {
     /// The place of a part among all of the dataset.
     fn number(&self, part: &Part) -> u32 {
         let numbers = self.numbers.get_or_init(|| {
-            let parts = self.table.dataset.sources().flat_map(|source| source.parts());
-            parts.zip(0..).map(|(part, number)| (part.key(), number)).collect()
+            let runs = self.table.dataset.sources().flat_map(|source| source.runs());
+            runs.zip(0..).map(|(run, number)| (run.key(), number)).collect()
         });
         numbers.get(&part.key()).copied().unwrap_or(u32::MAX)
     }

@@ -90,7 +90,7 @@ struct Cursor {
 /// Where a cursor stands.
 enum Rows {
     None,
-    Scan(Scan),
+    Scan(Box<Scan>),
     Places(Arc<Index>, u32),
 }
 
@@ -193,7 +193,7 @@ impl Cursor {
                 let mut scan = Scan::new(&self.source, wanted)?;
                 repeated.scanned(scan.rows_ahead());
                 scan.next(&self.source)?;
-                Rows::Scan(scan)
+                Rows::Scan(Box::new(scan))
             }
         };
         Ok(())

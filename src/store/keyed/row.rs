@@ -13,6 +13,7 @@ use crate::store::keyed::write::{Mode, Record};
 use crate::store::keyed::{is_lazy, lazy_table, quoted, table, text_table};
 use crate::store::snapshot::Dataset;
 use crate::store::values::{NULL, cell_to_sql, form, from_sql, is_same_form, to_sql};
+use crate::store::within::Within;
 use crate::value::Value;
 
 /// What became of a record.
@@ -42,10 +43,13 @@ pub(super) struct Rows<'t> {
     columns: &'t [(Arc<str>, Arc<Column>)],
     insert: CachedStatement<'t>,
     find: CachedStatement<'t>,
+    /// Which of the records that are there may be changed.
+    within: Option<&'t Within>,
 }
 
 /// A field of the dataset.
 struct Field {
+    name: Arc<str>,
     column: String,
     is_lazy: bool,
     /// Where the batch has its value; without one it has none.
@@ -71,6 +75,7 @@ impl<'t> Rows<'t> {
         let names: Vec<&Arc<str>> =
             dataset.fields.iter().map(|(name, _)| name).filter(|name| &***name != VERSION).collect();
         let field = |name: &&Arc<str>| Field {
+            name: Arc::clone(name),
             column: quoted(name),
             is_lazy: is_lazy(dataset, name),
             given: columns.iter().position(|(other, _)| other == *name),
@@ -110,7 +115,13 @@ impl<'t> Rows<'t> {
             searched,
             has_lazy,
             columns,
+            within: None,
         })
+    }
+
+    /// The same, changing only records that are within it.
+    pub(super) fn within(self, within: Option<&'t Within>) -> Self {
+        Self { within, ..self }
     }
 
     /// Puts one record; `next_seq` is its number if it is new.
@@ -136,6 +147,9 @@ impl<'t> Rows<'t> {
                 None => Outcome::Taken(format!("{} is not there", self.told(record))),
             });
         };
+        if !self.may_change(&known)? {
+            return Ok(Outcome::Taken(format!("{} is out of reach and stays as it is", self.told(record))));
+        }
         match record.version {
             Some(version) if version != known.version => Ok(Outcome::Outdated(format!(
                 "{} has version {}, not {version}: someone else has changed it; read it again",
@@ -147,6 +161,17 @@ impl<'t> Rows<'t> {
             }
             _ => self.update(record, &known, mode),
         }
+    }
+
+    fn may_change(&self, known: &Known) -> Result<bool> {
+        let Some(within) = self.within else { return Ok(true) };
+        let own = self.fields.iter().filter(|field| !field.is_lazy);
+        let named: Vec<(&str, &Owned)> = own.map(|field| &*field.name).zip(&known.values).collect();
+        let value = |wanted: &str| {
+            let found = named.iter().find(|(name, _)| *name == wanted);
+            found.map_or(Value::Null, |(_, value)| from_sql(ValueRef::from(*value)))
+        };
+        within.holds(&value)
     }
 
     /// The value of a field, in its form.

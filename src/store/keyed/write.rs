@@ -19,6 +19,7 @@ use crate::store::keyed::tables::{self, Declared};
 use crate::store::keyed::{Keyed, text_table};
 use crate::store::open::Readers;
 use crate::store::snapshot::{Dataset, Snapshot};
+use crate::store::within::Within;
 use crate::store::writer::{Command, DecodedUnder, Reply, Writer};
 
 /// What is done with a record whose key is there already, or is not.
@@ -59,6 +60,8 @@ pub struct RecordBatch {
     pub mode: Mode,
     /// All of them or none.
     pub is_atomic: bool,
+    /// Which of the records that are there may be changed; `None`: all.
+    pub within: Option<Arc<Within>>,
 }
 
 /// One record.
@@ -342,7 +345,7 @@ fn put(transaction: &Transaction<'_>, dataset: &mut Dataset, batch: &RecordBatch
     let mut put = Put::default();
     let mut next_seq = dataset.next_seq;
     {
-        let mut rows = Rows::new(transaction, dataset, &batch.columns)?;
+        let mut rows = Rows::new(transaction, dataset, &batch.columns)?.within(batch.within.as_deref());
         for record in &batch.records {
             match rows.put(record, next_seq, batch.mode)? {
                 Outcome::Inserted => {

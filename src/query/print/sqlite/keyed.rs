@@ -15,6 +15,21 @@ pub fn own_name(dataset: &Dataset) -> String {
     table(dataset.id)
 }
 
+/// What stands after FROM for the records of a dataset, which the statement then knows by [`own_name`]: those that are
+/// there for the one who asks. Where a condition of the statement may fail it `goes_first`: SQLite may turn conditions of
+/// one WHERE round as it likes, and a fault would tell of a record that is not there. A SELECT with a LIMIT is what it
+/// neither takes into the one around it nor moves conditions into.
+pub fn source(dataset: &Dataset, goes_first: bool) -> String {
+    let own = own_name(dataset);
+    match &dataset.within {
+        None => own,
+        Some(within) => {
+            let limit = if goes_first { " LIMIT -1" } else { "" };
+            format!("(SELECT * FROM {own} WHERE {}{limit}) AS {own}", within.sql)
+        }
+    }
+}
+
 /// A column of records, of the table that is called `of` in the statement.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 use crate::error::Result;
 use crate::query::explode::exploded;
 use crate::query::expression::Expr;
+use crate::query::filter::may_fail;
 use crate::query::language::{Item, Query};
 use crate::query::plan::field_kinds;
 use crate::query::print::kinds::of_field;
@@ -108,7 +109,10 @@ impl Writer for SqliteWriter<'_> {
 
     fn source(&self, query: &Query) -> Result<String> {
         let table = match self.dataset.keyed.is_some() {
-            true => keyed::own_name(self.dataset),
+            true => {
+                let may_fail = query.filter.as_ref().is_some_and(may_fail);
+                keyed::source(self.dataset, may_fail || exploded(&query.by).is_some())
+            }
             false => quoted(&self.dataset.name)?,
         };
         match exploded(&query.by) {
