@@ -121,6 +121,8 @@ pub const WAL_CHECKPOINT_BYTES: u64 = 32 << 20;
 pub const WAL_CHECKPOINT_BYTES_RECORDS: u64 = 256 << 20;
 /// Bytes of the ballast beside a database; less on a small disk.
 pub const BALLAST_BYTES: u64 = 16 << 20;
+/// Keys, with those that were revoked.
+pub const KEYS: usize = 10_000;
 /// Read connections.
 pub const READERS: u32 = 10;
 /// Times a batch is decoded anew because the rules of its dataset changed meanwhile.

@@ -11,6 +11,7 @@ mod copy;
 pub mod describe;
 mod failure;
 pub mod keyed;
+pub mod keys;
 pub mod lock;
 pub mod log;
 pub mod maker;
@@ -49,6 +50,7 @@ use crate::store::ballast::Ballast;
 use crate::store::catalog::ImportMark;
 use crate::store::keyed::tables::Declared;
 use crate::store::keyed::write::{DeleteBatch, Deleted, PutOutcome, RecordBatch};
+use crate::store::keys::PublishedKeys;
 use crate::store::lock::Lock;
 use crate::store::open::{Durability, Readers};
 use crate::store::pool::BufferPool;
@@ -91,6 +93,7 @@ impl Default for StoreOptions {
 pub struct Store {
     path: PathBuf,
     published: Arc<Published>,
+    keys: Arc<PublishedKeys>,
     commands: Sender<Command>,
     queued_bytes: Arc<AtomicUsize>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -142,6 +145,8 @@ impl Store {
         // questions about records leave what they may read on their connections
         let keyed_readers = open::readers(path, options.readers)?;
         published.publish(load(&connection, None, &pool, &|| Ok(keyed_readers.clone()))?);
+        let keys = Arc::new(PublishedKeys::default());
+        keys.publish(keys::load(&connection)?);
         let (commands, waiting) = bounded(limits::WRITER_QUEUE);
         let (wake, woken) = bounded(1);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
@@ -156,6 +161,7 @@ impl Store {
             seal_rows: options.seal_rows,
             dead: Vec::new(),
             published: Arc::clone(&published),
+            keys: Arc::clone(&keys),
             queued_bytes: Arc::clone(&queued_bytes),
             watch: Watch::of(path, &wal),
             ballast: Ballast::keep(path),
@@ -167,6 +173,7 @@ impl Store {
         Ok(Self {
             path: path.to_owned(),
             published,
+            keys,
             commands,
             queued_bytes,
             writer: Mutex::new(Some(thread("writer", move || writer.run(&waiting))?)),
