@@ -18,6 +18,8 @@ pub struct Settings {
     pub database: PathBuf,
     /// Where `serve` listens.
     pub listen: SocketAddr,
+    /// Names that the server is known by, besides addresses and localhost.
+    pub hosts: Vec<String>,
     /// Read connections.
     pub readers: u32,
     /// Threads that answer requests.
@@ -60,7 +62,7 @@ pub struct Setting {
 }
 
 /// Every setting.
-pub const SETTINGS: [Setting; 16] = [
+pub const SETTINGS: [Setting; 17] = [
     Setting {
         key: "db",
         default: "windrow.db",
@@ -78,6 +80,12 @@ pub const SETTINGS: [Setting; 16] = [
         default: "127.0.0.1:7878",
         doc: "the address that `serve` listens at; port 0 takes a free one",
         set: |settings, text| address(text).map(|address| settings.listen = address),
+    },
+    Setting {
+        key: "hosts",
+        default: "",
+        doc: "names that browsers know the server by, besides addresses and localhost: stats.example.org",
+        set: |settings, text| names(text).map(|names| settings.hosts = names),
     },
     Setting {
         key: "readers",
@@ -191,6 +199,7 @@ impl Default for Settings {
         Self {
             database: "windrow.db".into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 7878)),
+            hosts: Vec::new(),
             readers: limits::READERS,
             workers: limits::HTTP_WORKERS,
             memory_mb: limits::BUFFER_POOL_BYTES >> 20,
@@ -324,6 +333,20 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     numeric.as_deref().unwrap_or(text).parse().map_err(|_| {
         format!("\"{text}\" is no address; write an IP address and a port, such as 127.0.0.1:7878")
     })
+}
+
+fn names(text: &str) -> Result<Vec<String>, String> {
+    let is_name = |name: &&str| {
+        !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+    };
+    let all = text.split(',').map(str::trim).filter(|name| !text.trim().is_empty() || !name.is_empty());
+    all.map(|name| {
+        Some(name).filter(is_name).map(str::to_lowercase).ok_or_else(|| {
+            format!("\"{name}\" is no name of a host; write names without a port, such as stats.example.org,stats.lan")
+        })
+    })
+    .collect()
 }
 
 fn whole(text: &str, least: u32, most: u32) -> Result<u32, String> {

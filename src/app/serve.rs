@@ -2,6 +2,7 @@
 //! because it changes nothing on disk, then the database, then `Entrance::serve`.
 
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,25 +15,29 @@ use crate::app::warm::Warmer;
 use crate::app::{Engine, cache_options, store_options};
 use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::http::access::Gate;
 use crate::http::server::{Listener, Server};
 use crate::http::{Service, routes};
 use crate::limits;
 use crate::query::warm::WarmList;
+use crate::store::keys::secret;
 use crate::store::lock;
+use crate::time;
 
-/// Serves the database until SIGINT or SIGTERM: `listening on http://…` is the first line on stdout. A second signal
-/// ends the process at once.
+/// Serves the database until SIGINT or SIGTERM: `listening on http://…` is the first line on stdout, a link that signs a browser
+/// in the second one, unless anyone is let in. A second signal ends the process at once.
 ///
 /// # Errors
 /// An address that is not of this machine alone, one that is in use, and the store's.
 pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
-    let entrance = Entrance::open(settings)?;
+    let entrance = Entrance::open(settings, no_auth)?;
     let cache = cache_options(settings)?;
     let warm = WarmList::of(settings.cache_warm.as_deref())?;
     let engine = Engine::open_with(&settings.database, store_options(settings))?;
     let engine = engine.with_limits(settings.into()).with_cache(cache);
-    let ended = entrance.serve(&engine, settings.workers, warm, |address| {
-        announce(address, no_auth);
+    let has_keys = engine.store.keys().iter().next().is_some();
+    let ended = entrance.serve(&engine, settings, warm, |address, link| {
+        announce(address, link, has_keys);
         Ok(())
     });
     engine.close();
@@ -41,6 +46,7 @@ pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
 
 /// What a server has before there is a database: its address, and the wait for the signals that end it.
 pub(super) struct Entrance {
+    no_auth: bool,
     listener: Listener,
     signals: Receiver<()>,
 }
@@ -48,20 +54,13 @@ pub(super) struct Entrance {
 impl Entrance {
     /// Takes the address. Where that is refused, nothing was made or changed; connections that come before the database
     /// is open wait.
-    pub(super) fn open(settings: &Settings) -> Result<Self> {
-        if !settings.listen.ip().is_loopback() {
-            return Err(Error::invalid(format!(
-                "{} can be reached from other machines, and this version has no access control yet; \
-                 listen at a loopback address, such as --listen 127.0.0.1:{}",
-                settings.listen,
-                settings.listen.port()
-            )));
-        }
+    pub(super) fn open(settings: &Settings, no_auth: bool) -> Result<Self> {
+        check_address(settings.listen, no_auth)?;
         let listener = Listener::bind(settings.listen).map_err(|refused| {
             // a server of the same database is the likely holder of the address, and says more
             lock::check_free(&settings.database).err().unwrap_or(refused)
         })?;
-        Ok(Self { listener, signals: signals()? })
+        Ok(Self { no_auth, listener, signals: signals()? })
     }
 
     /// Where it listens.
@@ -70,22 +69,29 @@ impl Entrance {
     }
 
     /// Answers requests until a signal ends it, or the system takes no more connections; the engine stays open.
-    /// `announce` is called with the address as soon as requests are answered.
+    /// `announce` is called with the address, and a link that signs a browser in, as soon as requests are answered.
     pub(super) fn serve(
         self,
         engine: &Engine,
-        workers: usize,
+        settings: &Settings,
         warm: WarmList,
-        announce: impl FnOnce(&str) -> Result<()>,
+        announce: impl FnOnce(&str, Option<&str>) -> Result<()>,
     ) -> Result<()> {
         raise_handle_limit();
         let address = self.address();
-        let service =
-            Arc::new(Service::new(Arc::clone(&engine.store), self.listener.address(), engine.limits(), warm));
+        let pass = secret::token()?;
+        let gate = Gate::new(self.listener.address(), &settings.hosts, self.no_auth).with_owner(&pass);
+        let code = gate.sessions.draw_code(time::now())?;
+        let link = (!self.no_auth).then(|| format!("{address}/signin?code={code}"));
+        let store = Arc::clone(&engine.store);
+        let service = Service::new(store, self.listener.address(), engine.limits(), warm).with_gate(gate);
+        let service = Arc::new(service);
         let warmer = Warmer::start(engine, Arc::clone(&service))?;
         let handler = Arc::clone(&service);
-        let server = Server::start(self.listener, workers, move |request| routes::answer(&handler, request))?;
-        let announced = engine.store.note_address(&address).and_then(|()| announce(&address));
+        let server =
+            Server::start(self.listener, settings.workers, move |request| routes::answer(&handler, request))?;
+        let noted = engine.store.note_server(&address, &pass);
+        let announced = noted.and_then(|()| announce(&address, link.as_deref()));
         let ended = announced.and_then(|()| {
             select! {
                 recv(self.signals) -> _ => Ok(()),
@@ -100,17 +106,40 @@ impl Entrance {
         if !server.stop(Duration::from_secs(grace), cancel, Duration::from_secs(rest)) {
             tracing::warn!("requests were still running after {} s and get no answer", grace + rest);
         }
+        service.gate.audit.close(&engine.store);
         ended
     }
 }
 
-fn announce(address: &str, no_auth: bool) {
-    let mut out = std::io::stdout().lock();
-    let note = if no_auth {
-        ""
-    } else {
-        "access control comes with keys; until then every program of this machine has access\n"
+/// Where anyone is let in, only this machine may reach it; other addresses wait for the guard.
+fn check_address(listen: SocketAddr, no_auth: bool) -> Result<()> {
+    if listen.ip().is_loopback() {
+        return Ok(());
+    }
+    let (why, ways) = match no_auth {
+        true => (
+            "with --no-auth everyone who reaches it would have all data",
+            "leave --no-auth out and make keys with `windrow keys add`, or ",
+        ),
+        false => ("this version has no guard against strangers yet", ""),
     };
+    Err(Error::invalid(format!(
+        "{listen} can be reached from other machines, and {why}; {ways}listen at a loopback address, such as --listen \
+         127.0.0.1:{}",
+        listen.port()
+    )))
+}
+
+/// The link goes to stdout alone: a log is kept, and read by others.
+fn announce(address: &str, link: Option<&str>, has_keys: bool) {
+    let mut out = std::io::stdout().lock();
+    let mut note = String::new();
+    if let Some(link) = link {
+        note.push_str(&format!("sign in, once and within 15 minutes: {link}\n"));
+    }
+    if link.is_some() && !has_keys {
+        note.push_str("programs send a key, which `windrow keys add NAME --scope ingest` makes\n");
+    }
     // who started the server may have closed its stdout: no reason not to serve
     let _ = write!(out, "listening on {address}\n{note}").and_then(|()| out.flush());
     tracing::info!("listening on {address}");
@@ -157,6 +186,9 @@ mod tests {
             let settings = Settings { listen: listen.parse().unwrap(), ..Settings::default() };
             let refused = serve(&settings, true).unwrap_err().to_string();
             assert!(refused.contains("loopback") && refused.contains("--listen"), "{refused}");
+            assert!(refused.contains("leave --no-auth out"), "{refused}");
+            let refused = serve(&settings, false).unwrap_err().to_string();
+            assert!(refused.contains("guard") && !refused.contains("--no-auth"), "{refused}");
         }
     }
 

@@ -10,10 +10,11 @@ use crate::error::Result;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  windrow serve --listen 127.0.0.1:7878\n  windrow --db visits.db serve --no-auth\n\n\
+    Programs send a key (`windrow keys add`), browsers sign in by the link that is\nprinted.\n\n\
     Ends cleanly on SIGINT and SIGTERM; a second signal ends it at once. `windrow config` shows every setting."
 )]
 pub struct ServeArguments {
-    /// Let every program of this machine in; for loopback addresses only
+    /// Let every program of this machine in, without keys; for loopback addresses only
     #[arg(long)]
     no_auth: bool,
     #[command(flatten)]
@@ -26,6 +27,9 @@ pub struct ServerFlags {
     /// The address to listen at; port 0 takes a free one [env: WINDROW_LISTEN] [default: 127.0.0.1:7878]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Names that browsers know the server by, besides addresses and localhost [env: WINDROW_HOSTS]
+    #[arg(long, value_name = "NAMES")]
+    hosts: Option<String>,
     /// What an acknowledgement waits for: full (the disk), normal (the operating system) [env: WINDROW_DURABILITY]
     #[arg(long, value_name = "NAME")]
     durability: Option<String>,
@@ -76,6 +80,7 @@ impl ServerFlags {
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
         let flags = [
             ("listen", &self.listen),
+            ("hosts", &self.hosts),
             ("durability", &self.durability),
             ("workers", &self.workers),
             ("readers", &self.readers),

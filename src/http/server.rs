@@ -245,6 +245,7 @@ fn read(incoming: &mut tiny_http::Request) -> Result<Request, Refusal> {
     let body = body(incoming, framing)?;
     let mut request = Request::new(Method::of(incoming.method().as_str()), incoming.url())?;
     request.body = body;
+    request.client = incoming.remote_addr().map(|client| client.ip());
     for header in incoming.headers() {
         let name = header.field.as_str().as_str();
         if let Some(kept) = HEADERS_KEPT.iter().find(|kept| kept.eq_ignore_ascii_case(name)) {

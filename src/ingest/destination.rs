@@ -4,6 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, ItemError, Result};
+use crate::fields::check_dataset_name;
 use crate::ingest::rules::Rules;
 use crate::records::put::{self, PutOptions};
 use crate::store::Store;
@@ -12,6 +13,14 @@ use crate::store::writer::{Appended, Batch};
 
 /// Takes batches of one dataset.
 pub trait Destination: Sync {
+    /// Whether events may be added to a dataset of this name.
+    ///
+    /// # Errors
+    /// A name that is none, or one of the engine's own.
+    fn check_name(&self, name: &str) -> Result<()> {
+        check_dataset_name(name)
+    }
+
     /// What the next batch is to be decoded under.
     fn rules(&self) -> Rules;
 
@@ -77,6 +86,29 @@ impl Destination for Patient<'_> {
     fn append(&self, batch: Batch) -> Result<Option<Taken>> {
         refuse_records(self.store, self.dataset)?;
         self.store.append_patiently(batch).map(Into::into)
+    }
+}
+
+/// The writer, for a dataset of the engine's own, which begins with `_`.
+#[derive(Debug)]
+pub struct Own<'s> {
+    /// The store.
+    pub store: &'s Store,
+    /// The dataset.
+    pub dataset: &'s str,
+}
+
+impl Destination for Own<'_> {
+    fn check_name(&self, name: &str) -> Result<()> {
+        check_dataset_name(name.trim_start_matches('_'))
+    }
+
+    fn rules(&self) -> Rules {
+        Rules::of(&self.store.snapshot(), self.dataset)
+    }
+
+    fn append(&self, batch: Batch) -> Result<Option<Taken>> {
+        self.store.append(batch).map(Into::into)
     }
 }
 

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::columnar::bitmap::Bitmap;
 use crate::error::{Error, Result};
+use crate::fields::check_is_no_own;
 use crate::query::filter::Filter;
 use crate::query::functions::Context;
 use crate::query::prune::Verdict;
@@ -30,6 +31,7 @@ pub fn erase(store: &Store, dataset: &str, condition: &str) -> Result<u64> {
             "erasing takes a condition, as in where=user_id = 7; where=true erases every event, and dropping the dataset all of it",
         ));
     }
+    check_is_no_own(dataset)?;
     let snapshot = store.snapshot();
     let found = snapshot.dataset(dataset)?;
     if found.keyed.is_some() {

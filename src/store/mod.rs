@@ -45,6 +45,7 @@ use crossbeam_channel::{Sender, TrySendError, bounded};
 use rusqlite::Connection;
 
 use crate::error::{Error, Result};
+use crate::fields::check_is_no_own;
 use crate::limits;
 use crate::store::ballast::Ballast;
 use crate::store::catalog::ImportMark;
@@ -273,8 +274,9 @@ impl Store {
     /// Drops a dataset with all its events.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`; one that is the engine's own.
     pub fn drop_dataset(&self, name: &str) -> Result<()> {
+        check_is_no_own(name)?;
         self.ask(|reply| Command::Drop(name.into(), reply))
     }
 
@@ -343,12 +345,12 @@ impl Store {
         &self.secret
     }
 
-    /// Notes in the lock file where this process serves.
+    /// Notes in the lock file where this process serves, and what lets in who can read that.
     ///
     /// # Errors
     /// The lock file cannot be written.
-    pub fn note_address(&self, address: &str) -> Result<()> {
-        self.lock.write_holder(address)
+    pub fn note_server(&self, address: &str, pass: &str) -> Result<()> {
+        self.lock.write_holder(&format!("{address} {pass}"))
     }
 
     fn reader(&self) -> Result<r2d2::PooledConnection<r2d2_sqlite::SqliteConnectionManager>> {

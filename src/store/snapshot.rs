@@ -65,7 +65,9 @@ impl Snapshot {
     /// `NotFound` with the nearest names.
     pub fn dataset(&self, name: &str) -> Result<&Arc<Dataset>> {
         self.datasets.get(name).ok_or_else(|| {
-            let hint = nearest_or_first(name, self.datasets.keys().map(|n| &**n));
+            // whoever wants those of the engine itself knows their names
+            let known = self.datasets.keys().map(|known| &**known).filter(|known| !known.starts_with('_'));
+            let hint = nearest_or_first(name, known);
             Error::NotFound(format!("there is no dataset \"{name}\"{hint}"))
         })
     }

@@ -19,16 +19,28 @@ pub struct List {
     pub datasets: Vec<Description>,
 }
 
-/// `GET /v1/datasets`.
+/// `GET /v1/datasets`: without those of the engine itself, unless `all=true`.
 pub fn list(call: &Call<'_>) -> Result<Response> {
-    let snapshot = call.service.store.snapshot();
-    let all = snapshot.datasets.values().map(|dataset| described(&call.service.store, dataset));
+    let snapshot = call.snapshot();
+    let has_own = shows_all(call)?;
+    let shown = snapshot.datasets.values().filter(|dataset| has_own || !dataset.name.starts_with('_'));
+    let all = shown.map(|dataset| described(&call.service.store, dataset));
     Response::json(&List { datasets: all.collect::<Result<_>>()? })
+}
+
+fn shows_all(call: &Call<'_>) -> Result<bool> {
+    match call.request.parameter("all") {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => {
+            Err(Error::invalid(format!("all={other} is nothing to choose; write all=true, or leave it out")))
+        }
+    }
 }
 
 /// `GET /v1/datasets/{dataset}`.
 pub fn describe(call: &Call<'_>) -> Result<Response> {
-    let snapshot = call.service.store.snapshot();
+    let snapshot = call.snapshot();
     Response::json(&described(&call.service.store, snapshot.dataset(call.dataset())?)?)
 }
 

@@ -17,7 +17,7 @@ struct Recommendations {
 
 /// `GET /v1/performance/recommendations`.
 pub fn recommendations(call: &Call<'_>) -> Result<Response> {
-    let recommendations = advice::advise(&call.service.store.snapshot())?;
+    let recommendations = advice::advise(&call.snapshot())?;
     Response::json(&Recommendations { recommendations })
 }
 

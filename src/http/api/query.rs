@@ -7,7 +7,7 @@ use crate::error::{Error, Result, nearest};
 use crate::http::body;
 use crate::http::message::Response;
 use crate::http::routes::Call;
-use crate::query::language::Statement;
+use crate::query::language::{Question, Statement};
 use crate::query::{self, format, parse};
 use crate::time::{self, Calendar};
 
@@ -31,7 +31,11 @@ pub fn sql(call: &Call<'_>) -> Result<Response> {
 
 fn answer(call: &Call<'_>, statement: Statement) -> Result<Response> {
     let statement = statement.within(call.limits());
-    let answer = query::answer(&call.service.store.snapshot(), &statement)?;
+    call.check_reach(&match &statement.question {
+        Question::Plain(query) => vec![&*query.from],
+        Question::Relational(relational) => relational.tables(),
+    })?;
+    let answer = query::answer(&call.snapshot(), &statement)?;
     let form = call.request.format();
     let mut response = Response::ok(form.content_type(), format::answer(&answer, form)?);
     response.headers.push(("Age", answer.stats.age.as_secs().to_string().into()));
