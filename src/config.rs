@@ -460,6 +460,14 @@ mod tests {
             assert!(refusal(flags(key, value)).contains("write one"), "{key} {value}");
         }
         assert!(refusal(with(&[], &[("WINDROW_LOG_LEVEL", "inof")], None)).contains("WINDROW_LOG_LEVEL"));
+        for hosts in ["a:80", "a,,b", "http://a", "a b"] {
+            assert!(
+                refusal(with(&[("hosts", hosts.into())], &[], None)).contains("no name of a host"),
+                "{hosts}"
+            );
+        }
+        let (named, _) = with(&[("hosts", "Stats.example.org, b.lan".into())], &[], None).unwrap();
+        assert_eq!(named.hosts, ["stats.example.org", "b.lan"]);
         assert!(refusal(with(&[], &[], Some("durability = 'fulll'"))).contains("\"full\""));
     }
 

@@ -28,7 +28,7 @@ const VARYING: [(&str, &str); 9] = [
     (r"in use by process [0-9]+", "in use by process N"),
     // drawn by chance: keys, their ids, and the code of the link
     (r"wr_[a-z2-9]{10}_[A-Za-z0-9_-]{43}", "wr_SECRET"),
-    (r#"("id":"|key     )[a-z2-9]{10}"#, "${1}ID"),
+    (r#"("id":"|key     |the key )[a-z2-9]{10}"#, "${1}ID"),
     (r"signin\?code=[A-Za-z0-9_-]{43}", "signin?code=CODE"),
     (r"(?m)^Date: .*$", "Date: NOW"),
 ];

@@ -79,7 +79,7 @@ impl Entrance {
     ) -> Result<()> {
         raise_handle_limit();
         let address = self.address();
-        let pass = secret::token()?;
+        let pass = format!("wo_{}", secret::token()?);
         let gate = Gate::new(self.listener.address(), &settings.hosts, self.no_auth).with_owner(&pass);
         let code = gate.sessions.draw_code(time::now())?;
         let link = (!self.no_auth).then(|| format!("{address}/signin?code={code}"));

@@ -15,7 +15,7 @@ use crate::error::{Error, Result, nearest};
 use crate::store::keys::secret::{Hash, Secret};
 use crate::time::MINUTE;
 
-pub(super) use table::{KeyChange, load};
+pub(super) use table::{KeyChange, load, read};
 
 /// What a key may be for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -2,9 +2,9 @@
 //! second one can say whom it met, and of a server what lets the command line beside it in. It is a file of its own because closing any other handle of the database file
 //! would drop SQLite's locks.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -57,6 +57,8 @@ impl Lock {
     pub fn write_holder(&self, address: &str) -> Result<()> {
         let text = format!("{} {address}\n", std::process::id());
         let mut file = &self.file;
+        // one that an older program made may be for others to read; where that cannot be changed, it is another's file
+        let _ = file.set_permissions(Permissions::from_mode(0o600));
         file.set_len(0)
             .and_then(|()| file.seek(SeekFrom::Start(0)))
             .and_then(|_| file.write_all(text.as_bytes()))
@@ -148,6 +150,8 @@ mod tests {
     fn who_reads_the_lock_of_a_server_is_let_in_and_nobody_is_told_how() {
         let folder = tempfile::tempdir().expect("a folder");
         let database = folder.path().join("a.db");
+        std::fs::write(path_of(&database), "").expect("written");
+        std::fs::set_permissions(path_of(&database), Permissions::from_mode(0o644)).expect("set");
         let lock = Lock::take(&database).expect("free");
         assert!(served(&database).is_none());
         lock.write_holder("http://127.0.0.1:7878 pass").expect("written");
@@ -155,9 +159,7 @@ mod tests {
         assert_eq!((found.address.as_str(), found.pass.as_str()), ("http://127.0.0.1:7878", "pass"));
         let told = check_free(&database).expect_err("held").to_string();
         assert!(!told.contains("pass"), "{told}");
-        let mode = std::os::unix::fs::PermissionsExt::mode(
-            &path_of(&database).metadata().expect("there").permissions(),
-        );
+        let mode = path_of(&database).metadata().expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         drop(lock);
         assert!(served(&database).is_none());

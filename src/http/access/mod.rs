@@ -238,7 +238,8 @@ impl Gate {
         }
     }
 
-    /// The same, which lets in who shows this too: it is in the lock file, for `windrow` beside the server.
+    /// The same, which lets in who shows this too: it is in the lock file, for `windrow` beside the server. It does not begin as
+    /// the secret of a key does.
     #[must_use]
     pub fn with_owner(self, pass: &str) -> Self {
         Self { owner: Some(secret::hash_of(pass)), ..self }
@@ -303,7 +304,8 @@ impl Gate {
         match given {
             Given::Nothing | Given::Unreadable => Who::Nobody,
             Given::Secret(text) => {
-                let is_owner = |hash: &Hash| hash.is(&secret::hash_of(text));
+                let is_owner =
+                    |hash: &Hash| !text.starts_with(secret::PREFIX) && hash.is(&secret::hash_of(text));
                 if self.owner.as_ref().is_some_and(is_owner) {
                     return Who::Owner;
                 }

@@ -147,6 +147,14 @@ fn a_question_sees_no_dataset_that_the_key_may_not_read() {
             let (status, told) = house.text(key, &sql);
             assert_eq!(status, 404, "{sql}: {told}");
         }
+        for end in ["rows?", "search?q=a&"] {
+            let path = format!("/v1/datasets/web_a/{end}where=n%20IN%20(SELECT%20n%20FROM%20{dataset})");
+            assert_eq!(
+                house.with_key(Method::Get, &path, key, "").status,
+                400,
+                "a condition is of one dataset"
+            );
+        }
         let query = format!(r#"{{"from": "{dataset}", "select": ["count()"]}}"#);
         assert_eq!(house.with_key(Method::Post, "/v1/query", key, &query).status, 404);
     }
@@ -159,7 +167,7 @@ fn a_question_sees_no_dataset_that_the_key_may_not_read() {
 fn an_answer_that_is_kept_is_not_given_to_who_may_not_ask() {
     let folder = tempfile::tempdir().unwrap();
     let house = house();
-    let cache = crate::cache::Cache::open(crate::cache::CacheOptions::beside(&folder.path().join("a.db")));
+    let cache = crate::cache::Cache::open(crate::cache::CacheOptions::beside(folder.path().join("a.db")));
     let limits = Limits { cache: Some(cache), ..Limits::default() };
     let store = Arc::clone(&house.service.store);
     let gate = Gate::new(ADDRESS.parse().unwrap(), &[], false);
@@ -263,6 +271,22 @@ fn pages_of_others_send_events_with_an_ingest_key_and_read_nothing_else() {
             assert_eq!(is_shared, expected, "{} {path}", route.method.name());
             assert_eq!(reply.header("Access-Control-Allow-Credentials"), None);
         }
+    }
+}
+
+#[test]
+fn the_cookie_is_for_tls_where_it_came_by_tls() {
+    for is_secure in [true, false] {
+        let house = house();
+        let code = house.service.gate.sessions.draw_code(time::now()).unwrap();
+        let target = format!("/signin?code={code}");
+        let head = Request { is_secure, ..Request::new(Method::Head, &target).unwrap() };
+        let seen = routes::answer(&house.service, &head);
+        assert_eq!((seen.status, seen.header("Set-Cookie")), (200, None), "a preview does not use it up");
+        let reply = routes::answer(&house.service, &Request { method: Method::Get, ..head });
+        let cookie = reply.header("Set-Cookie").unwrap();
+        assert!(cookie.contains("; HttpOnly; SameSite=Lax") && cookie.contains("; Path=/"), "{cookie}");
+        assert_eq!(cookie.contains("; Secure"), is_secure, "{cookie}");
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use crossbeam_channel::bounded;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::Error::FromSqlConversionFailure;
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, Transaction, params};
 
 use crate::error::{Error, Result};
 use crate::limits;
@@ -27,8 +29,17 @@ pub(in crate::store) enum KeyChange {
     Used { id: Arc<str>, at_us: i64 },
 }
 
-/// Reads all keys.
+/// Reads all keys. One that is damaged lets nobody in, and keeps nobody from the data.
 pub(in crate::store) fn load(connection: &Connection) -> Result<Ring> {
+    let (ring, faults) = read(connection)?;
+    for what in faults {
+        tracing::error!("{what}; it is not let in");
+    }
+    Ok(ring)
+}
+
+/// Reads all keys; gives what is wrong with those that cannot be read.
+pub(in crate::store) fn read(connection: &Connection) -> Result<(Ring, Vec<String>)> {
     let context = |e| Error::sqlite("cannot read the keys", e);
     let mut statement = connection
         .prepare(
@@ -36,32 +47,36 @@ pub(in crate::store) fn load(connection: &Connection) -> Result<Ring> {
                FROM key",
         )
         .map_err(context)?;
-    let rows = statement
-        .query_map([], |row| {
-            let old = row.get::<_, Option<[u8; 32]>>(3)?.map(Hash::stored);
-            let key = Key {
-                id: row.get::<_, String>(0)?.into(),
-                name: row.get(1)?,
-                grant: Grant::default(),
-                hash: Hash::stored(row.get(2)?),
-                old: old.zip(row.get(4)?),
-                created_us: row.get(6)?,
-                expires_us: row.get(7)?,
-                used_us: Arc::new(AtomicI64::new(row.get::<_, Option<i64>>(8)?.unwrap_or(0))),
-                revoked_us: row.get(9)?,
-            };
-            Ok((key, row.get::<_, String>(5)?))
-        })
-        .map_err(context)?;
-    let mut ring = Ring::default();
-    for row in rows {
-        let (mut key, grant) = row.map_err(context)?;
-        key.grant = serde_json::from_str(&grant).map_err(|e| {
-            Error::Corrupt(format!("what the stored key \"{}\" may do cannot be read: {e}", key.id))
-        })?;
-        ring.keys.insert(Arc::clone(&key.id), Arc::new(key));
+    let mut rows = statement.query([]).map_err(context)?;
+    let (mut ring, mut faults) = (Ring::default(), Vec::new());
+    while let Some(row) = rows.next().map_err(context)? {
+        match key(row) {
+            Ok(key) => {
+                ring.keys.insert(Arc::clone(&key.id), Arc::new(key));
+            }
+            Err(e) => {
+                let id = row.get::<_, String>(0).unwrap_or_default();
+                faults.push(format!("the key \"{id}\" cannot be read: {e}"));
+            }
+        }
     }
-    Ok(ring)
+    Ok((ring, faults))
+}
+
+fn key(row: &Row<'_>) -> rusqlite::Result<Key> {
+    let grant: String = row.get(5)?;
+    let wrong = |e: serde_json::Error| FromSqlConversionFailure(5, Type::Text, Box::new(e));
+    Ok(Key {
+        id: row.get::<_, String>(0)?.into(),
+        name: row.get(1)?,
+        grant: serde_json::from_str(&grant).map_err(wrong)?,
+        hash: Hash::stored(row.get(2)?),
+        old: row.get::<_, Option<[u8; 32]>>(3)?.map(Hash::stored).zip(row.get(4)?),
+        created_us: row.get(6)?,
+        expires_us: row.get(7)?,
+        used_us: Arc::new(AtomicI64::new(row.get::<_, Option<i64>>(8)?.unwrap_or(0))),
+        revoked_us: row.get(9)?,
+    })
 }
 
 impl Store {

@@ -1,6 +1,8 @@
 //! Keys over a real file: what opens, what is kept, what a change does.
 
 use super::*;
+use crate::store::check::check;
+use crate::store::progress::Progress;
 use crate::store::{Store, StoreOptions};
 use crate::time;
 
@@ -117,9 +119,28 @@ fn the_file_has_no_secret() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
         for secret in [&first, &second] {
             // what follows the id is the secret part
-            assert_eq!(memchr::memmem::find(&bytes, secret.text()[14..].as_bytes()), None);
+            assert_eq!(memchr::memmem::find(&bytes, &secret.text().as_bytes()[14..]), None);
         }
     }
+}
+
+#[test]
+fn a_damaged_key_lets_nobody_in_and_is_told_by_the_check() {
+    let house = house();
+    let (damaged, whole) = (house.make(None), house.make(None));
+    house.store.close();
+    let path = house.folder.path().join("a.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let sql = "UPDATE key SET hash = x'00', \"grant\" = '{\"scopes\": [\"root\"]}' WHERE id = ?1";
+    connection.execute(sql, [damaged.id()]).unwrap();
+    drop(connection);
+    let house = house.restarted();
+    assert_eq!(house.opens(damaged.text(), NOW), Err(Refused::Unknown));
+    assert!(house.opens(whole.text(), NOW).is_ok());
+    house.store.close();
+    let report = check(&path, &Progress::default()).unwrap();
+    let told: Vec<String> = report.damage.iter().map(|damage| damage.what.clone()).collect();
+    assert!(told.len() == 1 && told[0].contains(damaged.id()), "{told:?}");
 }
 
 #[test]
