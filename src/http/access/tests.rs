@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::*;
+use crate::cache::{Cache, CacheOptions};
 use crate::http::Service;
 use crate::http::routes::{self, ROUTES, Route};
 use crate::query::budget::Limits;
@@ -23,7 +24,9 @@ fn house() -> House {
     let store = Arc::new(Store::open(&folder.path().join("a.db"), StoreOptions::default()).unwrap());
     let address: SocketAddr = ADDRESS.parse().unwrap();
     let gate = Gate::new(address, &[], false).with_owner("the pass");
-    let service = Service::new(store, address, Limits::default(), WarmList::default()).with_gate(gate);
+    let cache = Cache::open(CacheOptions::beside(folder.path().join("a.db")));
+    let limits = Limits { cache: Some(cache), ..Limits::default() };
+    let service = Service::new(store, address, limits, WarmList::default()).with_gate(gate);
     House { service, _folder: folder }
 }
 
@@ -89,7 +92,7 @@ fn every_route_is_refused_without_a_key_and_takes_the_scope_that_it_needs() {
             }
             let may = *scope == Scope::Admin || route.need.scopes().iter().all(|needed| needed == scope);
             assert_eq!(reply.status == 403, !may, "{name} with {scope:?}: {}", reply.status);
-            assert_ne!(reply.status, 401, "{name} with {scope:?}");
+            assert!(reply.status != 401 && reply.status < 500, "{name} with {scope:?}: {}", reply.status);
         }
         let stranger = house.with_key(route.method, &path, Secret::draw().unwrap().text(), "");
         assert_eq!(stranger.status == 401, route.need != Need::Nothing, "{name}: {}", stranger.status);
@@ -165,14 +168,7 @@ fn a_question_sees_no_dataset_that_the_key_may_not_read() {
 
 #[test]
 fn an_answer_that_is_kept_is_not_given_to_who_may_not_ask() {
-    let folder = tempfile::tempdir().unwrap();
     let house = house();
-    let cache = crate::cache::Cache::open(crate::cache::CacheOptions::beside(folder.path().join("a.db")));
-    let limits = Limits { cache: Some(cache), ..Limits::default() };
-    let store = Arc::clone(&house.service.store);
-    let gate = Gate::new(ADDRESS.parse().unwrap(), &[], false);
-    let service = Service::new(store, ADDRESS.parse().unwrap(), limits, WarmList::default()).with_gate(gate);
-    let house = House { service, ..house };
     let (admin, key) = (house.key(&[Scope::Admin], &[], None), house.key(&[Scope::Read], &["web_*"], None));
     house.with_key(Method::Post, "/v1/datasets/orders/events", &admin, "{\"n\": 1}");
     let body = r#"{"from": "orders", "select": ["sum(n)"], "cache": "1h"}"#;

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::store::Store;
 use crate::store::keys::secret::{Hash, Secret};
-use crate::store::keys::{Grant, Key, Ring};
+use crate::store::keys::{Key, Ring};
 use crate::store::writer::{Command, Writer};
 
 /// What is done to keys.
