@@ -27,6 +27,8 @@ pub struct Settings {
     pub connections: usize,
     /// Connections from one address, at most.
     pub connections_per_address: usize,
+    /// Names that the server is known by, besides addresses and localhost.
+    pub hosts: Vec<String>,
     /// Read connections.
     pub readers: u32,
     /// Threads that answer requests.
@@ -69,7 +71,7 @@ pub struct Setting {
 }
 
 /// Every setting.
-pub const SETTINGS: [Setting; 20] = [
+pub const SETTINGS: [Setting; 21] = [
     Setting {
         key: "db",
         default: "windrow.db",
@@ -96,6 +98,12 @@ pub const SETTINGS: [Setting; 20] = [
             settings.socket = (!text.is_empty()).then(|| text.into());
             Ok(())
         },
+    },
+    Setting {
+        key: "hosts",
+        default: "",
+        doc: "names that browsers know the server by, besides addresses and localhost: stats.example.org",
+        set: |settings, text| names(text).map(|names| settings.hosts = names),
     },
     Setting {
         key: "trusted_proxies",
@@ -233,6 +241,7 @@ impl Default for Settings {
             trusted_proxies: Trusted::default(),
             connections: limits::CONNECTIONS,
             connections_per_address: limits::CONNECTIONS_PER_ADDRESS,
+            hosts: Vec::new(),
             readers: limits::READERS,
             workers: limits::HTTP_WORKERS,
             memory_mb: limits::BUFFER_POOL_BYTES >> 20,
@@ -368,6 +377,20 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+fn names(text: &str) -> Result<Vec<String>, String> {
+    let is_name = |name: &&str| {
+        !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+    };
+    let all = text.split(',').map(str::trim).filter(|name| !text.trim().is_empty() || !name.is_empty());
+    all.map(|name| {
+        Some(name).filter(is_name).map(str::to_lowercase).ok_or_else(|| {
+            format!("\"{name}\" is no name of a host; write names without a port, such as stats.example.org,stats.lan")
+        })
+    })
+    .collect()
+}
+
 fn whole(text: &str, least: u32, most: u32) -> Result<u32, String> {
     let number = text.parse::<u32>().ok().filter(|number| (least..=most).contains(number));
     number.ok_or_else(|| format!("\"{text}\" is no whole number from {least} to {most}"))
@@ -479,6 +502,14 @@ mod tests {
             assert!(refusal(flags(key, value)).contains("write one"), "{key} {value}");
         }
         assert!(refusal(with(&[], &[("WINDROW_LOG_LEVEL", "inof")], None)).contains("WINDROW_LOG_LEVEL"));
+        for hosts in ["a:80", "a,,b", "http://a", "a b"] {
+            assert!(
+                refusal(with(&[("hosts", hosts.into())], &[], None)).contains("no name of a host"),
+                "{hosts}"
+            );
+        }
+        let (named, _) = with(&[("hosts", "Stats.example.org, b.lan".into())], &[], None).unwrap();
+        assert_eq!(named.hosts, ["stats.example.org", "b.lan"]);
         assert!(refusal(with(&[], &[], Some("durability = 'fulll'"))).contains("\"full\""));
     }
 

@@ -408,6 +408,20 @@ pub fn check_dataset_name(name: &str) -> Result<(), Error> {
     )))
 }
 
+/// Refuses to change what the engine keeps for itself, such as its audit log.
+///
+/// # Errors
+/// A name that begins with `_`.
+pub fn check_is_no_own(name: &str) -> Result<(), Error> {
+    match name.starts_with('_') {
+        true => Err(Error::invalid(format!(
+            "\"{name}\" is the engine's own dataset, which is read and not changed; what is older than its retention goes by \
+             itself"
+        ))),
+        false => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

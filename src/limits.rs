@@ -121,6 +121,26 @@ pub const WAL_CHECKPOINT_BYTES: u64 = 32 << 20;
 pub const WAL_CHECKPOINT_BYTES_RECORDS: u64 = 256 << 20;
 /// Bytes of the ballast beside a database; less on a small disk.
 pub const BALLAST_BYTES: u64 = 16 << 20;
+/// Keys, with those that were revoked.
+pub const KEYS: usize = 10_000;
+/// Browsers that are signed in at once; one more takes the place of the one that was used least recently.
+pub const SIGNED_IN: usize = 1_000;
+/// A session ends when it was not used for so long, in µs: a week.
+pub const SESSION_US: i64 = 7 * 24 * 60 * 60 * 1_000_000;
+/// How long the link for signing in works, in µs: 15 minutes.
+pub const SIGN_IN_US: i64 = 15 * 60 * 1_000_000;
+/// How long the old secret of a key is let in after a rotation, where nothing else is said, in µs: a day.
+pub const GRACE_US: i64 = 24 * 60 * 60 * 1_000_000;
+/// Letters of the name of a key.
+pub const KEY_NAME_LETTERS: usize = 100;
+/// Patterns of datasets that a key may have.
+pub const KEY_DATASETS: usize = 1_000;
+/// Bytes of the filter of a key.
+pub const KEY_FILTER_BYTES: usize = 16 << 10;
+/// Refusals that the audit log takes in a minute; those beyond are counted.
+pub const AUDIT_REFUSALS: u64 = 30;
+/// Bytes of each text of an entry of the audit log.
+pub const AUDIT_TEXT_BYTES: usize = 1 << 10;
 /// Read connections.
 pub const READERS: u32 = 10;
 /// Times a batch is decoded anew because the rules of its dataset changed meanwhile.

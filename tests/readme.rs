@@ -18,7 +18,7 @@ use windrow::http::routes::ROUTES;
 use windrow::limits;
 
 /// What differs from run to run, and what stands for it when outputs are compared.
-const VARYING: [(&str, &str); 6] = [
+const VARYING: [(&str, &str); 9] = [
     (r#""elapsed_ms":[0-9.]+"#, r#""elapsed_ms":N"#),
     (r"in [0-9.]+ s \([0-9,]+ rows/s\)", "in N s (N rows/s)"),
     // only the clock of the machine has digits of µs; the events of the examples have whole seconds
@@ -26,6 +26,10 @@ const VARYING: [(&str, &str); 6] = [
     // signed with a secret of the file
     (r#""(next|prev)":"[A-Za-z0-9_-]{40,}""#, r#""$1":"CURSOR""#),
     (r"in use by process [0-9]+", "in use by process N"),
+    // drawn by chance: keys, their ids, and the code of the link
+    (r"wr_[a-z2-9]{10}_[A-Za-z0-9_-]{43}", "wr_SECRET"),
+    (r#"("id":"|key     |the key )[a-z2-9]{10}"#, "${1}ID"),
+    (r"signin\?code=[A-Za-z0-9_-]{43}", "signin?code=CODE"),
     (r"(?m)^Date: .*$", "Date: NOW"),
 ];
 
@@ -190,6 +194,18 @@ fn the_calls_in_the_docs_are_those_of_the_table() {
     for line in text.split_inclusive('\n') {
         let is_call = line.starts_with("## ") && line.contains(" /");
         assert!(!is_call || known.iter().any(|call| call == line), "{line} is in no route table");
+    }
+}
+
+#[test]
+fn the_scopes_in_the_docs_are_those_of_the_table() {
+    let text = std::fs::read_to_string(house("docs/access.md")).unwrap();
+    for route in &ROUTES {
+        let scopes: Vec<String> =
+            route.need.scopes().iter().map(|scope| format!("`{}`", scope.name())).collect();
+        let scopes = if scopes.is_empty() { "–".to_owned() } else { scopes.join(" and ") };
+        let row = format!("| `{} {}` | {scopes} |\n", route.method.name(), route.pattern);
+        assert!(text.contains(&row), "docs/access.md has no row {row}");
     }
 }
 

@@ -15,6 +15,7 @@ use crate::app::warm::Warmer;
 use crate::app::{Engine, cache_options, store_options};
 use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::http::access::Gate;
 use crate::http::edge::Edge;
 use crate::http::guard::{self, Bounds};
 use crate::http::listener::Listener;
@@ -22,21 +23,24 @@ use crate::http::{Service, routes};
 use crate::limits;
 use crate::proxies::Trusted;
 use crate::query::warm::WarmList;
+use crate::store::keys::secret;
 use crate::store::lock;
+use crate::time;
 
-/// Serves the database until SIGINT or SIGTERM: `listening on http://…` is the first line on stdout. A second signal
-/// ends the process at once.
+/// Serves the database until SIGINT or SIGTERM: `listening on http://…` is the first line on stdout, a link that signs a browser
+/// in the second one, unless anyone is let in. A second signal ends the process at once.
 ///
 /// # Errors
 /// An address that is not of this machine alone, one that is in use, and the store's.
 pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
-    let entrance = Entrance::open(settings)?;
+    let entrance = Entrance::open(settings, no_auth)?;
     let cache = cache_options(settings)?;
     let warm = WarmList::of(settings.cache_warm.as_deref())?;
     let engine = Engine::open_with(&settings.database, store_options(settings))?;
     let engine = engine.with_limits(settings.into()).with_cache(cache);
-    let ended = entrance.serve(&engine, warm, |address| {
-        announce(address, no_auth);
+    let has_keys = engine.store.keys().iter().next().is_some();
+    let ended = entrance.serve(&engine, settings, warm, |address, link| {
+        announce(address, settings.listen.ip().is_loopback(), link, has_keys);
         Ok(())
     });
     engine.close();
@@ -45,6 +49,7 @@ pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
 
 /// What a server has before there is a database: its address, and the wait for the signals that end it.
 pub(super) struct Entrance {
+    no_auth: bool,
     /// The first is that of the setting `listen`.
     listeners: Vec<Listener>,
     address: SocketAddr,
@@ -56,15 +61,8 @@ pub(super) struct Entrance {
 impl Entrance {
     /// Takes the address. Where that is refused, nothing was made or changed; connections that come before the database
     /// is open wait.
-    pub(super) fn open(settings: &Settings) -> Result<Self> {
-        if !settings.listen.ip().is_loopback() {
-            return Err(Error::invalid(format!(
-                "{} can be reached from other machines, and this version has no access control yet; \
-                 listen at a loopback address, such as --listen 127.0.0.1:{}",
-                settings.listen,
-                settings.listen.port()
-            )));
-        }
+    pub(super) fn open(settings: &Settings, no_auth: bool) -> Result<Self> {
+        check_address(settings.listen, no_auth)?;
         let listener = Listener::bind(settings.listen).map_err(|refused| {
             // a server of the same database is the likely holder of the address, and says more
             lock::check_free(&settings.database).err().unwrap_or(refused)
@@ -78,6 +76,7 @@ impl Entrance {
         };
         let listeners = [listener].into_iter().chain(socket).collect();
         Ok(Self {
+            no_auth,
             listeners,
             address,
             bounds,
@@ -92,21 +91,28 @@ impl Entrance {
     }
 
     /// Answers requests until a signal ends it, or the system takes no more connections; the engine stays open.
-    /// `announce` is called with the address as soon as requests are answered.
+    /// `announce` is called with the address, and a link that signs a browser in, as soon as requests are answered.
     pub(super) fn serve(
         self,
         engine: &Engine,
+        settings: &Settings,
         warm: WarmList,
-        announce: impl FnOnce(&str) -> Result<()>,
+        announce: impl FnOnce(&str, Option<&str>) -> Result<()>,
     ) -> Result<()> {
         let bounds = self.bounds.within(raise_descriptor_limit());
         let address = self.address();
-        let service = Arc::new(Service::new(Arc::clone(&engine.store), self.address, engine.limits(), warm));
+        let pass = format!("wo_{}", secret::token()?);
+        let gate = Gate::new(self.address, &settings.hosts, self.no_auth).with_owner(&pass);
+        let code = gate.sessions.draw_code(time::now())?;
+        let link = (!self.no_auth).then(|| format!("{address}/signin?code={code}"));
+        let store = Arc::clone(&engine.store);
+        let service = Arc::new(Service::new(store, self.address, engine.limits(), warm).with_gate(gate));
         let warmer = Warmer::start(engine, Arc::clone(&service))?;
         let handler = Arc::clone(&service);
         let entrance = guard::Entrance { listeners: self.listeners, bounds, trusted: self.trusted };
         let edge = Edge::start(entrance, move |request| routes::answer(&handler, request))?;
-        let announced = engine.store.note_address(&address).and_then(|()| announce(&address));
+        let noted = engine.store.note_server(&address, &pass);
+        let announced = noted.and_then(|()| announce(&address, link.as_deref()));
         let ended = announced.and_then(|()| {
             let (guard, server) = edge.failures();
             select! {
@@ -123,20 +129,42 @@ impl Entrance {
             let waited = limits::STOP_S + limits::CANCELLED_S;
             tracing::warn!("requests were still running after {waited} s and get no answer");
         }
+        service.gate.audit.close(&engine.store);
         ended
     }
 }
 
-fn announce(address: &str, no_auth: bool) {
+/// Where anyone is let in, only this machine may reach it.
+fn check_address(listen: SocketAddr, no_auth: bool) -> Result<()> {
+    if listen.ip().is_loopback() || !no_auth {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "{listen} can be reached from other machines, and with --no-auth everyone who reaches it would have all data; leave \
+         --no-auth out and make keys with `windrow keys add`, or listen at a loopback address, such as --listen \
+         127.0.0.1:{}",
+        listen.port()
+    )))
+}
+
+/// The link goes to stdout alone: a log is kept, and read by others.
+fn announce(address: &str, is_local: bool, link: Option<&str>, has_keys: bool) {
     let mut out = std::io::stdout().lock();
-    let note = if no_auth {
-        ""
-    } else {
-        "access control comes with keys; until then every program of this machine has access\n"
-    };
+    let mut note = String::new();
+    if let Some(link) = link {
+        note.push_str(&format!("sign in, once and within 15 minutes: {link}\n"));
+    }
+    if link.is_some() && !has_keys {
+        note.push_str("programs send a key, which `windrow keys add NAME --scope ingest` makes\n");
+    }
     // who started the server may have closed its stdout: no reason not to serve
     let _ = write!(out, "listening on {address}\n{note}").and_then(|()| out.flush());
     tracing::info!("listening on {address}");
+    if !is_local {
+        tracing::warn!(
+            "keys and data are not encrypted on their way to {address}: a proxy with TLS should stand before it"
+        );
+    }
 }
 
 /// A message when the process is asked to end.
@@ -183,6 +211,7 @@ mod tests {
             let settings = Settings { listen: listen.parse().unwrap(), ..Settings::default() };
             let refused = serve(&settings, true).unwrap_err().to_string();
             assert!(refused.contains("loopback") && refused.contains("--listen"), "{refused}");
+            assert!(refused.contains("leave --no-auth out"), "{refused}");
         }
     }
 

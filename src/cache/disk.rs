@@ -144,7 +144,8 @@ impl Disk {
             Some(ErrorCode::DiskFull) => (false, true),
             _ => (false, false),
         };
-        if (is_damaged || is_full) && remove(&self.path).is_ok() && is_damaged {
+        let is_removed = (is_damaged || is_full) && remove(&self.path).is_ok();
+        if is_removed && is_damaged {
             state.resting = None;
         }
     }

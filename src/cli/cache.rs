@@ -13,7 +13,7 @@ use crate::cli::terminal::table::{Cell, Head, Table};
 use crate::cli::{Session, remote};
 use crate::error::{Error, Result};
 use crate::query::warm::WarmList;
-use crate::store::lock;
+use crate::store::lock::{self, Served};
 
 /// What `cache` takes.
 #[derive(Debug, Args)]
@@ -53,10 +53,10 @@ struct ClearArguments {
 /// # Errors
 /// The server refuses, or there is no database.
 pub fn run(session: &Session, arguments: &CacheArguments) -> Result<()> {
-    let server = lock::served_at(&session.settings.database);
+    let server = lock::served(&session.settings.database);
     match (&arguments.what, server) {
-        (None, Some(address)) => {
-            let reply = remote::ask(&address, "GET", "/v1/cache", "")?;
+        (None, Some(server)) => {
+            let reply = remote::ask(&server, "GET", "/v1/cache", "")?;
             if session.json {
                 return session.print(reply.as_bytes());
             }
@@ -70,8 +70,8 @@ pub fn run(session: &Session, arguments: &CacheArguments) -> Result<()> {
             session.print(text.as_bytes())
         }
         (Some(What::Clear(clear)), server) => clear_all(session, clear, server),
-        (Some(What::Warm), Some(address)) => {
-            let reply = remote::ask(&address, "POST", "/v1/cache/warm", "")?;
+        (Some(What::Warm), Some(server)) => {
+            let reply = remote::ask(&server, "POST", "/v1/cache/warm", "")?;
             told_of_warm(session, &parsed(&reply)?)
         }
         (Some(What::Warm), None) => warm(session),
@@ -85,15 +85,13 @@ fn of_file(session: &Session) -> Result<Arc<Cache>> {
     Ok(Cache::open(CacheOptions { file, ..options }))
 }
 
-fn clear_all(session: &Session, clear: &ClearArguments, server: Option<String>) -> Result<()> {
+fn clear_all(session: &Session, clear: &ClearArguments, server: Option<Served>) -> Result<()> {
     let names = [("dataset", &clear.dataset), ("tag", &clear.tag), ("pattern", &clear.pattern)];
     let body = names.into_iter().find_map(|(name, value)| Some(json!({ name: value.as_ref()? })));
     let removed = match (server, &body) {
-        (Some(address), body) => {
+        (Some(server), body) => {
             let body = body.as_ref().map(Value::to_string).unwrap_or_default();
-            parsed(&remote::ask(&address, "POST", "/v1/cache/clear", &body)?)?["removed"]
-                .as_u64()
-                .unwrap_or(0)
+            parsed(&remote::ask(&server, "POST", "/v1/cache/clear", &body)?)?["removed"].as_u64().unwrap_or(0)
         }
         (None, None) => {
             let cache = of_file(session)?;

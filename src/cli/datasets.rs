@@ -30,6 +30,9 @@ pub struct DatasetsArguments {
     /// Describe this one
     #[arg(value_name = "NAME")]
     name: Option<String>,
+    /// List the engine's own too, such as its audit log
+    #[arg(long, conflicts_with = "name")]
+    all: bool,
     /// Numbers and sizes as people read them: 12.3k, 1.5 MiB
     #[arg(long)]
     human: bool,
@@ -75,6 +78,7 @@ pub fn run(session: &Session, arguments: &DatasetsArguments) -> Result<()> {
         return declare_all(session, &declared::of(pack)?);
     }
     let mut described = datasets(&session.settings.database, arguments.name.as_deref())?;
+    described.retain(|one| arguments.all || arguments.name.is_some() || !one.name.starts_with('_'));
     let text = match (&arguments.name, session.json) {
         (None, false) => list(&described, arguments.human, &session.screen),
         (None, true) => json(&List { datasets: described })?,

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::fields::check_dataset_name;
 
 /// What people call a verb who come from other programs, and what does it here.
-const OTHER_WORDS: [(&[&str], &str); 9] = [
+const OTHER_WORDS: [(&[&str], &str); 10] = [
     (&["list", "ls", "show", "tables", "describe", "info", "status", "schema"], "windrow datasets"),
     (&["drop", "rm", "remove"], "windrow datasets NAME --drop"),
     (&["delete", "purge"], "windrow erase NAME --where \"user_id = 7\""),
@@ -23,6 +23,7 @@ const OTHER_WORDS: [(&[&str], &str); 9] = [
     (&["ask", "exec", "shell"], "windrow sql 'SELECT count(*) FROM visits'"),
     (&["vacuum", "compact", "pack"], "windrow optimize"),
     (&["verify", "fsck", "integrity"], "windrow check"),
+    (&["login", "token", "tokens", "users", "auth"], "windrow keys"),
 ];
 
 /// Letters that a mistyped verb may differ in.

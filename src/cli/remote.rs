@@ -5,23 +5,27 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::store::lock::Served;
 
 /// How long a server may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Bytes of a reply.
 const REPLY_BYTES: u64 = 16 << 20;
 
-/// Sends a request to a server at `http://127.0.0.1:7878` and gives the body of its reply.
+/// Sends a request to a server and gives the body of its reply. Who may read the lock file may read the database, and is let in
+/// for everything.
 ///
 /// # Errors
 /// It cannot be reached, or it refuses, in its words.
-pub fn ask(address: &str, method: &str, path: &str, body: &str) -> Result<String> {
+pub fn ask(server: &Served, method: &str, path: &str, body: &str) -> Result<String> {
+    let address = &server.address;
     let host = address.trim_start_matches("http://");
     let failed = |e| Error::io(format!("cannot ask the server at {address}"), e);
     let mut stream = TcpStream::connect(host).map_err(failed)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n{body}",
+        server.pass,
         body.len()
     );
     stream.write_all(request.as_bytes()).map_err(failed)?;

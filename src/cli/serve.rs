@@ -10,10 +10,11 @@ use crate::error::Result;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  windrow serve --listen 127.0.0.1:7878\n  windrow --db visits.db serve --no-auth\n\n\
+    Programs send a key (`windrow keys add`), browsers sign in by the link that is\nprinted.\n\n\
     Ends cleanly on SIGINT and SIGTERM; a second signal ends it at once. `windrow config` shows every setting."
 )]
 pub struct ServeArguments {
-    /// Let every program of this machine in; for loopback addresses only
+    /// Let every program of this machine in, without keys; for loopback addresses only
     #[arg(long)]
     no_auth: bool,
     #[command(flatten)]
@@ -38,6 +39,9 @@ pub struct ServerFlags {
     /// Connections from one address [env: WINDROW_CONNECTIONS_PER_ADDRESS] [default: 512]
     #[arg(long, value_name = "COUNT")]
     connections_per_address: Option<String>,
+    /// Names that browsers know the server by, besides addresses and localhost [env: WINDROW_HOSTS]
+    #[arg(long, value_name = "NAMES")]
+    hosts: Option<String>,
     /// What an acknowledgement waits for: full (the disk), normal (the operating system) [env: WINDROW_DURABILITY]
     #[arg(long, value_name = "NAME")]
     durability: Option<String>,
@@ -92,6 +96,7 @@ impl ServerFlags {
             ("trusted_proxies", &self.trusted_proxies),
             ("connections", &self.connections),
             ("connections_per_address", &self.connections_per_address),
+            ("hosts", &self.hosts),
             ("durability", &self.durability),
             ("workers", &self.workers),
             ("readers", &self.readers),

@@ -25,19 +25,22 @@ pub enum Method {
     Patch,
     /// Drops.
     Delete,
+    /// What may be sent.
+    Options,
     /// Any other; no route has it.
     Other,
 }
 
 impl Method {
     /// Its name; a method that no route has is none of these.
-    pub const ALL: [(Method, &'static str); 6] = [
+    pub const ALL: [(Method, &'static str); 7] = [
         (Self::Get, "GET"),
         (Self::Head, "HEAD"),
         (Self::Post, "POST"),
         (Self::Put, "PUT"),
         (Self::Patch, "PATCH"),
         (Self::Delete, "DELETE"),
+        (Self::Options, "OPTIONS"),
     ];
 
     /// The method of a name.
@@ -52,11 +55,21 @@ impl Method {
 }
 
 /// The headers that handlers look at; the others are not kept, as each would be an allocation a request.
-pub const HEADERS_KEPT: [&str; 5] =
-    ["accept", "accept-encoding", "content-encoding", "host", "if-none-match"];
+pub const HEADERS_KEPT: [&str; 10] = [
+    "accept",
+    "accept-encoding",
+    "access-control-request-method",
+    "authorization",
+    "content-encoding",
+    "cookie",
+    "host",
+    "if-none-match",
+    "origin",
+    "sec-fetch-site",
+];
 
 /// One request, read whole.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Request {
     /// The method.
     pub method: Method,
@@ -68,12 +81,19 @@ pub struct Request {
     pub headers: Vec<(&'static str, String)>,
     /// The body as it was sent.
     pub body: Vec<u8>,
+    /// Whether it came by TLS.
+    pub is_secure: bool,
     /// Becomes true when the client goes away before it is answered.
     pub abandoned: Arc<AtomicBool>,
     /// Where it comes from; `None` for a socket of this machine.
     pub address: Option<IpAddr>,
-    /// Whether it came by TLS.
-    pub is_encrypted: bool,
+}
+
+impl std::fmt::Debug for Request {
+    /// Without headers and body, which may have secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method.name(), self.path)
+    }
 }
 
 impl Request {
@@ -191,6 +211,11 @@ impl Response {
         Self { status: 204, ..Self::default() }
     }
 
+    /// 303 to a place of this server.
+    pub fn see_other(place: &'static str) -> Self {
+        Self { status: 303, headers: vec![("Location", place.into())], ..Self::default() }
+    }
+
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
@@ -205,7 +230,11 @@ pub fn decode_segment(text: &str) -> Result<String> {
     decode(text, false)
 }
 
-fn decode_form(text: &str) -> Result<String> {
+/// A name or value of a form: as [`decode_segment`], and `+` is a space.
+///
+/// # Errors
+/// As [`decode_segment`].
+pub fn decode_form(text: &str) -> Result<String> {
     decode(text, true)
 }
 

@@ -1,7 +1,8 @@
-//! HTTP: `guard → server → routes → api`. `guard` lets whole requests through, `server` makes a [`message::Request`] of each,
-//! `routes` finds the handler in one table, a handler of `api` answers (or `ui`, with a page), and `problem` is the one map from
-//! errors to replies. `edge` is guard and server as one; `app` starts it.
+//! HTTP: `guard → server → routes → access → api`. `guard` lets whole requests through, `server` makes a [`message::Request`] of
+//! each, `routes` finds the handler in one table, `access` lets the request in, a handler of `api` answers (or `ui`, with a
+//! page), and `problem` is the one map from errors to replies. `edge` is guard and server as one; `app` starts it.
 
+pub mod access;
 pub mod api;
 pub mod body;
 pub mod edge;
@@ -20,6 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::http::access::Gate;
 use crate::query::budget::Limits;
 use crate::query::warm::WarmList;
 use crate::store::Store;
@@ -35,13 +37,22 @@ pub struct Service {
     pub limits: Limits,
     /// The questions that are asked ahead.
     pub warm: WarmList,
+    /// Who is let in.
+    pub gate: Gate,
     ready: AtomicBool,
 }
 
 impl Service {
-    /// A service over an open file, ready from the start.
+    /// A service over an open file that lets anyone in, ready from the start.
     pub fn new(store: Arc<Store>, address: SocketAddr, limits: Limits, warm: WarmList) -> Self {
-        Self { store, address, limits, warm, ready: AtomicBool::new(true) }
+        let gate = Gate::new(address, &[], true);
+        Self { store, address, limits, warm, gate, ready: AtomicBool::new(true) }
+    }
+
+    /// The same with this gate.
+    #[must_use]
+    pub fn with_gate(self, gate: Gate) -> Self {
+        Self { gate, ..self }
     }
 
     /// Whether it takes requests; no longer once it stops.

@@ -16,7 +16,7 @@ pub struct Pass {
     /// The client's address; `None` for a client of a Unix socket.
     pub address: Option<IpAddr>,
     /// Whether it came by TLS, here or at a proxy that is trusted.
-    pub is_encrypted: bool,
+    pub is_secure: bool,
     /// The id of the request, in its reply and in the log.
     pub id: u64,
     /// Becomes true when the client goes away.

@@ -20,7 +20,12 @@ const CANCELLED_RETRY_S: u32 = 5;
 type Sort = (u16, &'static str, &'static str);
 
 const INVALID: Sort = (400, "invalid", "The request is wrong");
-const FORBIDDEN: Sort = (403, "forbidden", "This is not allowed");
+/// Nobody that is known.
+pub const UNAUTHORIZED: Sort = (401, "unauthorized", "The request has no key that is let in");
+/// Somebody who may not.
+pub const FORBIDDEN: Sort = (403, "forbidden", "This is not allowed");
+/// A page of another server wants something changed.
+pub const CROSS_SITE: Sort = (403, "cross-site", "The request comes from a page of another server");
 const NOT_FOUND: Sort = (404, "not-found", "There is nothing of that name");
 /// A method that the path does not have.
 pub const METHOD: Sort = (405, "method", "The path does not have this method");
@@ -31,6 +36,8 @@ const DEADLINE: Sort = (422, "deadline", "The question takes too long");
 const MEMORY: Sort = (422, "memory", "The question takes too much memory");
 const ROWS: Sort = (422, "rows", "The question looks at too many rows");
 const CANCELLED: Sort = (503, "cancelled", "The question was given up");
+/// A name that is not this server's.
+pub const MISDIRECTED: Sort = (421, "misdirected", "The server does not answer for this name");
 const INTERNAL: Sort = (500, "internal", "The server failed");
 const BUSY: Sort = (503, "busy", "Too much is waiting");
 const STORAGE: Sort = (507, "storage", "The file cannot be written");

@@ -1,18 +1,22 @@
-//! What there is to call: one table of method, path, parameters and handler. `server` hands every request to
-//! [`answer`]; a new route is a row here and a function in `api`.
+//! What there is to call: one table of method, path, parameters, what it needs of its caller, and handler. `server` hands
+//! every request to [`answer`]; a new route is a row here and a function in `api`.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::error::{Error, Result, nearest};
 use crate::http::Service;
+use crate::http::access::audit::Entry;
+use crate::http::access::{Access, Need, origin};
 use crate::http::api::{
-    cache, datasets, events, health, performance, query, records, rows, search, sequences,
+    cache, datasets, events, health, keys, performance, query, records, rows, search, sequences, sign_in,
 };
 use crate::http::body;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
 use crate::http::{ui, unchanged};
 use crate::query::budget::Limits;
+use crate::store::snapshot::Snapshot;
 
 /// A request with what its handler needs.
 pub struct Call<'a> {
@@ -22,6 +26,10 @@ pub struct Call<'a> {
     pub request: &'a Request,
     /// The parts of the path that stand for `{…}` of the pattern, decoded.
     pub captured: Vec<String>,
+    /// Who asks, and what he may.
+    pub access: &'a Access,
+    /// What the audit log says that it was done to, where that is not what the path names.
+    pub subject: RefCell<Option<String>>,
 }
 
 impl Call<'_> {
@@ -30,9 +38,19 @@ impl Call<'_> {
         self.captured.first().map_or("", String::as_str)
     }
 
-    /// What a question of this request may take: that of the server, until its client goes away.
+    /// What is there as of the last commit. Which of it the caller may touch, the reach in [`Call::limits`] tells.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.service.store.snapshot()
+    }
+
+    /// What a question of this request may take and touch: what those of the server may, until its client goes away, within
+    /// the reach of the caller.
     pub fn limits(&self) -> Limits {
-        Limits { abandoned: Arc::clone(&self.request.abandoned), ..self.service.limits.clone() }
+        let reach = match self.access.reach() {
+            reach if reach.is_everything() => Arc::clone(&self.service.limits.reach),
+            reach => Arc::clone(reach),
+        };
+        Limits { abandoned: Arc::clone(&self.request.abandoned), reach, ..self.service.limits.clone() }
     }
 }
 
@@ -46,41 +64,76 @@ pub struct Route {
     pub parameters: &'static [&'static str],
     /// What it does, in one line.
     pub doc: &'static str,
+    /// What it needs of its caller.
+    pub need: Need,
     handler: fn(&Call<'_>) -> Result<Response>,
 }
 
 const fn route(
     method: Method,
     pattern: &'static str,
+    need: Need,
     handler: fn(&Call<'_>) -> Result<Response>,
     doc: &'static str,
 ) -> Route {
-    Route { method, pattern, parameters: &[], doc, handler }
+    Route { method, pattern, parameters: &[], doc, need, handler }
 }
 
 /// Everything that can be called.
-pub const ROUTES: [Route; 26] = [
+pub const ROUTES: [Route; 33] = [
     Route {
         method: Method::Get,
         pattern: "/",
         parameters: &ui::PARAMETERS,
         doc: "draws the last 30 days of a dataset as a page",
+        need: Need::Page,
         handler: ui::page,
     },
-    route(Method::Get, "/healthz", health::healthz, "says that the process lives"),
-    route(Method::Get, "/readyz", health::readyz, "says whether it takes requests; 503 while it does not"),
-    route(Method::Get, "/v1/datasets", datasets::list, "lists the datasets"),
-    route(Method::Get, "/v1/datasets/{dataset}", datasets::describe, "describes a dataset"),
+    Route {
+        method: Method::Get,
+        pattern: "/signin",
+        parameters: &["code"],
+        doc: "signs a browser in by the link that the server printed, or asks for a key",
+        need: Need::Nothing,
+        handler: sign_in::form,
+    },
+    route(Method::Post, "/signin", Need::Nothing, sign_in::enter, "signs a browser in by a key"),
+    route(Method::Post, "/signout", Need::Nothing, sign_in::leave, "ends the session of a browser"),
+    route(Method::Get, "/healthz", Need::Nothing, health::healthz, "says that the process lives"),
+    route(
+        Method::Get,
+        "/readyz",
+        Need::Nothing,
+        health::readyz,
+        "says whether it takes requests; 503 while it does not",
+    ),
+    Route {
+        method: Method::Get,
+        pattern: "/v1/datasets",
+        parameters: &["all"],
+        doc: "lists the datasets",
+        need: Need::Read,
+        handler: datasets::list,
+    },
+    route(Method::Get, "/v1/datasets/{dataset}", Need::Read, datasets::describe, "describes a dataset"),
     route(
         Method::Put,
         "/v1/datasets/{dataset}",
+        Need::Admin(Some("dataset.declared")),
         datasets::declare,
         "declares a dataset, made when it is new",
     ),
-    route(Method::Delete, "/v1/datasets/{dataset}", datasets::remove, "drops a dataset with all its events"),
+    route(
+        Method::Delete,
+        "/v1/datasets/{dataset}",
+        Need::Admin(Some("dataset.dropped")),
+        datasets::remove,
+        "drops a dataset with all its events",
+    ),
     route(
         Method::Post,
         "/v1/datasets/{dataset}/events",
+        Need::Ingest,
         events::append,
         "appends events: an object, an array, NDJSON",
     ),
@@ -89,6 +142,7 @@ pub const ROUTES: [Route; 26] = [
         pattern: "/v1/datasets/{dataset}/events",
         parameters: &["where"],
         doc: "erases the events that the condition is true for",
+        need: Need::Admin(Some("events.erased")),
         handler: events::erase,
     },
     Route {
@@ -96,6 +150,7 @@ pub const ROUTES: [Route; 26] = [
         pattern: "/v1/datasets/{dataset}/records",
         parameters: &["atomic", "mode"],
         doc: "puts records by their key: an object, an array, NDJSON",
+        need: Need::Ingest,
         handler: records::put,
     },
     Route {
@@ -103,6 +158,7 @@ pub const ROUTES: [Route; 26] = [
         pattern: "/v1/datasets/{dataset}/records",
         parameters: &["where", "atomic"],
         doc: "sets fields of the records that the condition is true for",
+        need: Need::IngestAndRead,
         handler: records::update,
     },
     Route {
@@ -110,6 +166,7 @@ pub const ROUTES: [Route; 26] = [
         pattern: "/v1/datasets/{dataset}/records",
         parameters: &["where", "atomic"],
         doc: "deletes the records that the condition is true for",
+        need: Need::IngestAndRead,
         handler: records::delete,
     },
     Route {
@@ -117,14 +174,22 @@ pub const ROUTES: [Route; 26] = [
         pattern: "/v1/datasets/{dataset}/records/{key}",
         parameters: &["fields", "include"],
         doc: "reads one record with all its fields",
+        need: Need::Read,
         handler: records::get,
     },
-    route(Method::Delete, "/v1/datasets/{dataset}/records/{key}", records::delete_one, "deletes one record"),
+    route(
+        Method::Delete,
+        "/v1/datasets/{dataset}/records/{key}",
+        Need::Ingest,
+        records::delete_one,
+        "deletes one record",
+    ),
     Route {
         method: Method::Get,
         pattern: "/v1/datasets/{dataset}/rows",
         parameters: &rows::PARAMETERS,
         doc: "reads rows page by page, newest first unless order says otherwise",
+        need: Need::Read,
         handler: rows::page,
     },
     Route {
@@ -132,41 +197,95 @@ pub const ROUTES: [Route; 26] = [
         pattern: "/v1/datasets/{dataset}/search",
         parameters: &search::PARAMETERS,
         doc: "finds rows by words in their texts, with a piece of each and counts by fields",
+        need: Need::Read,
         handler: search::search,
     },
     route(
         Method::Get,
         "/v1/performance/recommendations",
+        Need::Admin(None),
         performance::recommendations,
         "tells which indexes of records would help, by measure, and which nobody uses",
     ),
     route(
         Method::Post,
         "/v1/performance/optimize",
+        Need::Admin(Some("database.optimized")),
         performance::optimize,
         "measures the tables for the planner, merges the search, gives free space back",
     ),
-    route(Method::Get, "/v1/cache", cache::report, "tells what is kept, and what keeping it saves"),
-    route(Method::Post, "/v1/cache/clear", cache::clear, "forgets what is kept, all or what the body names"),
-    route(Method::Post, "/v1/cache/warm", cache::warm, "asks the listed questions ahead"),
-    route(Method::Post, "/v1/query", query::query, "answers one JSON query"),
-    route(Method::Post, "/v1/sql", query::sql, "answers one read-only SELECT"),
-    route(Method::Post, "/v1/funnel", sequences::funnel, "tells how many go how far through some steps"),
+    route(
+        Method::Get,
+        "/v1/cache",
+        Need::Admin(None),
+        cache::report,
+        "tells what is kept, and what keeping it saves",
+    ),
+    route(
+        Method::Post,
+        "/v1/cache/clear",
+        Need::Admin(Some("cache.cleared")),
+        cache::clear,
+        "forgets what is kept, all or what the body names",
+    ),
+    route(
+        Method::Post,
+        "/v1/cache/warm",
+        Need::Admin(Some("cache.warmed")),
+        cache::warm,
+        "asks the listed questions ahead",
+    ),
+    route(Method::Post, "/v1/query", Need::Read, query::query, "answers one JSON query"),
+    route(Method::Post, "/v1/sql", Need::Read, query::sql, "answers one read-only SELECT"),
+    route(
+        Method::Post,
+        "/v1/funnel",
+        Need::Read,
+        sequences::funnel,
+        "tells how many go how far through some steps",
+    ),
     route(
         Method::Post,
         "/v1/retention",
+        Need::Read,
         sequences::retention,
         "tells how many of those who began in a period come back in later ones",
     ),
-    route(Method::Post, "/v1/paths", sequences::paths, "tells which ways are taken from step to step"),
+    route(
+        Method::Post,
+        "/v1/paths",
+        Need::Read,
+        sequences::paths,
+        "tells which ways are taken from step to step",
+    ),
+    route(Method::Get, "/v1/keys", Need::Admin(None), keys::list, "lists the keys, without their secrets"),
+    route(
+        Method::Post,
+        "/v1/keys",
+        Need::Admin(Some("key.made")),
+        keys::make,
+        "makes a key, and tells its secret once",
+    ),
+    route(Method::Delete, "/v1/keys/{id}", Need::Admin(Some("key.revoked")), keys::revoke, "revokes a key"),
+    route(
+        Method::Post,
+        "/v1/keys/{id}/rotate",
+        Need::Admin(Some("key.rotated")),
+        keys::rotate,
+        "gives a key another secret; the old one works on for a time",
+    ),
 ];
 
 /// Answers a request: finds its route and runs it.
 pub fn answer(service: &Service, request: &Request) -> Response {
-    let outcome = match find(request) {
-        Found::Route(route) => run(route, service, request),
-        Found::OtherMethods(there) => Ok(other_methods(request, &there)),
-        Found::Nothing => {
+    let outcome = match (service.gate.check_host(request), find(request)) {
+        (Err(refused), _) => Ok(refused),
+        (Ok(()), Found::Route(route)) => run(route, service, request),
+        (Ok(()), Found::OtherMethods(there)) if is_preflight(service, request, &there) => {
+            Ok(origin::preflight())
+        }
+        (Ok(()), Found::OtherMethods(there)) => Ok(other_methods(request, &there)),
+        (Ok(()), Found::Nothing) => {
             // every short path is near to "/"
             let patterns = ROUTES.iter().map(|route| route.pattern).filter(|pattern| *pattern != "/");
             let near = nearest(&request.path, patterns);
@@ -194,6 +313,11 @@ fn find(request: &Request) -> Found {
     if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) }
 }
 
+/// With `--no-auth` there are no keys, so no page of another server has any business here.
+fn is_preflight(service: &Service, request: &Request, there: &[&Route]) -> bool {
+    !service.gate.is_open() && there.iter().any(|route| origin::is_preflight(request, route.pattern))
+}
+
 fn other_methods(request: &Request, there: &[&Route]) -> Response {
     let mut names = Vec::new();
     for route in there {
@@ -210,11 +334,45 @@ fn other_methods(request: &Request, there: &[&Route]) -> Response {
 }
 
 fn run(route: &Route, service: &Service, request: &Request) -> Result<Response> {
-    request.allow_parameters(route.parameters)?;
     let parts = route.pattern.split('/').zip(request.path.split('/'));
     let captured: Result<Vec<String>> =
         parts.filter(|(pattern, _)| is_place(pattern)).map(|(_, part)| decode_segment(part)).collect();
-    (route.handler)(&Call { service, request, captured: captured? })
+    let captured = captured?;
+    let dataset = captured.first().filter(|_| route.pattern.contains(DATASET)).map(String::as_str);
+    let access = match service.gate.admit(&service.store, request, route.need, dataset) {
+        Ok(access) => access,
+        Err(refused) => return Ok(refused),
+    };
+    let call = Call { service, request, captured, access: &access, subject: RefCell::default() };
+    let outcome = request.allow_parameters(route.parameters).and_then(|()| (route.handler)(&call));
+    let mut response = outcome.unwrap_or_else(|error| problem::response(&error));
+    if let Need::Admin(Some(action)) = route.need {
+        note(&call, action, response.status);
+    }
+    if route.pattern == origin::SHARED_PATTERN && access.is_for_pages() {
+        origin::share(&mut response);
+    }
+    Ok(response)
+}
+
+/// What stands for a dataset in a path.
+const DATASET: &str = "{dataset}";
+
+/// Notes in the audit log what was done.
+fn note(call: &Call<'_>, action: &'static str, status: u16) {
+    let parameters = call.request.parameters.iter().map(|(name, value)| format!("{name}={value}"));
+    let subject = call.subject.take().or_else(|| call.captured.first().cloned()).unwrap_or_default();
+    call.service.gate.audit.done(
+        &call.service.store,
+        &Entry {
+            who: call.access.name(),
+            action,
+            subject,
+            status,
+            detail: parameters.collect::<Vec<_>>().join(" "),
+            client: call.request.address,
+        },
+    );
 }
 
 fn is_place(part: &str) -> bool {
@@ -235,6 +393,7 @@ fn matches(pattern: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::keys::Scope;
 
     #[test]
     fn the_table_keeps_its_rules() {
@@ -250,6 +409,32 @@ mod tests {
             for part in route.pattern.split('/').filter(|part| is_place(part)) {
                 assert!(part.ends_with('}') && part.len() > 2, "{name}");
             }
+        }
+    }
+
+    /// What each row asks is decided here a second time, by its words alone.
+    #[test]
+    fn every_row_needs_what_it_should() {
+        for route in &ROUTES {
+            let (reads, name) =
+                (route.method == Method::Get, format!("{} {}", route.method.name(), route.pattern));
+            let is_of_records = route.pattern.contains("/records");
+            let expected: &[Scope] = match route.pattern {
+                "/healthz" | "/readyz" | "/signin" | "/signout" => &[],
+                pattern if pattern.starts_with("/v1/keys") => &[Scope::Admin],
+                // they tell of what everybody asks
+                "/v1/cache" | "/v1/performance/recommendations" => &[Scope::Admin],
+                _ if reads => &[Scope::Read],
+                "/v1/query" | "/v1/sql" | "/v1/funnel" | "/v1/retention" | "/v1/paths" => &[Scope::Read],
+                _ if is_of_records && route.parameters.contains(&"where") => &[Scope::Ingest, Scope::Read],
+                _ if is_of_records => &[Scope::Ingest],
+                "/v1/datasets/{dataset}/events" if route.method == Method::Post => &[Scope::Ingest],
+                _ => &[Scope::Admin],
+            };
+            assert_eq!(route.need.scopes(), expected, "{name}");
+            let is_noted = matches!(route.need, Need::Admin(Some(_)));
+            assert_eq!(is_noted, expected == [Scope::Admin] && !reads, "{name} in the audit log");
+            assert!(!route.pattern.contains("{d") || route.pattern.contains(DATASET), "{name}");
         }
     }
 

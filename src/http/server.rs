@@ -176,7 +176,7 @@ fn read(incoming: &mut tiny_http::Request, pass: passes::Pass) -> Result<Request
     }
     request.abandoned = pass.abandoned;
     request.address = pass.address;
-    request.is_encrypted = pass.is_encrypted;
+    request.is_secure = pass.is_secure;
     Ok(request)
 }
 

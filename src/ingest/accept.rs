@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::columnar::column::{Column, Data};
 use crate::error::{Error, ItemError, Result};
-use crate::fields::{check_dataset_name, is_system};
+use crate::fields::is_system;
 use crate::ingest::destination::Destination;
 use crate::ingest::rows::{Decoded, Rows};
 use crate::ingest::rules::Rules;
@@ -56,7 +56,7 @@ pub fn accept_in_turn(
     mut turn: impl FnMut() -> Result<bool>,
     decode: impl Fn(&Rules) -> Result<Decoded>,
 ) -> Result<Accepted> {
-    check_dataset_name(&destination.rules().dataset)?;
+    destination.check_name(&destination.rules().dataset)?;
     destination.reach().check(&destination.rules().dataset)?;
     for _ in 0..limits::STALE_RETRIES {
         let is_bound = destination.reach().filter().is_some();

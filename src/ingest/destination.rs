@@ -1,9 +1,10 @@
 //! Where decoded batches go: to the writer, batch by batch, gathered into segments by an import, or as records into their
 //! table.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use crate::error::{Error, ItemError, Result};
+use crate::fields::check_dataset_name;
 use crate::ingest::rules::Rules;
 use crate::query::reach::Reach;
 use crate::records::put::{self, PutOptions};
@@ -15,6 +16,13 @@ use crate::store::writer::{Appended, Batch};
 pub trait Destination: Sync {
     /// What the one who writes may touch.
     fn reach(&self) -> &Reach;
+    /// Whether events may be added to a dataset of this name.
+    ///
+    /// # Errors
+    /// A name that is none, or one of the engine's own.
+    fn check_name(&self, name: &str) -> Result<()> {
+        check_dataset_name(name)
+    }
 
     /// What the next batch is to be decoded under.
     fn rules(&self) -> Rules;
@@ -93,6 +101,36 @@ impl Destination for Patient<'_> {
     fn append(&self, batch: Batch) -> Result<Option<Taken>> {
         refuse_records(self.store, self.dataset)?;
         self.store.append_patiently(batch).map(Into::into)
+    }
+}
+
+/// The engine itself may touch what it writes.
+static EVERYTHING: LazyLock<Reach> = LazyLock::new(Reach::everything);
+
+/// The writer, for a dataset of the engine's own, which begins with `_`.
+#[derive(Debug)]
+pub struct Own<'s> {
+    /// The store.
+    pub store: &'s Store,
+    /// The dataset.
+    pub dataset: &'s str,
+}
+
+impl Destination for Own<'_> {
+    fn reach(&self) -> &Reach {
+        &EVERYTHING
+    }
+
+    fn check_name(&self, name: &str) -> Result<()> {
+        check_dataset_name(name.trim_start_matches('_'))
+    }
+
+    fn rules(&self) -> Rules {
+        Rules::of(&self.store.snapshot(), self.dataset)
+    }
+
+    fn append(&self, batch: Batch) -> Result<Option<Taken>> {
+        self.store.append(batch).map(Into::into)
     }
 }
 

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::columnar::bitmap::Bitmap;
 use crate::error::{Error, Result};
+use crate::fields::check_is_no_own;
 use crate::query::filter::{Filter, scattered};
 use crate::query::functions::Context;
 use crate::query::prune::Verdict;
@@ -31,6 +32,7 @@ pub fn erase(store: &Store, reach: &Reach, dataset: &str, condition: &str) -> Re
             "erasing takes a condition, as in where=user_id = 7; where=true erases every event, and dropping the dataset all of it",
         ));
     }
+    check_is_no_own(dataset)?;
     let found = reach.dataset(&store.snapshot(), dataset)?;
     if found.keyed.is_some() {
         return Err(Error::Conflict(format!(

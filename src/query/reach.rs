@@ -49,6 +49,12 @@ impl Reach {
         Self::default()
     }
 
+    /// No row of any dataset.
+    pub fn nothing() -> Self {
+        // the name that no dataset has
+        Self { datasets: vec![String::new()], filter: None }
+    }
+
     /// The rows for which a condition is true, of the datasets of these names; none: of all. In a name `*` stands for
     /// anything; names of the engine's own datasets, which begin with `_`, it stands for only behind a `_`.
     ///

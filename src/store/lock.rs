@@ -1,10 +1,10 @@
 //! The lock file beside the database: one writer process a file. It holds pid and address of who has it, so that a
-//! second one can say whom it met. It is a file of its own because closing any other handle of the database file
+//! second one can say whom it met, and of a server what lets the command line beside it in. It is a file of its own because closing any other handle of the database file
 //! would drop SQLite's locks.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -50,13 +50,15 @@ impl Lock {
         }
     }
 
-    /// Notes the address that this process serves the file at.
+    /// Notes the address that this process serves the file at, and behind a space what lets in who can read it.
     ///
     /// # Errors
     /// The lock file cannot be written.
     pub fn write_holder(&self, address: &str) -> Result<()> {
         let text = format!("{} {address}\n", std::process::id());
         let mut file = &self.file;
+        // one that an older program made may be for others to read; where that cannot be changed, it is another's file
+        let _ = file.set_permissions(Permissions::from_mode(0o600));
         file.set_len(0)
             .and_then(|()| file.seek(SeekFrom::Start(0)))
             .and_then(|_| file.write_all(text.as_bytes()))
@@ -88,8 +90,17 @@ pub fn check_free(database: &Path) -> Result<()> {
     }
 }
 
-/// Where a process serves a database, as `http://127.0.0.1:7878`; `None` where none does.
-pub fn served_at(database: &Path) -> Option<String> {
+/// A server of a database.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// Where it is, as `http://127.0.0.1:7878`.
+    pub address: String,
+    /// What it lets in as the owner of the file; empty where it wrote none.
+    pub pass: String,
+}
+
+/// The process that serves a database; `None` where none does.
+pub fn served(database: &Path) -> Option<Served> {
     let database = database.canonicalize().unwrap_or_else(|_| database.to_owned());
     let mut file = File::open(path_of(&database)).ok()?;
     if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
@@ -97,7 +108,9 @@ pub fn served_at(database: &Path) -> Option<String> {
     }
     let mut holder = String::new();
     file.read_to_string(&mut holder).ok()?;
-    holder.split_whitespace().nth(1).map(str::to_owned)
+    let mut words = holder.split_whitespace().skip(1);
+    let address = words.next()?.to_owned();
+    Some(Served { address, pass: words.next().unwrap_or_default().to_owned() })
 }
 
 fn path_of(database: &Path) -> PathBuf {
@@ -131,6 +144,25 @@ mod tests {
         assert!(refusal.contains("http://127.0.0.1:7878"), "{refusal}");
         drop(first);
         Lock::take(&database).expect("free again");
+    }
+
+    #[test]
+    fn who_reads_the_lock_of_a_server_is_let_in_and_nobody_is_told_how() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("a.db");
+        std::fs::write(path_of(&database), "").expect("written");
+        std::fs::set_permissions(path_of(&database), Permissions::from_mode(0o644)).expect("set");
+        let lock = Lock::take(&database).expect("free");
+        assert!(served(&database).is_none());
+        lock.write_holder("http://127.0.0.1:7878 pass").expect("written");
+        let found = served(&database).expect("served");
+        assert_eq!((found.address.as_str(), found.pass.as_str()), ("http://127.0.0.1:7878", "pass"));
+        let told = check_free(&database).expect_err("held").to_string();
+        assert!(!told.contains("pass"), "{told}");
+        let mode = path_of(&database).metadata().expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        drop(lock);
+        assert!(served(&database).is_none());
     }
 
     #[test]

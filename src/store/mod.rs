@@ -11,6 +11,7 @@ mod copy;
 pub mod describe;
 mod failure;
 pub mod keyed;
+pub mod keys;
 pub mod lock;
 pub mod log;
 pub mod maker;
@@ -45,11 +46,13 @@ use crossbeam_channel::{Sender, TrySendError, bounded};
 use rusqlite::Connection;
 
 use crate::error::{Error, Result};
+use crate::fields::check_is_no_own;
 use crate::limits;
 use crate::store::ballast::Ballast;
 use crate::store::catalog::ImportMark;
 use crate::store::keyed::tables::Declared;
 use crate::store::keyed::write::{DeleteBatch, Deleted, PutOutcome, RecordBatch};
+use crate::store::keys::PublishedKeys;
 use crate::store::lock::Lock;
 use crate::store::open::{Durability, Readers};
 use crate::store::pool::BufferPool;
@@ -92,6 +95,7 @@ impl Default for StoreOptions {
 pub struct Store {
     path: PathBuf,
     published: Arc<Published>,
+    keys: Arc<PublishedKeys>,
     commands: Sender<Command>,
     queued_bytes: Arc<AtomicUsize>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -143,6 +147,8 @@ impl Store {
         // questions about records leave what they may read on their connections
         let keyed_readers = open::readers(path, options.readers)?;
         published.publish(load(&connection, None, &pool, &|| Ok(keyed_readers.clone()))?);
+        let keys = Arc::new(PublishedKeys::default());
+        keys.publish(keys::load(&connection)?);
         let (commands, waiting) = bounded(limits::WRITER_QUEUE);
         let (wake, woken) = bounded(1);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
@@ -157,6 +163,7 @@ impl Store {
             seal_rows: options.seal_rows,
             dead: Vec::new(),
             published: Arc::clone(&published),
+            keys: Arc::clone(&keys),
             queued_bytes: Arc::clone(&queued_bytes),
             watch: Watch::of(path, &wal),
             ballast: Ballast::keep(path),
@@ -168,6 +175,7 @@ impl Store {
         Ok(Self {
             path: path.to_owned(),
             published,
+            keys,
             commands,
             queued_bytes,
             writer: Mutex::new(Some(thread("writer", move || writer.run(&waiting))?)),
@@ -267,8 +275,9 @@ impl Store {
     /// Drops a dataset with all its events.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`; one that is the engine's own.
     pub fn drop_dataset(&self, name: &str) -> Result<()> {
+        check_is_no_own(name)?;
         self.ask(|reply| Command::Drop(name.into(), reply))
     }
 
@@ -337,12 +346,12 @@ impl Store {
         &self.secret
     }
 
-    /// Notes in the lock file where this process serves.
+    /// Notes in the lock file where this process serves, and what lets in who can read that.
     ///
     /// # Errors
     /// The lock file cannot be written.
-    pub fn note_address(&self, address: &str) -> Result<()> {
-        self.lock.write_holder(address)
+    pub fn note_server(&self, address: &str, pass: &str) -> Result<()> {
+        self.lock.write_holder(&format!("{address} {pass}"))
     }
 
     fn reader(&self) -> Result<r2d2::PooledConnection<r2d2_sqlite::SqliteConnectionManager>> {

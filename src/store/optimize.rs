@@ -15,9 +15,9 @@ use crate::store::{Store, StoreOptions, open};
 pub struct Size {
     /// Bytes of the file and its write-ahead log.
     pub bytes: u64,
-    /// Segments of all datasets.
+    /// Segments of all datasets but those of the engine itself.
     pub segments: u64,
-    /// Events that are not in segments.
+    /// Their events that are not in segments.
     pub tail_rows: u64,
 }
 
@@ -70,7 +70,8 @@ pub fn optimize(path: &Path, options: StoreOptions, progress: &Progress) -> Resu
 fn size(store: &Store) -> Size {
     let bytes = |path: &Path| path.metadata().map_or(0, |file| file.len());
     let snapshot = store.snapshot();
-    let datasets = snapshot.datasets.values();
+    // those of the engine itself are small, and nobody put them there
+    let datasets = snapshot.datasets.values().filter(|dataset| !dataset.name.starts_with('_'));
     let tail = datasets.clone().flat_map(|dataset| &dataset.tail);
     Size {
         bytes: bytes(store.path()) + bytes(&beside(store.path(), "-wal")),

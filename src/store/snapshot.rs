@@ -73,6 +73,8 @@ impl Snapshot {
 
 /// That there is no dataset of a name, with the nearest of those that there are.
 pub fn no_dataset<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Error {
+    // whoever wants those of the engine itself knows their names
+    let known = known.filter(|known| !known.starts_with('_'));
     Error::NotFound(format!("there is no dataset \"{name}\"{}", nearest_or_first(name, known)))
 }
 

@@ -22,6 +22,7 @@ use crate::store::compose::NewSegment;
 use crate::store::failure::{Failure, TRIAL_EVERY, told_to_all};
 use crate::store::keyed::tables::{self, Declared};
 use crate::store::keyed::write::{DeleteBatch, Deleted, PutOutcome, RecordBatch};
+use crate::store::keys::{KeyChange, PublishedKeys};
 use crate::store::open::Readers;
 use crate::store::pool::BufferPool;
 use crate::store::seen::IdHashes;
@@ -120,6 +121,7 @@ pub(super) enum Command {
     /// Forgets ids of a dataset from a hash on; answered with where to go on.
     Sweep(i64, Vec<u8>, Reply<Option<Vec<u8>>>),
     MarkImport(Arc<str>, ImportMark, Reply<()>),
+    Keys(KeyChange, Reply<()>),
     /// Measures tables for the planner and merges the search of records.
     Tidy(Reply<()>),
     Checkpoint(Reply<()>),
@@ -141,6 +143,7 @@ pub(super) struct Writer {
     /// Segments that are out of the current snapshot, until no other snapshot holds them.
     pub dead: Vec<Arc<Segment>>,
     pub published: Arc<Published>,
+    pub keys: Arc<PublishedKeys>,
     pub queued_bytes: Arc<AtomicUsize>,
     pub wal: PathBuf,
     /// Whether the file is still the one that was opened.
@@ -192,6 +195,9 @@ impl Writer {
                 Command::MarkImport(name, mark, reply) => {
                     let done = self.change(|writer| writer.mark_import(&name, &mark));
                     let _ = reply.send(done);
+                }
+                Command::Keys(change, reply) => {
+                    let _ = reply.send(self.change_keys(change));
                 }
                 Command::AppendSegment(batch, reply) => {
                     let _ = reply.send(self.change(|writer| writer.append_segment(*batch)));
@@ -413,6 +419,7 @@ mod tests {
             seal_rows: 1_000,
             dead: Vec::new(),
             published: Arc::default(),
+            keys: Arc::default(),
             queued_bytes: Arc::default(),
             wal: folder.path().join("a.db-wal"),
             watch: Watch::of(&path, &folder.path().join("a.db-wal")),

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,18 +24,29 @@ pub struct Server {
     /// `127.0.0.1:PORT`.
     pub address: String,
     log: PathBuf,
+    printed: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
     /// Starts `windrow --db DIR/windrow.db serve --listen 127.0.0.1:0 --no-auth EXTRA…` and waits until it listens.
     pub fn start(dir: &Path, extra: &[&str]) -> Self {
+        Self::launch(dir, &[&["--no-auth"], extra].concat(), &[], dir.join("serve.stderr"))
+    }
+
+    /// The same without `--no-auth`: it lets in who shows a key or a session.
+    pub fn start_closed(dir: &Path, extra: &[&str]) -> Self {
         Self::launch(dir, extra, &[], dir.join("serve.stderr"))
     }
 
     /// The same with settings in the environment and the log outside of DIR, which may be a full disk.
     pub fn start_with(dir: &Path, extra: &[&str], settings: &[(&str, &str)]) -> Self {
         let name = dir.file_name().unwrap().to_string_lossy().into_owned();
-        Self::launch(dir, extra, settings, std::env::temp_dir().join(format!("{name}.stderr")))
+        Self::launch(
+            dir,
+            &[&["--no-auth"], extra].concat(),
+            settings,
+            std::env::temp_dir().join(format!("{name}.stderr")),
+        )
     }
 
     /// The same with so few descriptors.
@@ -47,7 +58,7 @@ impl Server {
             .arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""))
             .arg(command.get_program());
         limited.args(command.get_args()).current_dir(dir).stdin(Stdio::null()).stdout(Stdio::piped());
-        Self::launch_command(limited, &[], dir.join("serve.stderr"))
+        Self::launch_command(limited, &["--no-auth"], dir.join("serve.stderr"))
     }
 
     fn launch(dir: &Path, extra: &[&str], settings: &[(&str, &str)], log: PathBuf) -> Self {
@@ -57,11 +68,13 @@ impl Server {
     }
 
     fn launch_command(mut command: Command, extra: &[&str], log: PathBuf) -> Self {
-        command.args(["serve", "--listen", "127.0.0.1:0", "--no-auth"]).args(extra);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(extra);
         command.stderr(File::options().create(true).append(true).open(&log).unwrap());
         let mut child = command.spawn().expect("the binary starts");
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (announce, announced) = mpsc::channel();
+        let printed = Arc::<Mutex<Vec<String>>>::default();
+        let lines = Arc::clone(&printed);
         // reads on to the end, so the server never waits for a full pipe
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
@@ -69,6 +82,7 @@ impl Server {
                     let address = rest.split(['/', ' ']).next().unwrap_or(rest);
                     let _ = announce.send(address.to_owned());
                 }
+                lines.lock().unwrap().push(line);
             }
         });
         let Ok(address) = announced.recv_timeout(DEADLINE) else {
@@ -77,12 +91,25 @@ impl Server {
             let log = std::fs::read_to_string(&log).unwrap_or_default();
             panic!("the server printed no \"listening on http://…\" ({status:?}); its log:\n{log}");
         };
-        Self { child, address, log }
+        Self { child, address, log, printed }
     }
 
     /// The file that its log goes to.
     pub fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// The path of the link that signs a browser in, as it was printed.
+    pub fn sign_in_path(&self) -> String {
+        let started = Instant::now();
+        loop {
+            let lines = self.printed.lock().unwrap().join("\n");
+            if let Some(at) = lines.find("/signin?code=") {
+                return lines[at..].split_whitespace().next().unwrap().to_owned();
+            }
+            assert!(started.elapsed() < DEADLINE, "no link was printed: {lines}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub fn pid(&self) -> u32 {

@@ -18,12 +18,23 @@ pub struct List {
     pub datasets: Vec<Description>,
 }
 
-/// `GET /v1/datasets`.
+/// `GET /v1/datasets`: without those of the engine itself, unless `all=true`.
 pub fn list(call: &Call<'_>) -> Result<Response> {
-    let limits = &call.limits();
+    let (limits, has_own) = (&call.limits(), shows_all(call)?);
     let all = limits.reach.datasets(&call.service.store.snapshot());
-    let all = all.iter().map(|dataset| describe::describe(&call.service.store, dataset, limits));
+    let shown = all.iter().filter(|dataset| has_own || !dataset.name.starts_with('_'));
+    let all = shown.map(|dataset| describe::describe(&call.service.store, dataset, limits));
     Response::json(&List { datasets: all.collect::<Result<_>>()? })
+}
+
+fn shows_all(call: &Call<'_>) -> Result<bool> {
+    match call.request.parameter("all") {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => {
+            Err(Error::invalid(format!("all={other} is nothing to choose; write all=true, or leave it out")))
+        }
+    }
 }
 
 /// `GET /v1/datasets/{dataset}`.

@@ -4,12 +4,14 @@ pub mod cache;
 pub mod datasets;
 pub mod events;
 pub mod health;
+pub mod keys;
 pub mod performance;
 pub mod query;
 pub mod records;
 pub mod rows;
 pub mod search;
 pub mod sequences;
+pub mod sign_in;
 
 #[cfg(test)]
 mod reach_tests;

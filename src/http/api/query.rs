@@ -31,7 +31,7 @@ pub fn sql(call: &Call<'_>) -> Result<Response> {
 
 fn answer(call: &Call<'_>, statement: Statement) -> Result<Response> {
     let statement = statement.within(call.limits());
-    let answer = query::answer(&call.service.store.snapshot(), &statement)?;
+    let answer = query::answer(&call.snapshot(), &statement)?;
     let form = call.request.format();
     let mut response = Response::ok(form.content_type(), format::answer(&answer, form)?);
     response.headers.push(("Age", answer.stats.age.as_secs().to_string().into()));

@@ -125,7 +125,7 @@ pub fn get(call: &Call<'_>) -> Result<Response> {
     let key = call.captured.get(1).map_or("", String::as_str);
     let wanted = call.request.parameter("fields").map(fields).transpose()?;
     let include = relations::paths(call.request.parameter("include"))?;
-    let snapshot = call.service.store.snapshot();
+    let snapshot = call.snapshot();
     let limits = &call.limits();
     let mut row = one::get(&snapshot, call.dataset(), key, wanted.as_deref(), limits)?;
     if !include.is_empty() {

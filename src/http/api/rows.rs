@@ -21,7 +21,7 @@ pub fn page(call: &Call<'_>) -> Result<Response> {
     wanted.limits = call.limits();
     let store = &call.service.store;
     let include = relations::paths(call.request.parameter("include"))?;
-    let page = relations::page(&store.snapshot(), store.secret(), &wanted, &include)?;
+    let page = relations::page(&call.snapshot(), store.secret(), &wanted, &include)?;
     let form = call.request.format();
     let body = match form {
         Format::Csv => format::page_csv(&page, wanted.fields.as_deref())?,

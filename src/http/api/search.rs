@@ -19,7 +19,7 @@ pub const PARAMETERS: [&str; 9] =
 pub fn search(call: &Call<'_>) -> Result<Response> {
     let wanted = read(call.dataset(), call.request, call.limits())?;
     let store = &call.service.store;
-    let found = searching::search(&store.snapshot(), store.secret(), &wanted)?;
+    let found = searching::search(&call.snapshot(), store.secret(), &wanted)?;
     let Found { rows, facets, next, total, told, age } = found;
     let page = Page { rows, next, prev: None, total };
     let form = call.request.format();

@@ -33,7 +33,7 @@ fn answer(call: &Call<'_>, kind: Kind) -> Result<Response> {
     }
     let limits = call.limits();
     let question = parse::sequence(kind, &body, time::now())?.within(limits);
-    let answer = sequences::run(&call.service.store.snapshot(), &question)?;
+    let answer = sequences::run(&call.snapshot(), &question)?;
     let form = call.request.format();
     let mut response = Response::ok(form.content_type(), format::answer(&answer, form)?);
     response.headers.push(("Age", answer.stats.age.as_secs().to_string().into()));

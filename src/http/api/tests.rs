@@ -181,7 +181,7 @@ fn events_go_in_over_a_socket_and_are_there() {
         assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
         reply
     };
-    let head = "Host: x\r\nConnection: close";
+    let head = "Host: localhost\r\nConnection: close";
     let body = "{\"n\":1}\n{\"n\":2}\n";
     let length = body.len();
     let reply = send(format!("POST {EVENTS} HTTP/1.1\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}"));

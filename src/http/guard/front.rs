@@ -334,8 +334,8 @@ impl Front {
         let id = self.next_id;
         let is_behind = self.trusted.trusts(client.address);
         let address = self.trusted.client(client.address, whole.head.forwarded_for.as_deref());
-        let is_encrypted = is_behind && whole.head.forwarded_tls;
-        self.passes.issue(Pass { address, is_encrypted, id, abandoned });
+        let is_secure = is_behind && whole.head.forwarded_tls;
+        self.passes.issue(Pass { address, is_secure, id, abandoned });
         backend.counted = std::mem::take(&mut client.counted);
         let (is_head, is_old) = (whole.head.method == "HEAD", whole.head.is_old);
         let asked = Asked { slot, serial: client.serial, id, is_head, is_old };

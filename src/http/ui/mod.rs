@@ -1,4 +1,4 @@
-//! The first page, `GET /`: the last 30 days of a dataset, drawn by the server as HTML and SVG, and the calls behind the
+//! The pages: the form of `GET /signin`, and the first page, `GET /`: the last 30 days of a dataset, drawn by the server as HTML and SVG, and the calls behind the
 //! drawing. It needs no script and nothing from elsewhere. `routes` calls [`page()`]:
 //!
 //! `window` (which days) + `fields` (which lists) → `calls` (asked as `POST /v1/query` asks) → `page` (`chart`, `markup`)
@@ -30,18 +30,29 @@ pub const PARAMETERS: [&str; 3] = ["dataset", "refresh", "tz"];
 
 /// `GET /`. What goes wrong is a page too, with the status of the problem.
 pub fn page(call: &Call<'_>) -> Result<Response> {
-    let snapshot = call.service.store.snapshot();
+    let snapshot = call.snapshot();
     let frame = Frame {
         origin: origin(call),
         datasets: by_size(&snapshot, &call.limits())?,
         tz: call.request.parameter("tz").filter(|tz| !tz.is_empty()),
         refreshes: call.request.parameter("refresh") != Some("off"),
+        authorization: if call.service.gate.is_open() {
+            ""
+        } else {
+            "-H \"Authorization: Bearer $WINDROW_KEY\" "
+        },
+        signs_out: call.access.is_session(),
     };
     let drawn = draw(call, &snapshot, &frame).unwrap_or_else(|error| {
         let problem = Problem::for_client(&error);
         (problem.status, page::problem(&frame, &problem))
     });
     Ok(page::response(drawn.0, drawn.1))
+}
+
+/// The page with the form for a key.
+pub fn sign_in(status: u16, why: Option<&str>) -> Response {
+    page::response(status, page::sign_in(why))
 }
 
 fn draw(call: &Call<'_>, snapshot: &Snapshot, frame: &Frame<'_>) -> Result<(u16, String)> {

@@ -30,7 +30,7 @@ const STYLE: &str = include_str!("page.css");
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = STANDARD.encode(Sha256::digest(STYLE.as_bytes()));
     format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; form-action 'none'; \
+        "default-src 'none'; style-src 'sha256-{hash}'; img-src data:; base-uri 'none'; form-action 'self'; \
          frame-ancestors 'none'"
     )
 });
@@ -45,6 +45,10 @@ pub struct Frame<'a> {
     pub tz: Option<&'a str>,
     /// Whether the page asks for itself again.
     pub refreshes: bool,
+    /// What curl has to send along, as it stands in a shell.
+    pub authorization: &'static str,
+    /// Whether there is a session to end.
+    pub signs_out: bool,
 }
 
 /// What is drawn of one dataset.
@@ -62,6 +66,7 @@ pub fn response(status: u16, html: String) -> Response {
         ("Content-Type", "text/html; charset=utf-8".into()),
         ("Content-Security-Policy", POLICY.as_str().into()),
         ("X-Content-Type-Options", "nosniff".into()),
+        ("X-Frame-Options", "DENY".into()),
         ("Referrer-Policy", "no-referrer".into()),
     ];
     Response { status, headers, body: html.into_bytes() }
@@ -91,8 +96,8 @@ pub fn empty(frame: &Frame<'_>, name: Option<&str>) -> String {
     out.tags("<section class=\"card\">\n<h2>There are no events yet</h2>\n<p>Send the first one, and it is here:</p>\n<pre>");
     let dataset = name.unwrap_or("visits");
     let call = format!(
-        "curl -s {}/v1/datasets/{dataset}/events -d {}",
-        frame.origin, r#"'{"path": "/", "country": "DE", "ms": 12}'"#
+        "curl -s {}{}/v1/datasets/{dataset}/events -d {}",
+        frame.authorization, frame.origin, r#"'{"path": "/", "country": "DE", "ms": 12}'"#
     );
     out.text(&call).tags("</pre>\n<p>Files come in while the server does not run:</p>\n<pre>");
     out.text(&format!("windrow import {dataset} {dataset}.csv")).tags("</pre>\n</section>\n");
@@ -111,20 +116,45 @@ pub fn problem(frame: &Frame<'_>, problem: &Problem) -> String {
 
 /// From the first to the last tag.
 fn whole(frame: &Frame<'_>, name: Option<&str>, body: &Markup) -> String {
+    let mut out = head(name, frame.refreshes);
+    out.add(body);
+    footer(&mut out, frame, name);
+    out.tags("</main>\n</body>\n</html>\n");
+    out.into_string()
+}
+
+/// What is before the body of every page. No other server is told where one comes from; pages of this one are, because
+/// without it a browser sends forms as if they came from nowhere (`Origin: null`).
+fn head(name: Option<&str>, refreshes: bool) -> Markup {
     let mut out = Markup::default();
     out.tags("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     out.tags("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
     out.tags("<meta name=\"color-scheme\" content=\"light dark\">\n");
-    if frame.refreshes {
+    out.tags("<meta name=\"referrer\" content=\"same-origin\">\n");
+    if refreshes {
         out.tags("<meta http-equiv=\"refresh\" content=\"").tags(REFRESH_S).tags("\">\n");
     }
     out.tags("<link rel=\"icon\" href=\"data:,\">\n<title>");
     if let Some(name) = name {
         out.text(name).tags(" · ");
     }
-    out.tags("Windrow</title>\n<style>").tags(STYLE).tags("</style>\n</head>\n<body>\n<main>\n").add(body);
-    footer(&mut out, frame, name);
-    out.tags("</main>\n</body>\n</html>\n");
+    out.tags("Windrow</title>\n<style>").tags(STYLE).tags("</style>\n</head>\n<body>\n<main>\n");
+    out
+}
+
+/// The page with the form for a key; `why` tells what went wrong before.
+pub fn sign_in(why: Option<&str>) -> String {
+    let mut out = head(Some("Sign in"), false);
+    out.tags("<header>\n<h1>Windrow</h1>\n</header>\n<section class=\"card\">\n<h2>Sign in</h2>\n");
+    if let Some(why) = why {
+        out.tags("<p class=\"problem\">").text(why).tags("</p>\n");
+    }
+    out.tags("<form class=\"signin\" method=\"post\" action=\"/signin\">\n<label for=\"key\">A key that may read</label>\n");
+    out.tags("<input id=\"key\" name=\"key\" type=\"password\" autocomplete=\"current-password\" required autofocus>\n");
+    out.tags("<button>Sign in</button>\n</form>\n<p class=\"soft\">Where the server runs, <code>windrow keys add NAME --scope read</code> \
+              makes a key; the link that the server prints when it starts signs in without one.</p>\n</section>\n");
+    out.tags("<footer>\n<span>Windrow ").tags(env!("CARGO_PKG_VERSION"));
+    out.tags("</span>\n</footer>\n</main>\n</body>\n</html>\n");
     out.into_string()
 }
 
@@ -296,6 +326,7 @@ fn calls(out: &mut Markup, frame: &Frame<'_>, calls: &Calls) {
         // within quotes of the shell, a quote ends them, stands escaped, and begins them again
         let body = asked.body.replace('\'', r"'\''");
         out.tags("<pre>curl -s ")
+            .text(frame.authorization)
             .text(&frame.origin)
             .tags("/v1/query -d '")
             .text(&body)
@@ -327,5 +358,9 @@ fn footer(out: &mut Markup, frame: &Frame<'_>, name: Option<&str>) {
             .tags("</a>.</span>\n");
         out.tags("<span>Days are those of ").text(frame.tz.unwrap_or("UTC")).tags(".</span>\n");
     }
-    out.tags("<span>Windrow ").tags(env!("CARGO_PKG_VERSION")).tags("</span>\n</footer>\n");
+    out.tags("<span>Windrow ").tags(env!("CARGO_PKG_VERSION")).tags("</span>\n");
+    if frame.signs_out {
+        out.tags("<form method=\"post\" action=\"/signout\"><button>Sign out</button></form>\n");
+    }
+    out.tags("</footer>\n");
 }

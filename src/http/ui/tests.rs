@@ -8,6 +8,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use crate::http::Service;
+use crate::http::access::Gate;
 use crate::http::message::{Method, Request, Response};
 use crate::http::routes;
 use crate::query::budget::Limits;
@@ -123,7 +124,7 @@ fn the_page_shows_what_its_five_calls_answer() {
 
 #[test]
 fn nothing_of_a_dataset_is_read_as_a_tag() {
-    let house = house();
+    let mut house = house();
     let evil = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&\u{1}";
     let event = |place: i64| {
         let value = format!("{evil}{}", place % 3);
@@ -142,6 +143,10 @@ fn nothing_of_a_dataset_is_read_as_a_tag() {
         );
     }
     let host = "127.0.0.1\"><script>";
+    let refused = house.ask(Method::Get, "/", host, "");
+    assert_eq!((refused.status, String::from_utf8(refused.body).unwrap().contains("<script")), (421, false));
+    // one that other machines reach is asked under any name
+    house.service.gate = Gate::new(SocketAddr::from(([192, 0, 2, 1], 7878)), &[], true);
     let reply = house.ask(Method::Get, "/?dataset=%3Cscript%3E&tz=%22%3E%3Cscript%3E", host, "");
     let text = String::from_utf8(reply.body).unwrap();
     assert!((400..500).contains(&reply.status) && !text.contains("<script"), "{text}");
@@ -154,7 +159,9 @@ fn nothing_of_a_dataset_is_read_as_a_tag() {
 
 #[test]
 fn a_call_names_the_host_that_the_browser_knows() {
-    let house = house();
+    let mut house = house();
+    let hosts = ["windrow.example".to_owned()];
+    house.service.gate = Gate::new(house.service.address, &hosts, true);
     house.add("visits", &recent());
     for host in ["localhost:9000", "[::1]:7878", "windrow.example"] {
         let page = String::from_utf8(house.ask(Method::Get, "/", host, "").body).unwrap();
@@ -166,7 +173,7 @@ fn a_call_names_the_host_that_the_browser_knows() {
 fn the_reply_forbids_what_the_page_does_not_need() {
     let house = house();
     house.add("visits", &recent());
-    let reply = house.ask(Method::Get, "/", "a", "");
+    let reply = house.ask(Method::Get, "/", "localhost", "");
     assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
     let policy = reply.header("content-security-policy").unwrap();
@@ -177,8 +184,8 @@ fn the_reply_forbids_what_the_page_does_not_need() {
     for forbidden in [" style=", "<script", " onclick", "src=", "http://www", "@import", "url("] {
         assert!(!page.contains(forbidden), "{forbidden} in {page}");
     }
-    assert_eq!(house.ask(Method::Head, "/", "a", "").status, 200);
-    assert_eq!(house.ask(Method::Post, "/", "a", "").status, 405);
+    assert_eq!(house.ask(Method::Head, "/", "localhost", "").status, 200);
+    assert_eq!(house.ask(Method::Post, "/", "localhost", "").status, 405);
 }
 
 #[test]
@@ -217,7 +224,7 @@ fn an_empty_database_tells_the_first_call() {
     let house = house();
     let page = house.page("/");
     assert!(page.contains("no events yet") && page.contains("/v1/datasets/visits/events"), "{page}");
-    assert_eq!(house.ask(Method::Put, "/v1/datasets/orders", "a", "{}").status, 200);
+    assert_eq!(house.ask(Method::Put, "/v1/datasets/orders", "localhost", "{}").status, 200);
     let page = house.page("/");
     assert!(page.contains("<h1>orders</h1>") && page.contains("/v1/datasets/orders/events"), "{page}");
 }
@@ -231,10 +238,10 @@ fn what_cannot_be_drawn_is_a_page_with_the_reason() {
         ("/?tz=Europe/Berlim", 400, "Berlim"),
         ("/?refresh=on", 400, "refresh=off"),
     ] {
-        let reply = house.ask(Method::Get, target, "a", "");
+        let reply = house.ask(Method::Get, target, "localhost", "");
         let page = String::from_utf8(reply.body.clone()).unwrap();
         assert_eq!(reply.status, status, "{target}");
         assert!(page.starts_with("<!DOCTYPE html>") && page.contains(reason), "{target}: {page}");
     }
-    assert_eq!(house.ask(Method::Get, "/?datset=visits", "a", "").status, 400);
+    assert_eq!(house.ask(Method::Get, "/?datset=visits", "localhost", "").status, 400);
 }

@@ -1,4 +1,4 @@
-//! The engine's own tables: declarations and fields that can be read, a secret, no column without a segment.
+//! The engine's own tables: declarations, fields and keys that can be read, a secret, no column without a segment.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::fields::{Declaration, FieldSet, Kinds, check_dataset_name};
 use crate::store::check::{Damage, Dataset, File, Report, words};
+use crate::store::keys;
 use crate::store::segments::COLUMNS;
 
 /// The datasets whose events can be looked for; what cannot be read of the others is in the report.
@@ -76,7 +77,7 @@ fn dataset(connection: &Connection, id: i64) -> rusqlite::Result<(Dataset, Vec<S
     Ok((Dataset { id, name, next_seq, records, fields }, faults))
 }
 
-/// What belongs to no dataset: the secret, dead segments, columns whose segment is gone.
+/// What belongs to no dataset: the secret, keys, dead segments, columns whose segment is gone.
 pub(super) fn rest(file: &File<'_>, report: &mut Report) {
     let connection = file.connection();
     let secret: rusqlite::Result<Option<i64>> = connection
@@ -88,6 +89,13 @@ pub(super) fn rest(file: &File<'_>, report: &mut Report) {
             report.add(Damage::of(format!("the secret of cursors has {length} bytes instead of 32")));
         }
         Err(e) => report.add(Damage::of(format!("the secret of cursors: {}", words(e)))),
+    }
+    let has_keys = "SELECT count(*) FROM sqlite_schema WHERE name = 'key'";
+    if numbers(&connection, has_keys, None).is_ok_and(|count| count == [1]) {
+        match keys::read(&connection) {
+            Ok((_, faults)) => faults.into_iter().for_each(|what| report.add(Damage::of(what))),
+            Err(e) => report.add(Damage::of(e.to_string())),
+        }
     }
     match numbers(&connection, "SELECT id FROM segment WHERE dataset_id IS NULL", None) {
         Ok(dead) if dead.is_empty() => {}
