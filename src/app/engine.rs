@@ -147,14 +147,14 @@ impl Engine {
     /// there. What is written by this clone has to satisfy the row filter.
     ///
     /// ```
-    /// use windrow::{Engine, PageRequest, Reach};
+    /// use windrow::{Engine, PageRequest, Reach, Value};
     ///
     /// # fn main() -> windrow::Result<()> {
     /// # let folder = tempfile::tempdir().unwrap();
     /// let engine = Engine::open(folder.path().join("visits.db"))?;
     /// engine.ingest("visits", r#"[{"tenant": "a", "ms": 12}, {"tenant": "b", "ms": 30}]"#)?;
     /// let bound = engine.clone().with_reach(Reach::new(&["visits"], Some("tenant = 'a'"))?);
-    /// assert_eq!(bound.sql("SELECT max(ms) FROM visits", &[])?.rows, [[12.into()]]);
+    /// assert_eq!(bound.sql("SELECT max(ms) FROM visits", &[])?.rows, [[Value::Int(12)]]);
     /// let all = PageRequest { dataset: "visits".into(), ..PageRequest::default() };
     /// assert_eq!(bound.rows(&all)?.rows.len(), 1);
     /// let accepted = bound.ingest("visits", r#"[{"tenant": "a", "ms": 1}, {"tenant": "b", "ms": 2}]"#)?;

@@ -214,7 +214,8 @@ fn pages(snapshot: &Snapshot, request: &PageRequest) -> Result<(Vec<Page>, Vec<S
         request.cursor.clone_from(&one.next);
         pages.push(one);
         match &request.cursor {
-            Some(cursor) if pages.len() < 60 => cursors.push(cursor.clone()),
+            // a page by its number has a cursor too, which does not go with another number
+            Some(cursor) if pages.len() < 60 && request.page.is_none() => cursors.push(cursor.clone()),
             _ => return Ok((pages, cursors)),
         }
     }
