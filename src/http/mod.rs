@@ -5,6 +5,7 @@ pub mod api;
 pub mod body;
 pub mod message;
 pub mod nudge;
+pub mod openapi;
 pub mod problem;
 pub mod routes;
 pub mod server;

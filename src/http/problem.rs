@@ -17,7 +17,7 @@ const INSIDE: &str = "something failed inside the server; its log has the reason
 const CANCELLED_RETRY_S: u32 = 5;
 
 /// One sort of problem: status, the last part of its type, title.
-type Sort = (u16, &'static str, &'static str);
+pub type Sort = (u16, &'static str, &'static str);
 
 const INVALID: Sort = (400, "invalid", "The request is wrong");
 const NOT_FOUND: Sort = (404, "not-found", "There is nothing of that name");
@@ -35,6 +35,29 @@ const INTERNAL: Sort = (500, "internal", "The server failed");
 pub const NOT_IMPLEMENTED: Sort = (501, "not-implemented", "The server does not do this");
 const BUSY: Sort = (503, "busy", "Too much is waiting");
 const STORAGE: Sort = (507, "storage", "The file cannot be written");
+
+/// Every sort, as `/openapi.json` lists them.
+pub const ALL: [Sort; 14] = [
+    INVALID,
+    NOT_FOUND,
+    METHOD,
+    CONFLICT,
+    TOO_LARGE,
+    ENCODING,
+    DEADLINE,
+    MEMORY,
+    ROWS,
+    INTERNAL,
+    NOT_IMPLEMENTED,
+    BUSY,
+    CANCELLED,
+    STORAGE,
+];
+
+/// The `type` of a sort, by its name.
+pub fn kind(name: &str) -> String {
+    format!("urn:windrow:problem:{name}")
+}
 
 /// A problem as RFC 9457 has it.
 #[derive(Debug, Serialize)]
@@ -67,8 +90,14 @@ pub struct Item {
 impl Problem {
     /// A problem of a sort.
     pub fn new((status, name, title): Sort, detail: impl Into<String>) -> Self {
-        let kind = format!("urn:windrow:problem:{name}");
-        Self { kind, title, status, detail: detail.into(), errors: Vec::new(), retry_after_s: None }
+        Self {
+            kind: kind(name),
+            title,
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after_s: None,
+        }
     }
 
     /// The problem of an error, with its whole text: for whoever runs the engine.
@@ -187,6 +216,10 @@ mod tests {
                 Problem::of(&error).detail.contains("the secret /place"),
                 "the command line tells it all"
             );
+            let is_listed = |(status, name, title): &Sort| {
+                json["type"] == kind(name) && json["status"] == *status && json["title"] == *title
+            };
+            assert!(ALL.iter().any(is_listed), "{json} is not in the list");
             let retry = reply.header("retry-after");
             let wanted = match error {
                 Error::Busy { .. } => Some("7"),

@@ -11,7 +11,7 @@ use crate::http::api::{
 use crate::http::body;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
-use crate::http::{ui, unchanged};
+use crate::http::{openapi, ui, unchanged};
 use crate::query::budget::Limits;
 
 /// A request with what its handler needs.
@@ -59,7 +59,7 @@ const fn route(
 }
 
 /// Everything that can be called.
-pub const ROUTES: [Route; 26] = [
+pub const ROUTES: [Route; 27] = [
     Route {
         method: Method::Get,
         pattern: "/",
@@ -69,6 +69,12 @@ pub const ROUTES: [Route; 26] = [
     },
     route(Method::Get, "/healthz", health::healthz, "says that the process lives"),
     route(Method::Get, "/readyz", health::readyz, "says whether it takes requests; 503 while it does not"),
+    route(
+        Method::Get,
+        "/openapi.json",
+        openapi::describe,
+        "describes these calls for programs, as OpenAPI 3.1",
+    ),
     route(Method::Get, "/v1/datasets", datasets::list, "lists the datasets"),
     route(Method::Get, "/v1/datasets/{dataset}", datasets::describe, "describes a dataset"),
     route(
