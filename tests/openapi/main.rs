@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use common::{Client, Reply, Server, encode, temp_dir};
 
-/// What each call finds: two datasets that the examples name.
+/// What each call finds: the datasets that the examples name.
 fn prepare(server: &Server) {
     let events = r#"[{"ts":"2026-03-01T10:00:00Z","country":"DE","ms":12,"page":"a"},
                      {"ts":"2026-03-01T11:00:00Z","country":"FR","ms":30,"page":"b"},
@@ -23,6 +23,7 @@ fn prepare(server: &Server) {
     .to_string();
     let mut client = server.client();
     client.send("PUT", "/v1/datasets/pages", &[], declared.as_bytes()).ok();
+    client.send("PUT", "/v1/datasets/orders", &[], b"{}").ok();
     let records = r#"[{"slug":"a","title":"Winds","state":"draft"},{"slug":"b","title":"Rows"}]"#;
     client.send("PUT", "/v1/datasets/pages/records", &[], records.as_bytes()).ok();
 }

@@ -18,7 +18,7 @@ pub fn faults(document: &Value, schema: &Value, value: &Value, place: &str) -> V
         };
         match keyword.as_str() {
             telling if TELLING.contains(&telling) => {}
-            "additionalProperties" | "maxProperties" | "required" | "properties" => {
+            "additionalProperties" | "required" | "properties" => {
                 found.extend(of_object(document, keyword, schema, value, place));
             }
             "$ref" => {
@@ -78,10 +78,6 @@ fn of_object(document: &Value, keyword: &str, schema: &Value, value: &Value, pla
             let missing =
                 said.as_array().unwrap().iter().filter(|n| !object.contains_key(n.as_str().unwrap()));
             missing.map(|name| format!("{place}: {name} is missing")).collect()
-        }
-        "maxProperties" => {
-            let most = said.as_u64().unwrap() as usize;
-            (object.len() > most).then(|| format!("{place}: more than {most} parts")).into_iter().collect()
         }
         "properties" => {
             let there = said
