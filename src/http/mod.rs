@@ -3,7 +3,9 @@
 
 pub mod api;
 pub mod body;
+pub mod idempotency;
 pub mod message;
+pub mod negotiate;
 pub mod nudge;
 pub mod openapi;
 pub mod problem;
@@ -17,6 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::http::idempotency::Idempotency;
 use crate::query::budget::Limits;
 use crate::query::warm::WarmList;
 use crate::store::Store;
@@ -32,13 +35,22 @@ pub struct Service {
     pub limits: Limits,
     /// The questions that are asked ahead.
     pub warm: WarmList,
+    /// Requests that may be sent again.
+    pub idempotency: Idempotency,
     ready: AtomicBool,
 }
 
 impl Service {
     /// A service over an open file, ready from the start.
     pub fn new(store: Arc<Store>, address: SocketAddr, limits: Limits, warm: WarmList) -> Self {
-        Self { store, address, limits, warm, ready: AtomicBool::new(true) }
+        Self {
+            store,
+            address,
+            limits,
+            warm,
+            idempotency: Idempotency::default(),
+            ready: AtomicBool::new(true),
+        }
     }
 
     /// Whether it takes requests; no longer once it stops.

@@ -23,12 +23,18 @@ const INVALID: Sort = (400, "invalid", "The request is wrong");
 const NOT_FOUND: Sort = (404, "not-found", "There is nothing of that name");
 /// A method that the path does not have.
 pub const METHOD: Sort = (405, "method", "The path does not have this method");
+/// A format or a coding that the server does not have.
+pub const NOT_ACCEPTABLE: Sort = (406, "not-acceptable", "The reply cannot be what is accepted");
 const CONFLICT: Sort = (409, "conflict", "The state does not allow it");
+/// An `Idempotency-Key` whose first request is not answered yet.
+pub const IN_FLIGHT: Sort = (409, "in-flight", "The same request is being answered");
 const TOO_LARGE: Sort = (413, "too-large", "The request is too large");
 const ENCODING: Sort = (415, "encoding", "The content encoding is not known");
 const DEADLINE: Sort = (422, "deadline", "The question takes too long");
 const MEMORY: Sort = (422, "memory", "The question takes too much memory");
 const ROWS: Sort = (422, "rows", "The question looks at too many rows");
+/// An `Idempotency-Key` that another request had.
+pub const KEY_REUSED: Sort = (422, "key-reused", "The key was used for another request");
 const CANCELLED: Sort = (503, "cancelled", "The question was given up");
 const INTERNAL: Sort = (500, "internal", "The server failed");
 /// A way to send a body that the server does not have.
@@ -37,16 +43,19 @@ const BUSY: Sort = (503, "busy", "Too much is waiting");
 const STORAGE: Sort = (507, "storage", "The file cannot be written");
 
 /// Every sort, as `/openapi.json` lists them.
-pub const ALL: [Sort; 14] = [
+pub const ALL: [Sort; 17] = [
     INVALID,
     NOT_FOUND,
     METHOD,
+    NOT_ACCEPTABLE,
     CONFLICT,
+    IN_FLIGHT,
     TOO_LARGE,
     ENCODING,
     DEADLINE,
     MEMORY,
     ROWS,
+    KEY_REUSED,
     INTERNAL,
     NOT_IMPLEMENTED,
     BUSY,
@@ -79,7 +88,7 @@ pub struct Problem {
 }
 
 /// One wrong item.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Item {
     /// Its place in the request, from 0.
     pub index: u64,
@@ -98,6 +107,11 @@ impl Problem {
             errors: Vec::new(),
             retry_after_s: None,
         }
+    }
+
+    /// The same with the seconds after which the request may be repeated.
+    pub fn retried_after(self, seconds: u32) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
     }
 
     /// The problem of an error, with its whole text: for whoever runs the engine.

@@ -9,9 +9,10 @@ use crate::http::api::{
     cache, datasets, events, health, performance, query, records, rows, search, sequences,
 };
 use crate::http::body;
+use crate::http::idempotency::Ticket;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
-use crate::http::{openapi, ui, unchanged};
+use crate::http::{idempotency, negotiate, openapi, ui, unchanged};
 use crate::query::budget::Limits;
 
 /// A request with what its handler needs.
@@ -22,7 +23,12 @@ pub struct Call<'a> {
     pub request: &'a Request,
     /// The parts of the path that stand for `{…}` of the pattern, decoded.
     pub captured: Vec<String>,
+    /// Where the request has an `Idempotency-Key`: the way to keep its reply with what it creates.
+    pub once: Option<&'a Ticket>,
 }
+
+/// What answers a route.
+pub type Handler = fn(&Call<'_>) -> Result<Response>;
 
 impl Call<'_> {
     /// The first captured part: the dataset, on all paths that have one.
@@ -46,15 +52,10 @@ pub struct Route {
     pub parameters: &'static [&'static str],
     /// What it does, in one line.
     pub doc: &'static str,
-    handler: fn(&Call<'_>) -> Result<Response>,
+    handler: Handler,
 }
 
-const fn route(
-    method: Method,
-    pattern: &'static str,
-    handler: fn(&Call<'_>) -> Result<Response>,
-    doc: &'static str,
-) -> Route {
+const fn route(method: Method, pattern: &'static str, handler: Handler, doc: &'static str) -> Route {
     Route { method, pattern, parameters: &[], doc, handler }
 }
 
@@ -170,6 +171,7 @@ pub const ROUTES: [Route; 27] = [
 /// Answers a request: finds its route and runs it.
 pub fn answer(service: &Service, request: &Request) -> Response {
     let outcome = match find(request) {
+        Found::Options(there) => Ok(options(&there)),
         Found::Route(route) => run(route, service, request),
         Found::OtherMethods(there) => Ok(other_methods(request, &there)),
         Found::Nothing => {
@@ -186,6 +188,7 @@ pub fn answer(service: &Service, request: &Request) -> Response {
 
 enum Found {
     Route(&'static Route),
+    Options(Vec<&'static Route>),
     OtherMethods(Vec<&'static Route>),
     Nothing,
 }
@@ -193,6 +196,11 @@ enum Found {
 fn find(request: &Request) -> Found {
     let wanted = if request.method == Method::Head { Method::Get } else { request.method };
     let there = || ROUTES.iter().filter(|route| matches(route.pattern, &request.path));
+    if request.method == Method::Options {
+        // "*" is the server as a whole
+        let all: Vec<&Route> = if request.path == "*" { ROUTES.iter().collect() } else { there().collect() };
+        return if all.is_empty() { Found::Nothing } else { Found::Options(all) };
+    }
     if let Some(route) = there().find(|route| route.method == wanted) {
         return Found::Route(route);
     }
@@ -200,15 +208,25 @@ fn find(request: &Request) -> Found {
     if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) }
 }
 
+/// The methods of routes, those that every path has included, for `Allow`.
+fn allowed(there: &[&Route]) -> String {
+    let has = |method: Method| {
+        let of = if method == Method::Head { Method::Get } else { method };
+        method == Method::Options || there.iter().any(|route| route.method == of)
+    };
+    let names: Vec<&str> =
+        Method::ALL.iter().filter(|(method, _)| has(*method)).map(|(_, name)| *name).collect();
+    names.join(", ")
+}
+
+fn options(there: &[&Route]) -> Response {
+    let mut response = Response::no_content();
+    response.headers.push(("Allow", allowed(there).into()));
+    response
+}
+
 fn other_methods(request: &Request, there: &[&Route]) -> Response {
-    let mut names = Vec::new();
-    for route in there {
-        names.push(route.method.name());
-        if route.method == Method::Get {
-            names.push(Method::Head.name());
-        }
-    }
-    let allowed = names.join(", ");
+    let allowed = allowed(there);
     let detail = format!("{} does not take {}; it takes {allowed}", request.path, request.method.name());
     let mut response = Problem::new(problem::METHOD, detail).into_response();
     response.headers.push(("Allow", allowed.into()));
@@ -220,7 +238,17 @@ fn run(route: &Route, service: &Service, request: &Request) -> Result<Response> 
     let parts = route.pattern.split('/').zip(request.path.split('/'));
     let captured: Result<Vec<String>> =
         parts.filter(|(pattern, _)| is_place(pattern)).map(|(_, part)| decode_segment(part)).collect();
-    (route.handler)(&Call { service, request, captured: captured? })
+    let mut call = Call { service, request, captured: captured?, once: None };
+    if let Some(refusal) = negotiate::refusal(route, request) {
+        return Ok(refusal);
+    }
+    let is_kept = idempotency::applies(route);
+    let mut response =
+        if is_kept { idempotency::run(&mut call, route.handler) } else { (route.handler)(&call) }?;
+    if negotiate::is_tabular(route) {
+        body::vary(&mut response, "Accept");
+    }
+    Ok(response)
 }
 
 fn is_place(part: &str) -> bool {
@@ -249,7 +277,7 @@ mod tests {
             let is_whole = route.pattern == "/" || !route.pattern.ends_with('/');
             assert!(route.pattern.starts_with('/') && is_whole, "{name}");
             assert!(!route.doc.is_empty() && !route.doc.ends_with('.'), "{name} has no doc");
-            assert!(!matches!(route.method, Method::Head | Method::Other), "{name}");
+            assert!(!matches!(route.method, Method::Head | Method::Options | Method::Other), "{name}");
             let alike =
                 |other: &&Route| other.method == route.method && matches(other.pattern, route.pattern);
             assert_eq!(ROUTES[..place].iter().filter(alike).count(), 0, "{name} is there twice");
@@ -263,6 +291,7 @@ mod tests {
         let request = Request::new(method, path).unwrap();
         match find(&request) {
             Found::Route(route) => Ok(route.pattern),
+            Found::Options(there) => Err(format!("204 {}", allowed(&there))),
             Found::OtherMethods(there) => {
                 let response = other_methods(&request, &there);
                 Err(format!("{} {}", response.status, response.header("allow").unwrap_or_default()))
@@ -280,9 +309,25 @@ mod tests {
 
     #[test]
     fn another_method_is_405_with_those_that_are_there() {
-        assert_eq!(found(Method::Get, "/v1/sql"), Err("405 POST".into()));
-        assert_eq!(found(Method::Post, "/v1/datasets/visits"), Err("405 GET, HEAD, PUT, DELETE".into()));
-        assert_eq!(found(Method::Other, "/v1/datasets/x/events"), Err("405 POST, DELETE".into()));
+        assert_eq!(found(Method::Get, "/v1/sql"), Err("405 POST, OPTIONS".into()));
+        assert_eq!(
+            found(Method::Post, "/v1/datasets/visits"),
+            Err("405 GET, HEAD, PUT, DELETE, OPTIONS".into())
+        );
+        assert_eq!(found(Method::Other, "/v1/datasets/x/events"), Err("405 POST, DELETE, OPTIONS".into()));
+    }
+
+    #[test]
+    fn every_path_tells_its_methods() {
+        for (path, methods) in [
+            ("/", "GET, HEAD, OPTIONS"),
+            ("/v1/sql", "POST, OPTIONS"),
+            ("/v1/datasets/x/records", "PUT, PATCH, DELETE, OPTIONS"),
+            ("*", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        ] {
+            assert_eq!(found(Method::Options, path), Err(format!("204 {methods}")), "{path}");
+        }
+        assert_eq!(found(Method::Options, "/nothing"), Err("404".into()));
     }
 
     #[test]

@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../schema/migrate/0002_segments.sql"),
     include_str!("../../schema/migrate/0003_records.sql"),
     include_str!("../../schema/migrate/0004_versions.sql"),
+    include_str!("../../schema/migrate/0005_idempotency.sql"),
 ];
 
 /// "WNDR": tells a Windrow file from any other SQLite file.

@@ -1,12 +1,13 @@
 //! `/openapi.json` against a server: every example of a request is sent, with every media type that the reply may have,
 //! and what comes back is what the document says: status, content type, headers, schema. And the examples are as their
-//! schemas say.
+//! schemas say. `semantics`: what HTTP asks of every server.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "../common/mod.rs"]
 mod common;
 mod schema;
+mod semantics;
 
 use serde_json::{Value, json};
 

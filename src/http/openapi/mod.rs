@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::http::message::{Method, Response};
-use crate::http::problem;
 use crate::http::routes::{Call, ROUTES, Route};
+use crate::http::{idempotency, negotiate, problem};
 use crate::limits;
 use crate::query::format::Format;
 
@@ -33,7 +33,8 @@ const TAGS: [(&str, &str); 5] = [
 ];
 
 /// Numbers of the interface that the files name.
-const NUMBERS: [(&str, usize); 7] = [
+const NUMBERS: [(&str, usize); 8] = [
+    ("$IDEMPOTENCY_KEY_BYTES", limits::IDEMPOTENCY_KEY_BYTES),
     ("$PAGE_ROWS", limits::PAGE_ROWS),
     ("$PAGE_ROWS_DEFAULT", limits::PAGE_ROWS_DEFAULT),
     ("$REJECTIONS_LISTED", limits::REJECTIONS_LISTED),
@@ -44,15 +45,19 @@ const NUMBERS: [(&str, usize); 7] = [
 ];
 
 /// Headers of replies.
-const HEADERS: [(&str, &str, &str); 4] = [
+const HEADERS: [(&str, &str, &str); 5] = [
+    (idempotency::REPLAYED, "string", "Is there where a reply is given again."),
     ("ETag", "string", "Sent back as If-None-Match it brings a 304 while the reply is the same."),
     ("Age", "integer", "For how many seconds the answer has been stored."),
     ("Link", "string", "The pages beside this one (RFC 8288)."),
     ("Retry-After", "integer", "Seconds after which the request may be repeated."),
 ];
 
+/// The parameter of routes that create something.
+const IDEMPOTENCY_KEY: &str = "idempotency_key";
+
 /// Statuses of problems that every route may answer with, and those that routes with a body add.
-const OF_ALL: [u16; 3] = [400, 500, 503];
+const OF_ALL: [u16; 4] = [400, 406, 500, 503];
 const OF_BODIES: [u16; 3] = [413, 415, 507];
 
 /// `GET /openapi.json`.
@@ -139,8 +144,9 @@ fn texts<'a>(told: &'a Value, key: &str) -> impl Iterator<Item = &'a str> {
 }
 
 fn operation(route: &Route, told: &Value) -> Value {
-    let parameters: Vec<Value> =
-        texts(told, "parameters").map(|name| reference("parameters", name)).collect();
+    let of_key = idempotency::applies(route).then_some(IDEMPOTENCY_KEY);
+    let names = texts(told, "parameters").chain(of_key);
+    let parameters: Vec<Value> = names.map(|name| reference("parameters", name)).collect();
     let mut made = json!({
         "operationId": told["id"],
         "tags": [told["tag"]],
@@ -174,11 +180,16 @@ fn responses(route: &Route, told: &Value) -> Value {
     let mut all = Map::new();
     let succeeds = match told["reply"].as_str() {
         None => ("204", json!({"description": "done"})),
-        Some(schema) => ("200", json!({"description": "done", "content": content(schema, told)})),
+        Some(schema) => ("200", json!({"description": "done", "content": content(route, schema, told)})),
     };
     let (status, mut response) = succeeds;
+    let mut statuses: Vec<u64> = OF_ALL.iter().map(|status| u64::from(*status)).collect();
     for name in texts(told, "headers") {
         response["headers"][name] = reference("headers", name);
+    }
+    if idempotency::applies(route) {
+        response["headers"][idempotency::REPLAYED] = reference("headers", idempotency::REPLAYED);
+        statuses.extend([409, 422]);
     }
     all.insert(status.to_owned(), response);
     if texts(told, "headers").any(|name| name == "ETag") {
@@ -186,8 +197,7 @@ fn responses(route: &Route, told: &Value) -> Value {
             "headers": {"ETag": reference("headers", "ETag")}});
         all.insert("304".to_owned(), unchanged);
     }
-    let more = told["problems"].as_array().into_iter().flatten().filter_map(Value::as_u64);
-    let mut statuses: Vec<u64> = OF_ALL.iter().map(|status| u64::from(*status)).chain(more).collect();
+    statuses.extend(told["problems"].as_array().into_iter().flatten().filter_map(Value::as_u64));
     let writes = route.method == Method::Put || route.method == Method::Patch || told.get("body").is_some();
     if writes {
         statuses.extend(OF_BODIES.iter().map(|status| u64::from(*status)));
@@ -210,7 +220,7 @@ fn responses(route: &Route, told: &Value) -> Value {
 const HTML: &str = "text/html";
 
 /// What a success has, by media type.
-fn content(schema: &str, told: &Value) -> Value {
+fn content(route: &Route, schema: &str, told: &Value) -> Value {
     let of = |name: &str| json!({"schema": reference("schemas", name)});
     if schema == "Html" {
         return json!({ HTML: of(schema) });
@@ -220,7 +230,7 @@ fn content(schema: &str, told: &Value) -> Value {
         whole["example"] = example.clone();
     }
     let mut all = json!({Format::Json.content_type(): whole});
-    if told["tabular"] == true {
+    if negotiate::is_tabular(route) {
         all[Format::Csv.content_type()] = of("Csv");
         all[Format::Ndjson.content_type()] = of("Lines");
     }

@@ -67,6 +67,7 @@ fn every_parameter_is_described_and_no_other() {
             route.pattern.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
         places.sort_unstable();
         assert_eq!(of("path"), places, "{name}");
+        assert!(of("header").is_empty(), "{name}: headers come of what the route is");
     }
     for (key, parameter) in parameters.as_object().unwrap() {
         assert!(parameter["description"].as_str().is_some_and(|text| text.ends_with('.')), "{key}");
