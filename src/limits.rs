@@ -122,6 +122,8 @@ pub const IDEMPOTENCY_KEYS: usize = if cfg!(test) { 100 } else { 100_000 };
 pub const IDEMPOTENCY_BYTES: usize = if cfg!(test) { 1 << 20 } else { 64 << 20 };
 /// Characters of an `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+/// Subjects whose use of a policy is remembered; few in unit tests, so that they see one forgotten.
+pub const LIMITED_SUBJECTS: usize = if cfg!(test) { 1_000 } else { 100_000 };
 /// WAL bytes after which the writer checkpoints.
 pub const WAL_CHECKPOINT_BYTES: u64 = 32 << 20;
 /// WAL bytes after which it does so while records are put: the same pages of indexes are written again and again, and a

@@ -77,7 +77,7 @@ pub fn demo(settings: &Settings, announce: impl FnOnce(&Filled, &str) -> Result<
     let engine = engine.with_limits(settings.into()).with_cache(cache);
     let filled = fill(&engine.store, ROWS, time::now())?;
     let live = Live::start(Arc::clone(&engine.store))?;
-    let ended = entrance.serve(&engine, settings.workers, warm, |address| announce(&filled, address));
+    let ended = entrance.serve(&engine, settings, warm, |address| announce(&filled, address));
     live.stop();
     engine.close();
     ended

@@ -31,7 +31,7 @@ pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
     let warm = WarmList::of(settings.cache_warm.as_deref())?;
     let engine = Engine::open_with(&settings.database, store_options(settings))?;
     let engine = engine.with_limits(settings.into()).with_cache(cache);
-    let ended = entrance.serve(&engine, settings.workers, warm, |address| {
+    let ended = entrance.serve(&engine, settings, warm, |address| {
         announce(address, no_auth);
         Ok(())
     });
@@ -74,17 +74,18 @@ impl Entrance {
     pub(super) fn serve(
         self,
         engine: &Engine,
-        workers: usize,
+        settings: &Settings,
         warm: WarmList,
         announce: impl FnOnce(&str) -> Result<()>,
     ) -> Result<()> {
         raise_handle_limit();
         let address = self.address();
-        let service =
-            Arc::new(Service::new(Arc::clone(&engine.store), self.listener.address(), engine.limits(), warm));
+        let service = Service::new(Arc::clone(&engine.store), self.listener.address(), engine.limits(), warm);
+        let service = Arc::new(service.with_rate_limits(settings.rate_limits.clone()));
         let warmer = Warmer::start(engine, Arc::clone(&service))?;
         let handler = Arc::clone(&service);
-        let server = Server::start(self.listener, workers, move |request| routes::answer(&handler, request))?;
+        let server =
+            Server::start(self.listener, settings.workers, move |request| routes::answer(&handler, request))?;
         let announced = engine.store.note_address(&address).and_then(|()| announce(&address));
         let ended = announced.and_then(|()| {
             select! {

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod body;
 pub mod idempotency;
+pub mod limiting;
 pub mod message;
 pub mod negotiate;
 pub mod nudge;
@@ -20,6 +21,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::http::idempotency::Idempotency;
+use crate::http::limiting::Subject;
+use crate::http::message::Request;
+use crate::limiter::Limiter;
+use crate::limiter::policy::Policies;
+use crate::limiter::slots::Slots;
 use crate::query::budget::Limits;
 use crate::query::warm::WarmList;
 use crate::store::Store;
@@ -37,6 +43,14 @@ pub struct Service {
     pub warm: WarmList,
     /// Requests that may be sent again.
     pub idempotency: Idempotency,
+    /// What clients may ask for how often.
+    pub rate_limits: Policies,
+    /// What they have used of it.
+    pub limiter: Limiter,
+    /// What of it goes on.
+    pub slots: Slots,
+    /// Who asks, for limits: without access control everybody is bound in what goes on at once alone.
+    pub subject: fn(&Request) -> Subject,
     ready: AtomicBool,
 }
 
@@ -49,8 +63,17 @@ impl Service {
             limits,
             warm,
             idempotency: Idempotency::default(),
+            rate_limits: Policies::default(),
+            limiter: Limiter::default(),
+            slots: Slots::default(),
+            subject: |_| Subject::Unlimited,
             ready: AtomicBool::new(true),
         }
+    }
+
+    /// The same with other limits.
+    pub fn with_rate_limits(self, rate_limits: Policies) -> Self {
+        Self { rate_limits, ..self }
     }
 
     /// Whether it takes requests; no longer once it stops.

@@ -13,6 +13,9 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 /// What a client is told of an error inside.
 const INSIDE: &str = "something failed inside the server; its log has the reason. Repeat the request, and report it if it fails again";
 
+/// The name of the sort that draft-ietf-httpapi-ratelimit-headers defines.
+const QUOTA_NAME: &str = "quota-exceeded";
+
 /// Seconds after which a question that was given up may be asked again: by then a server that stopped is back.
 const CANCELLED_RETRY_S: u32 = 5;
 
@@ -36,6 +39,8 @@ const ROWS: Sort = (422, "rows", "The question looks at too many rows");
 /// An `Idempotency-Key` that another request had.
 pub const KEY_REUSED: Sort = (422, "key-reused", "The key was used for another request");
 const CANCELLED: Sort = (503, "cancelled", "The question was given up");
+/// A rate that is used up.
+pub const QUOTA: Sort = (429, QUOTA_NAME, "The request is one too many for now");
 const INTERNAL: Sort = (500, "internal", "The server failed");
 /// A way to send a body that the server does not have.
 pub const NOT_IMPLEMENTED: Sort = (501, "not-implemented", "The server does not do this");
@@ -43,7 +48,7 @@ const BUSY: Sort = (503, "busy", "Too much is waiting");
 const STORAGE: Sort = (507, "storage", "The file cannot be written");
 
 /// Every sort, as `/openapi.json` lists them.
-pub const ALL: [Sort; 17] = [
+pub const ALL: [Sort; 18] = [
     INVALID,
     NOT_FOUND,
     METHOD,
@@ -56,6 +61,7 @@ pub const ALL: [Sort; 17] = [
     MEMORY,
     ROWS,
     KEY_REUSED,
+    QUOTA,
     INTERNAL,
     NOT_IMPLEMENTED,
     BUSY,
@@ -65,7 +71,13 @@ pub const ALL: [Sort; 17] = [
 
 /// The `type` of a sort, by its name.
 pub fn kind(name: &str) -> String {
-    format!("urn:windrow:problem:{name}")
+    // the one that a standard names
+    let begin = if name == QUOTA_NAME {
+        "https://iana.org/assignments/http-problem-types#"
+    } else {
+        "urn:windrow:problem:"
+    };
+    format!("{begin}{name}")
 }
 
 /// A problem as RFC 9457 has it.
@@ -83,6 +95,9 @@ pub struct Problem {
     /// The items that are wrong, where one request holds many.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Item>,
+    /// The limits that are used up, by name.
+    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    pub violated: Vec<String>,
     #[serde(skip)]
     retry_after_s: Option<u32>,
 }
@@ -105,6 +120,7 @@ impl Problem {
             status,
             detail: detail.into(),
             errors: Vec::new(),
+            violated: Vec::new(),
             retry_after_s: None,
         }
     }
@@ -112,6 +128,11 @@ impl Problem {
     /// The same with the seconds after which the request may be repeated.
     pub fn retried_after(self, seconds: u32) -> Self {
         Self { retry_after_s: Some(seconds), ..self }
+    }
+
+    /// The same with the names of limits that are used up.
+    pub fn violating(self, violated: Vec<String>) -> Self {
+        Self { violated, ..self }
     }
 
     /// The problem of an error, with its whole text: for whoever runs the engine.

@@ -1,6 +1,7 @@
 //! What there is to call: one table of method, path, parameters and handler. `server` hands every request to
 //! [`answer`]; a new route is a row here and a function in `api`.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::error::{Error, Result, nearest};
@@ -12,7 +13,7 @@ use crate::http::body;
 use crate::http::idempotency::Ticket;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
-use crate::http::{idempotency, negotiate, openapi, ui, unchanged};
+use crate::http::{idempotency, limiting, negotiate, openapi, ui, unchanged};
 use crate::query::budget::Limits;
 
 /// A request with what its handler needs.
@@ -25,6 +26,8 @@ pub struct Call<'a> {
     pub captured: Vec<String>,
     /// Where the request has an `Idempotency-Key`: the way to keep its reply with what it creates.
     pub once: Option<&'a Ticket>,
+    /// Events or records that its body turned out to have.
+    pub events: &'a Cell<u64>,
 }
 
 /// What answers a route.
@@ -238,13 +241,20 @@ fn run(route: &Route, service: &Service, request: &Request) -> Result<Response> 
     let parts = route.pattern.split('/').zip(request.path.split('/'));
     let captured: Result<Vec<String>> =
         parts.filter(|(pattern, _)| is_place(pattern)).map(|(_, part)| decode_segment(part)).collect();
-    let mut call = Call { service, request, captured: captured?, once: None };
+    let events = Cell::new(0);
+    let mut call = Call { service, request, captured: captured?, once: None, events: &events };
     if let Some(refusal) = negotiate::refusal(route, request) {
         return Ok(refusal);
     }
+    let subject = (service.subject)(request);
+    let admission = match limiting::admit(service, &subject, limiting::class(route), request.body.len()) {
+        Ok(admission) => admission,
+        Err(refusal) => return Ok(*refusal),
+    };
     let is_kept = idempotency::applies(route);
-    let mut response =
-        if is_kept { idempotency::run(&mut call, route.handler) } else { (route.handler)(&call) }?;
+    let outcome = if is_kept { idempotency::run(&mut call, route.handler) } else { (route.handler)(&call) };
+    let mut response = outcome.unwrap_or_else(|error| problem::response(&error));
+    admission.settle(events.get(), &mut response);
     if negotiate::is_tabular(route) {
         body::vary(&mut response, "Accept");
     }

@@ -65,6 +65,7 @@ pub fn append(call: &Call<'_>) -> Result<Response> {
     let once: MakesOnce<'_> = once.as_ref().map(|make| make as &dyn Fn(&Accepted) -> Once);
     let destination = Requests { store: &call.service.store, dataset: call.dataset() };
     let outcome = accept_once(&destination, once, |rules| decode_json(&body, rules))?;
+    call.events.set(outcome.accepted + outcome.duplicates + outcome.rejected_total);
     if let (Some(ticket), 1..) = (call.once, outcome.accepted + outcome.duplicates) {
         ticket.set_kept();
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::http::message::{Method, Response};
 use crate::http::routes::{Call, ROUTES, Route};
-use crate::http::{idempotency, negotiate, problem};
+use crate::http::{idempotency, limiting, negotiate, problem};
 use crate::limits;
 use crate::query::format::Format;
 
@@ -45,7 +45,9 @@ const NUMBERS: [(&str, usize); 8] = [
 ];
 
 /// Headers of replies.
-const HEADERS: [(&str, &str, &str); 5] = [
+const HEADERS: [(&str, &str, &str); 7] = [
+    ("RateLimit-Policy", "string", "The limits that bind the client (draft-ietf-httpapi-ratelimit-headers)."),
+    ("RateLimit", "string", "What is left of them."),
     (idempotency::REPLAYED, "string", "Is there where a reply is given again."),
     ("ETag", "string", "Sent back as If-None-Match it brings a 304 while the reply is the same."),
     ("Age", "integer", "For how many seconds the answer has been stored."),
@@ -53,6 +55,8 @@ const HEADERS: [(&str, &str, &str); 5] = [
     ("Retry-After", "integer", "Seconds after which the request may be repeated."),
 ];
 
+/// The headers that tell of limits.
+const LIMITS: [&str; 2] = ["RateLimit-Policy", "RateLimit"];
 /// The parameter of routes that create something.
 const IDEMPOTENCY_KEY: &str = "idempotency_key";
 
@@ -187,6 +191,12 @@ fn responses(route: &Route, told: &Value) -> Value {
     for name in texts(told, "headers") {
         response["headers"][name] = reference("headers", name);
     }
+    if limiting::class(route) != limiting::Class::Free {
+        for name in LIMITS {
+            response["headers"][name] = reference("headers", name);
+        }
+        statuses.push(429);
+    }
     if idempotency::applies(route) {
         response["headers"][idempotency::REPLAYED] = reference("headers", idempotency::REPLAYED);
         statuses.extend([409, 422]);
@@ -252,6 +262,11 @@ fn problems() -> Value {
             "content": {problem::CONTENT_TYPE: {"schema": schema, "example": example}}});
         if matches!(status, 429 | 503) {
             response["headers"]["Retry-After"] = reference("headers", "Retry-After");
+        }
+        if status == 429 {
+            for name in LIMITS {
+                response["headers"][name] = reference("headers", name);
+            }
         }
         all.insert(format!("Problem{status}"), response);
     }
