@@ -63,7 +63,7 @@ pub struct Standing {
 }
 
 /// An answer: all that was asked for was taken, or nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// One for each policy, in the order they were asked.
     pub standings: Vec<Standing>,

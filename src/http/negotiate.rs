@@ -133,12 +133,21 @@ fn ranges(request: &Request, header: &str) -> Vec<(String, f32)> {
 
 /// The quality of a name by the range that fits it most closely, and the place of that; `None` where none does.
 fn quality(ranges: &[(String, f32)], name: &str) -> Option<(f32, usize)> {
-    let kind = name.split_once('/').map(|(kind, _)| format!("{kind}/*"));
-    let patterns = [Some(name.to_owned()), kind, Some("*/*".to_owned()), Some("*".to_owned())];
-    patterns.iter().flatten().find_map(|pattern| {
-        let place = ranges.iter().position(|(range, _)| range == pattern)?;
-        Some((ranges[place].1, place))
-    })
+    let kind = name.split_once('/').map_or("", |(kind, _)| kind);
+    let closeness = |range: &str| match range {
+        "*" | "*/*" => 1,
+        range if range == name => 3,
+        range if range.strip_suffix("/*") == Some(kind) => 2,
+        _ => 0,
+    };
+    let mut best: Option<(i32, f32, usize)> = None;
+    for (place, (range, quality)) in ranges.iter().enumerate() {
+        let close = closeness(range);
+        if close > best.map_or(0, |(known, ..)| known) {
+            best = Some((close, *quality, place));
+        }
+    }
+    best.map(|(_, quality, place)| (quality, place))
 }
 
 #[cfg(test)]

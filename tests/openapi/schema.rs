@@ -30,22 +30,24 @@ pub fn faults(document: &Value, schema: &Value, value: &Value, place: &str) -> V
             "oneOf" => {
                 let fitting = said.as_array().unwrap().iter().filter(|one| inner(one, value, "").is_empty());
                 let count = fitting.count();
-                (count != 1).then(|| found.push(format!("{place}: {value} fits {count} of {said}")));
+                if count != 1 {
+                    found.push(format!("{place}: {value} fits {count} of {said}"));
+                }
             }
             "type" => {
                 let fits = match said {
                     Value::String(name) => is_of(value, name),
                     many => many.as_array().unwrap().iter().any(|name| is_of(value, name.as_str().unwrap())),
                 };
-                (!fits).then(|| found.push(format!("{place}: {value} is no {said}")));
+                if !fits {
+                    found.push(format!("{place}: {value} is no {said}"));
+                }
             }
-            "enum" => {
-                let fits = said.as_array().unwrap().contains(value);
-                (!fits).then(|| found.push(format!("{place}: {value} is none of {said}")));
+            "enum" if !said.as_array().unwrap().contains(value) => {
+                found.push(format!("{place}: {value} is none of {said}"));
             }
-            "const" => {
-                (said != value).then(|| found.push(format!("{place}: {value} is not {said}"))).unwrap_or(())
-            }
+            "const" if said != value => found.push(format!("{place}: {value} is not {said}")),
+            "enum" | "const" => {}
             "items" => {
                 let items = value.as_array().into_iter().flatten().enumerate();
                 found.extend(items.flat_map(|(at, item)| inner(said, item, &at.to_string())));
