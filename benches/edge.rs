@@ -38,7 +38,7 @@ fn main() {
     let time = Duration::from_secs(if args.iter().any(|a| a == "--quick") { 1 } else { 5 });
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(Store::open(&folder.path().join("windrow.db"), StoreOptions::default()).unwrap());
-    let cache = Cache::open(CacheOptions::beside(&folder.path().join("windrow.db")));
+    let cache = Cache::open(CacheOptions::beside(folder.path().join("windrow.db")));
     let limits = Limits { cache: Some(cache), ..Limits::default() };
     let warm = WarmList::of(None).unwrap();
     let service = Arc::new(Service::new(Arc::clone(&store), ([127, 0, 0, 1], 1).into(), limits, warm));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Result, nearest};
+use crate::limiter::policy::Policies;
 use crate::limits;
 use crate::proxies::Trusted;
 use crate::time::parse_duration;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub cache_ages: String,
     /// A file of questions that are asked ahead; `None`: none is.
     pub cache_warm: Option<PathBuf>,
+    /// What clients and queues may do how often.
+    pub rate_limits: Policies,
     /// What a commit waits for: `full` or `normal`.
     pub durability: &'static str,
     /// The form of the log: `text` or `json`.
@@ -71,7 +74,7 @@ pub struct Setting {
 }
 
 /// Every setting.
-pub const SETTINGS: [Setting; 21] = [
+pub const SETTINGS: [Setting; 22] = [
     Setting {
         key: "db",
         default: "windrow.db",
@@ -198,6 +201,15 @@ pub const SETTINGS: [Setting; 21] = [
         },
     },
     Setting {
+        key: "rate_limits",
+        default: "",
+        doc: "what clients may ask how often, where it is not the usual: general=100/min, heavy=10/min",
+        set: |settings, text| {
+            settings.rate_limits = Policies::read(text).map_err(|e| e.to_string())?;
+            Ok(())
+        },
+    },
+    Setting {
         key: "durability",
         default: "full",
         doc: "what an acknowledgement waits for: full (the disk), normal (the operating system)",
@@ -253,6 +265,7 @@ impl Default for Settings {
             cache_disk_mb: limits::CACHE_DISK_BYTES as usize >> 20,
             cache_ages: String::new(),
             cache_warm: None,
+            rate_limits: Policies::default(),
             durability: "full",
             log: "text",
             log_level: "info",

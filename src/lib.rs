@@ -7,6 +7,7 @@
 pub mod config;
 pub mod error;
 pub mod fields;
+pub mod limiter;
 pub mod limits;
 pub mod proxies;
 pub mod time;

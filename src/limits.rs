@@ -114,6 +114,16 @@ pub const NUMBERED_VALUES: usize = 1 << 24;
 /// Values of a column from which on it is not numbered where nearly every row has one of its own; few in unit tests, so
 /// that they see a numbering given up.
 pub const NUMBERED_UNIQUE_VALUES: usize = if cfg!(test) { 100 } else { 1 << 20 };
+/// Time for which the reply to a request with an `Idempotency-Key` is kept, µs.
+pub const IDEMPOTENCY_US: i64 = 24 * 3_600 * 1_000_000;
+/// Such replies that are kept; few in unit tests, so that they see the oldest go.
+pub const IDEMPOTENCY_KEYS: usize = if cfg!(test) { 100 } else { 100_000 };
+/// Bytes of their bodies.
+pub const IDEMPOTENCY_BYTES: usize = if cfg!(test) { 1 << 20 } else { 64 << 20 };
+/// Characters of an `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+/// Subjects whose use of a policy is remembered; few in unit tests, so that they see one forgotten.
+pub const LIMITED_SUBJECTS: usize = if cfg!(test) { 1_000 } else { 100_000 };
 /// WAL bytes after which the writer checkpoints.
 pub const WAL_CHECKPOINT_BYTES: u64 = 32 << 20;
 /// WAL bytes after which it does so while records are put: the same pages of indexes are written again and again, and a

@@ -106,7 +106,8 @@ impl Entrance {
         let code = gate.sessions.draw_code(time::now())?;
         let link = (!self.no_auth).then(|| format!("{address}/signin?code={code}"));
         let store = Arc::clone(&engine.store);
-        let service = Arc::new(Service::new(store, self.address, engine.limits(), warm).with_gate(gate));
+        let service = Service::new(store, self.address, engine.limits(), warm);
+        let service = Arc::new(service.with_gate(gate).with_rate_limits(settings.rate_limits.clone()));
         let warmer = Warmer::start(engine, Arc::clone(&service))?;
         let handler = Arc::clone(&service);
         let entrance = guard::Entrance { listeners: self.listeners, bounds, trusted: self.trusted };

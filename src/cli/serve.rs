@@ -78,6 +78,9 @@ pub struct ServerFlags {
     /// A file of questions that are asked at start, a JSON object a line [env: WINDROW_CACHE_WARM]
     #[arg(long, value_name = "FILE")]
     cache_warm: Option<String>,
+    /// What clients may ask how often: general=100/min, heavy=10/min [env: WINDROW_RATE_LIMITS]
+    #[arg(long, value_name = "LIMITS")]
+    rate_limits: Option<String>,
 }
 
 impl ServeArguments {
@@ -109,6 +112,7 @@ impl ServerFlags {
             ("cache_disk_mb", &self.cache_disk_mb),
             ("cache_ages", &self.cache_ages),
             ("cache_warm", &self.cache_warm),
+            ("rate_limits", &self.rate_limits),
         ];
         flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
     }

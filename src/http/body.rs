@@ -6,10 +6,11 @@ use std::io::{ErrorKind, Read, Write};
 
 use crate::error::{Error, Result, nearest};
 use crate::http::message::{Request, Response};
+use crate::http::negotiate::{self, Coding};
 use crate::limits;
 
-/// 128 MiB: what `zstd --long` writes by default; larger windows would let a small body claim gigabytes.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+/// 8 MiB, the most that RFC 9659 allows for this content coding: a window is memory that a small body could claim.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 const GZIP_START: [u8; 2] = [0x1f, 0x8b];
 
@@ -30,20 +31,23 @@ const ENCODINGS: [(&str, Encoding); 4] = [
 /// Replies up to this size go out as they are: compressing them saves less than it costs.
 const COMPRESS_FROM_BYTES: usize = 1 << 10;
 
-/// A reply compressed by zstd or gzip, where the client asks for it and it is large enough.
+/// A reply compressed by zstd or gzip, where the client asks for it and it is large enough, or takes no other.
 pub fn encode(request: &Request, mut response: Response) -> Response {
-    if response.body.len() <= COMPRESS_FROM_BYTES {
+    let is_large = response.body.len() > COMPRESS_FROM_BYTES;
+    // a 304 tells what the reply itself would have varied by
+    if is_large || response.header("ETag").is_some() {
+        vary(&mut response, "Accept-Encoding");
+    }
+    if response.body.is_empty() || !is_large && negotiate::takes_identity(request) {
         return response;
     }
-    response.headers.push(("Vary", "Accept-Encoding".into()));
-    let accepted = |name| accepts(request.header_values("accept-encoding"), name);
-    let compressed = if accepted("zstd") {
-        zstd::bulk::compress(&response.body, 1).ok().map(|body| ("zstd", body))
-    } else if accepted("gzip") {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(&response.body).and_then(|()| encoder.finish()).ok().map(|body| ("gzip", body))
-    } else {
-        None
+    let compressed = match negotiate::coding(request) {
+        Some(Coding::Zstd) => zstd::bulk::compress(&response.body, 1).ok().map(|body| ("zstd", body)),
+        Some(Coding::Gzip) => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(&response.body).and_then(|()| encoder.finish()).ok().map(|body| ("gzip", body))
+        }
+        Some(Coding::Identity) | None => None,
     };
     if let Some((name, body)) = compressed {
         response.headers.push(("Content-Encoding", name.into()));
@@ -52,13 +56,12 @@ pub fn encode(request: &Request, mut response: Response) -> Response {
     response
 }
 
-/// Whether `Accept-Encoding` names an encoding without refusing it by `q=0`.
-fn accepts<'a>(values: impl Iterator<Item = &'a str>, name: &str) -> bool {
-    values.flat_map(|value| value.split(',')).any(|part| {
-        let (encoding, parameters) = part.split_once(';').unwrap_or((part, ""));
-        let quality = parameters.trim().strip_prefix("q=").and_then(|q| q.trim().parse::<f32>().ok());
-        encoding.trim().eq_ignore_ascii_case(name) && quality != Some(0.0)
-    })
+/// Adds a name to `Vary`, which is one header.
+pub fn vary(response: &mut Response, name: &'static str) {
+    match response.headers.iter_mut().find(|(known, _)| *known == "Vary") {
+        Some((_, names)) => *names = format!("{names}, {name}").into(),
+        None => response.headers.push(("Vary", name.into())),
+    }
 }
 
 /// The body of a request without its encoding.
@@ -128,6 +131,13 @@ fn broken(error: &std::io::Error, name: &str) -> Error {
             "the {name} body is cut off before its end; nothing of it was kept, send it whole"
         ));
     }
+    if error.to_string().contains("too much memory") {
+        return Error::TooLarge(format!(
+            "the window of the zstd body is larger than {} MiB, the most for HTTP (RFC 9659); compress it without --long \
+             and --ultra",
+            1 << (ZSTD_WINDOW_LOG_MAX - 20)
+        ));
+    }
     Error::invalid(format!("the body is not {name}, as its Content-Encoding says: {error}"))
 }
 
@@ -141,19 +151,32 @@ mod tests {
             let request =
                 Request { headers: vec![("accept-encoding", accepted.to_owned())], ..Request::default() };
             let response = encode(&request, Response { body: vec![b'a'; bytes], ..Response::default() });
-            response.header("Content-Encoding").map(str::to_owned)
+            let named = response.header("Content-Encoding").map(str::to_owned);
+            assert_eq!(response.header("Vary").is_some(), bytes > 1_024, "{accepted}");
+            assert_eq!(named.is_some(), response.body.len() < bytes || bytes < 1_024 && named.is_some());
+            named
         };
         for (accepted, expected) in [
             ("gzip, deflate, br", Some("gzip")),
             ("gzip, zstd", Some("zstd")),
-            ("GZIP;q=0.5", Some("gzip")),
             ("gzip;q=0", None),
-            ("br", None),
             ("", None),
         ] {
             assert_eq!(encoded(accepted, 5_000).as_deref(), expected, "{accepted}");
         }
         assert_eq!(encoded("gzip", 1_024), None);
+        // who takes nothing as it is gets it packed, however small
+        assert_eq!(encoded("gzip, identity;q=0", 10).as_deref(), Some("gzip"));
+        assert_eq!(encoded("gzip, identity;q=0", 0), None);
+    }
+
+    #[test]
+    fn a_reply_that_is_not_sent_again_says_what_it_varies_by() {
+        let mut response = Response { status: 304, ..Response::default() };
+        vary(&mut response, "Accept");
+        response.headers.push(("ETag", "W/\"1\"".into()));
+        let response = encode(&Request::default(), response);
+        assert_eq!(response.header("Vary"), Some("Accept, Accept-Encoding"));
     }
 
     use std::io::Write;
@@ -241,10 +264,15 @@ mod tests {
 
     #[test]
     fn a_zstd_window_beyond_the_limit_is_refused() {
-        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
-        encoder.window_log(ZSTD_WINDOW_LOG_MAX + 2).unwrap();
-        encoder.write_all(b"{}").unwrap();
-        let body = encoder.finish().unwrap();
-        assert!(refusal("zstd", &body).to_string().contains("zstd"));
+        let of = |window_log: u32| {
+            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.window_log(window_log).unwrap();
+            encoder.write_all(b"{}").unwrap();
+            encoder.finish().unwrap()
+        };
+        assert_eq!(decode(&request(Some("zstd"), of(ZSTD_WINDOW_LOG_MAX))).unwrap(), &b"{}"[..]);
+        let refused = refusal("zstd", &of(ZSTD_WINDOW_LOG_MAX + 1));
+        assert!(matches!(refused, Error::TooLarge(_)), "{refused:?}");
+        assert!(refused.to_string().contains("8 MiB") && refused.to_string().contains("--long"), "{refused}");
     }
 }

@@ -1,5 +1,5 @@
 //! Requests and replies as the handlers see them, free of any server: the path in decoded segments, parameters
-//! decoded and each there once, and the one choice of format by `Accept`.
+//! decoded and each there once.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::error::{Error, Result, nearest};
+use crate::http::negotiate;
 use crate::query::format::Format;
 
 /// The methods that routes know.
@@ -25,7 +26,7 @@ pub enum Method {
     Patch,
     /// Drops.
     Delete,
-    /// What may be sent.
+    /// Asks which methods a path has; every path has it.
     Options,
     /// Any other; no route has it.
     Other,
@@ -55,7 +56,7 @@ impl Method {
 }
 
 /// The headers that handlers look at; the others are not kept, as each would be an allocation a request.
-pub const HEADERS_KEPT: [&str; 10] = [
+pub const HEADERS_KEPT: [&str; 11] = [
     "accept",
     "accept-encoding",
     "access-control-request-method",
@@ -63,6 +64,7 @@ pub const HEADERS_KEPT: [&str; 10] = [
     "content-encoding",
     "cookie",
     "host",
+    "idempotency-key",
     "if-none-match",
     "origin",
     "sec-fetch-site",
@@ -146,37 +148,11 @@ impl Request {
         self.headers.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The format of the reply by `Accept`: the one with the highest quality, the first of several; JSON where
-    /// nothing is asked for or nothing asked for is known.
+    /// The format of the reply by `Accept`.
     pub fn format(&self) -> Format {
-        let mut best = (Format::Json, 0.0);
-        for part in self.header_values("accept").flat_map(|accept| accept.split(',')) {
-            let mut pieces = part.split(';').map(str::trim);
-            let media = pieces.next().unwrap_or_default();
-            let quality =
-                pieces.find_map(|piece| piece.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0);
-            let Some((_, format)) = MEDIA.iter().find(|(known, _)| media.eq_ignore_ascii_case(known)) else {
-                continue;
-            };
-            if quality > best.1 {
-                best = (*format, quality);
-            }
-        }
-        best.0
+        negotiate::format(self)
     }
 }
-
-/// Media types of `Accept` and what they get.
-const MEDIA: [(&str, Format); 8] = [
-    ("application/json", Format::Json),
-    ("application/*", Format::Json),
-    ("*/*", Format::Json),
-    ("text/csv", Format::Csv),
-    ("text/*", Format::Csv),
-    ("application/x-ndjson", Format::Ndjson),
-    ("application/ndjson", Format::Ndjson),
-    ("application/jsonl", Format::Ndjson),
-];
 
 /// One reply.
 #[derive(Debug, Default)]
@@ -323,28 +299,6 @@ mod tests {
         assert!(refused.contains("limti") && refused.contains("did you mean \"limit\""), "{refused}");
         assert!(request.allow_parameters(&[]).unwrap_err().to_string().contains("none"));
         request.allow_parameters(&["limti"]).unwrap();
-    }
-
-    #[test]
-    fn accept_picks_the_format() {
-        let of = |accept: &str| {
-            let headers = vec![("accept", accept.to_owned())];
-            Request { headers, ..Request::default() }.format()
-        };
-        assert_eq!(Request::default().format(), Format::Json);
-        for (accept, format) in [
-            ("*/*", Format::Json),
-            ("application/json", Format::Json),
-            ("text/csv", Format::Csv),
-            ("Text/CSV; charset=utf-8", Format::Csv),
-            ("application/x-ndjson", Format::Ndjson),
-            ("application/json;q=0.5, text/csv;q=0.8", Format::Csv),
-            ("text/csv;q=0, */*", Format::Json),
-            ("text/html, application/xhtml+xml, */*;q=0.8", Format::Json),
-            ("image/png", Format::Json),
-        ] {
-            assert_eq!(of(accept), format, "{accept}");
-        }
     }
 
     #[test]

@@ -7,8 +7,12 @@ pub mod api;
 pub mod body;
 pub mod edge;
 pub mod guard;
+pub mod idempotency;
+pub mod limiting;
 pub mod listener;
 pub mod message;
+pub mod negotiate;
+pub mod openapi;
 pub mod passes;
 pub mod problem;
 pub mod routes;
@@ -21,7 +25,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::http::access::Gate;
+use crate::http::access::{Access, Gate};
+use crate::http::idempotency::Idempotency;
+use crate::http::limiting::Subject;
+use crate::http::message::Request;
+use crate::limiter::Limiter;
+use crate::limiter::policy::Policies;
+use crate::limiter::slots::Slots;
 use crate::query::budget::Limits;
 use crate::query::warm::WarmList;
 use crate::store::Store;
@@ -39,20 +49,47 @@ pub struct Service {
     pub warm: WarmList,
     /// Who is let in.
     pub gate: Gate,
+    /// Requests that may be sent again.
+    pub idempotency: Idempotency,
+    /// What clients may ask for how often.
+    pub rate_limits: Policies,
+    /// What they have used of it.
+    pub limiter: Limiter,
+    /// What of it goes on.
+    pub slots: Slots,
+    /// Who asks, for limits.
+    pub subject: fn(&Access, &Request) -> Subject,
     ready: AtomicBool,
 }
 
 impl Service {
     /// A service over an open file that lets anyone in, ready from the start.
     pub fn new(store: Arc<Store>, address: SocketAddr, limits: Limits, warm: WarmList) -> Self {
-        let gate = Gate::new(address, &[], true);
-        Self { store, address, limits, warm, gate, ready: AtomicBool::new(true) }
+        Self {
+            store,
+            address,
+            limits,
+            warm,
+            gate: Gate::new(address, &[], true),
+            idempotency: Idempotency::default(),
+            rate_limits: Policies::default(),
+            limiter: Limiter::default(),
+            slots: Slots::default(),
+            subject: limiting::subject,
+            ready: AtomicBool::new(true),
+        }
     }
 
     /// The same with this gate.
     #[must_use]
     pub fn with_gate(self, gate: Gate) -> Self {
         Self { gate, ..self }
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_rate_limits(self, rate_limits: Policies) -> Self {
+        Self { rate_limits, ..self }
     }
 
     /// Whether it takes requests; no longer once it stops.

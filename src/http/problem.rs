@@ -13,11 +13,14 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 /// What a client is told of an error inside.
 const INSIDE: &str = "something failed inside the server; its log has the reason. Repeat the request, and report it if it fails again";
 
+/// The name of the sort that draft-ietf-httpapi-ratelimit-headers defines.
+const QUOTA_NAME: &str = "quota-exceeded";
+
 /// Seconds after which a question that was given up may be asked again: by then a server that stopped is back.
 const CANCELLED_RETRY_S: u32 = 5;
 
 /// One sort of problem: status, the last part of its type, title.
-type Sort = (u16, &'static str, &'static str);
+pub type Sort = (u16, &'static str, &'static str);
 
 const INVALID: Sort = (400, "invalid", "The request is wrong");
 /// Nobody that is known.
@@ -29,16 +32,25 @@ pub const CROSS_SITE: Sort = (403, "cross-site", "The request comes from a page 
 const NOT_FOUND: Sort = (404, "not-found", "There is nothing of that name");
 /// A method that the path does not have.
 pub const METHOD: Sort = (405, "method", "The path does not have this method");
+/// A format or a coding that the server does not have.
+pub const NOT_ACCEPTABLE: Sort = (406, "not-acceptable", "The reply cannot be what is accepted");
 const CONFLICT: Sort = (409, "conflict", "The state does not allow it");
+/// An `Idempotency-Key` whose first request is not answered yet.
+pub const IN_FLIGHT: Sort = (409, "in-flight", "The same request is being answered");
 const TOO_LARGE: Sort = (413, "too-large", "The request is too large");
 const ENCODING: Sort = (415, "encoding", "The content encoding is not known");
 const DEADLINE: Sort = (422, "deadline", "The question takes too long");
 const MEMORY: Sort = (422, "memory", "The question takes too much memory");
 const ROWS: Sort = (422, "rows", "The question looks at too many rows");
+/// An `Idempotency-Key` that another request had.
+pub const KEY_REUSED: Sort = (422, "key-reused", "The key was used for another request");
 const CANCELLED: Sort = (503, "cancelled", "The question was given up");
 /// A name that is not this server's.
 pub const MISDIRECTED: Sort = (421, "misdirected", "The server does not answer for this name");
+/// A rate that is used up.
+pub const QUOTA: Sort = (429, QUOTA_NAME, "The request is one too many for now");
 const INTERNAL: Sort = (500, "internal", "The server failed");
+const NOT_IMPLEMENTED: Sort = (501, "not-implemented", "The server does not do this");
 const BUSY: Sort = (503, "busy", "Too much is waiting");
 const STORAGE: Sort = (507, "storage", "The file cannot be written");
 /// What is refused before there is a request that a route could answer.
@@ -49,10 +61,47 @@ const FRONT: [Sort; 9] = [
     (414, "target", "The URL is too long"),
     (417, "expectation", "The expectation cannot be met"),
     (431, "head", "The head of the request is too large"),
-    (501, "not-implemented", "The server does not do this"),
+    NOT_IMPLEMENTED,
     BUSY,
     (505, "version", "The version of HTTP is not known"),
 ];
+
+/// Every sort, as `/openapi.json` lists them.
+pub const ALL: [Sort; 22] = [
+    INVALID,
+    UNAUTHORIZED,
+    FORBIDDEN,
+    CROSS_SITE,
+    MISDIRECTED,
+    NOT_FOUND,
+    METHOD,
+    NOT_ACCEPTABLE,
+    CONFLICT,
+    IN_FLIGHT,
+    TOO_LARGE,
+    ENCODING,
+    DEADLINE,
+    MEMORY,
+    ROWS,
+    KEY_REUSED,
+    QUOTA,
+    INTERNAL,
+    NOT_IMPLEMENTED,
+    BUSY,
+    CANCELLED,
+    STORAGE,
+];
+
+/// The `type` of a sort, by its name.
+pub fn kind(name: &str) -> String {
+    // the one that a standard names
+    let begin = if name == QUOTA_NAME {
+        "https://iana.org/assignments/http-problem-types#"
+    } else {
+        "urn:windrow:problem:"
+    };
+    format!("{begin}{name}")
+}
 
 /// A problem as RFC 9457 has it.
 #[derive(Debug, Serialize)]
@@ -69,12 +118,15 @@ pub struct Problem {
     /// The items that are wrong, where one request holds many.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Item>,
+    /// The limits that are used up, by name.
+    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    pub violated: Vec<String>,
     #[serde(skip)]
     retry_after_s: Option<u32>,
 }
 
 /// One wrong item.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Item {
     /// Its place in the request, from 0.
     pub index: u64,
@@ -85,8 +137,25 @@ pub struct Item {
 impl Problem {
     /// A problem of a sort.
     pub fn new((status, name, title): Sort, detail: impl Into<String>) -> Self {
-        let kind = format!("urn:windrow:problem:{name}");
-        Self { kind, title, status, detail: detail.into(), errors: Vec::new(), retry_after_s: None }
+        Self {
+            kind: kind(name),
+            title,
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            violated: Vec::new(),
+            retry_after_s: None,
+        }
+    }
+
+    /// The same with the seconds after which the request may be repeated.
+    pub fn retried_after(self, seconds: u32) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
+    }
+
+    /// The same with the names of limits that are used up.
+    pub fn violating(self, violated: Vec<String>) -> Self {
+        Self { violated, ..self }
     }
 
     /// The problem of an error, with its whole text: for whoever runs the engine.
@@ -215,6 +284,10 @@ mod tests {
                 Problem::of(&error).detail.contains("the secret /place"),
                 "the command line tells it all"
             );
+            let is_listed = |(status, name, title): &Sort| {
+                json["type"] == kind(name) && json["status"] == *status && json["title"] == *title
+            };
+            assert!(ALL.iter().any(is_listed), "{json} is not in the list");
             let retry = reply.header("retry-after");
             let wanted = match error {
                 Error::Busy { .. } => Some("7"),

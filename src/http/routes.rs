@@ -1,7 +1,7 @@
 //! What there is to call: one table of method, path, parameters, what it needs of its caller, and handler. `server` hands
 //! every request to [`answer`]; a new route is a row here and a function in `api`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use crate::error::{Error, Result, nearest};
@@ -12,9 +12,10 @@ use crate::http::api::{
     cache, datasets, events, health, keys, performance, query, records, rows, search, sequences, sign_in,
 };
 use crate::http::body;
+use crate::http::idempotency::Ticket;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
-use crate::http::{ui, unchanged};
+use crate::http::{idempotency, limiting, negotiate, openapi, ui, unchanged};
 use crate::query::budget::Limits;
 use crate::store::snapshot::Snapshot;
 
@@ -29,8 +30,15 @@ pub struct Call<'a> {
     /// Who asks, and what he may.
     pub access: &'a Access,
     /// What the audit log says that it was done to, where that is not what the path names.
-    pub subject: RefCell<Option<String>>,
+    pub subject: &'a RefCell<Option<String>>,
+    /// Where the request has an `Idempotency-Key`: the way to keep its reply with what it creates.
+    pub once: Option<&'a Ticket>,
+    /// Events or records that its body turned out to have.
+    pub events: &'a Cell<u64>,
 }
+
+/// What answers a route.
+pub type Handler = fn(&Call<'_>) -> Result<Response>;
 
 impl Call<'_> {
     /// The first captured part: the dataset, on all paths that have one.
@@ -66,21 +74,21 @@ pub struct Route {
     pub doc: &'static str,
     /// What it needs of its caller.
     pub need: Need,
-    handler: fn(&Call<'_>) -> Result<Response>,
+    handler: Handler,
 }
 
 const fn route(
     method: Method,
     pattern: &'static str,
     need: Need,
-    handler: fn(&Call<'_>) -> Result<Response>,
+    handler: Handler,
     doc: &'static str,
 ) -> Route {
     Route { method, pattern, parameters: &[], doc, need, handler }
 }
 
 /// Everything that can be called.
-pub const ROUTES: [Route; 33] = [
+pub const ROUTES: [Route; 34] = [
     Route {
         method: Method::Get,
         pattern: "/",
@@ -106,6 +114,13 @@ pub const ROUTES: [Route; 33] = [
         Need::Nothing,
         health::readyz,
         "says whether it takes requests; 503 while it does not",
+    ),
+    route(
+        Method::Get,
+        "/openapi.json",
+        Need::Nothing,
+        openapi::describe,
+        "describes these calls for programs, as OpenAPI 3.1",
     ),
     Route {
         method: Method::Get,
@@ -281,9 +296,8 @@ pub fn answer(service: &Service, request: &Request) -> Response {
     let outcome = match (service.gate.check_host(request), find(request)) {
         (Err(refused), _) => Ok(refused),
         (Ok(()), Found::Route(route)) => run(route, service, request),
-        (Ok(()), Found::OtherMethods(there)) if is_preflight(service, request, &there) => {
-            Ok(origin::preflight())
-        }
+        (Ok(()), Found::Options(there)) if is_preflight(service, request, &there) => Ok(origin::preflight()),
+        (Ok(()), Found::Options(there)) => Ok(options(&there)),
         (Ok(()), Found::OtherMethods(there)) => Ok(other_methods(request, &there)),
         (Ok(()), Found::Nothing) => {
             // every short path is near to "/"
@@ -299,6 +313,7 @@ pub fn answer(service: &Service, request: &Request) -> Response {
 
 enum Found {
     Route(&'static Route),
+    Options(Vec<&'static Route>),
     OtherMethods(Vec<&'static Route>),
     Nothing,
 }
@@ -306,6 +321,11 @@ enum Found {
 fn find(request: &Request) -> Found {
     let wanted = if request.method == Method::Head { Method::Get } else { request.method };
     let there = || ROUTES.iter().filter(|route| matches(route.pattern, &request.path));
+    if request.method == Method::Options {
+        // "*" is the server as a whole
+        let all: Vec<&Route> = if request.path == "*" { ROUTES.iter().collect() } else { there().collect() };
+        return if all.is_empty() { Found::Nothing } else { Found::Options(all) };
+    }
     if let Some(route) = there().find(|route| route.method == wanted) {
         return Found::Route(route);
     }
@@ -318,15 +338,25 @@ fn is_preflight(service: &Service, request: &Request, there: &[&Route]) -> bool 
     !service.gate.is_open() && there.iter().any(|route| origin::is_preflight(request, route.pattern))
 }
 
+/// The methods of routes, those that every path has included, for `Allow`.
+fn allowed(there: &[&Route]) -> String {
+    let has = |method: Method| {
+        let of = if method == Method::Head { Method::Get } else { method };
+        method == Method::Options || there.iter().any(|route| route.method == of)
+    };
+    let names: Vec<&str> =
+        Method::ALL.iter().filter(|(method, _)| has(*method)).map(|(_, name)| *name).collect();
+    names.join(", ")
+}
+
+fn options(there: &[&Route]) -> Response {
+    let mut response = Response::no_content();
+    response.headers.push(("Allow", allowed(there).into()));
+    response
+}
+
 fn other_methods(request: &Request, there: &[&Route]) -> Response {
-    let mut names = Vec::new();
-    for route in there {
-        names.push(route.method.name());
-        if route.method == Method::Get {
-            names.push(Method::Head.name());
-        }
-    }
-    let allowed = names.join(", ");
+    let allowed = allowed(there);
     let detail = format!("{} does not take {}; it takes {allowed}", request.path, request.method.name());
     let mut response = Problem::new(problem::METHOD, detail).into_response();
     response.headers.push(("Allow", allowed.into()));
@@ -343,14 +373,40 @@ fn run(route: &Route, service: &Service, request: &Request) -> Result<Response> 
         Ok(access) => access,
         Err(refused) => return Ok(refused),
     };
-    let call = Call { service, request, captured, access: &access, subject: RefCell::default() };
-    let outcome = request.allow_parameters(route.parameters).and_then(|()| (route.handler)(&call));
-    let mut response = outcome.unwrap_or_else(|error| problem::response(&error));
+    let (events, subject) = (Cell::new(0), RefCell::default());
+    let (access, events, subject) = (&access, &events, &subject);
+    let mut call = Call { service, request, captured, access, subject, once: None, events };
+    let mut response = match limited(route, &mut call) {
+        Ok(response) => response,
+        Err(error) => problem::response(&error),
+    };
     if let Need::Admin(Some(action)) = route.need {
         note(&call, action, response.status);
     }
     if route.pattern == origin::SHARED_PATTERN && access.is_for_pages() {
         origin::share(&mut response);
+    }
+    Ok(response)
+}
+
+/// Runs the handler within the limits of who asks.
+fn limited(route: &Route, call: &mut Call<'_>) -> Result<Response> {
+    let (service, request) = (call.service, call.request);
+    request.allow_parameters(route.parameters)?;
+    if let Some(refusal) = negotiate::refusal(route, request) {
+        return Ok(refusal);
+    }
+    let subject = (service.subject)(call.access, request);
+    let admission = match limiting::admit(service, &subject, limiting::class(route), request.body.len()) {
+        Ok(admission) => admission,
+        Err(refusal) => return Ok(*refusal),
+    };
+    let is_kept = idempotency::applies(route);
+    let outcome = if is_kept { idempotency::run(call, route.handler) } else { (route.handler)(call) };
+    let mut response = outcome.unwrap_or_else(|error| problem::response(&error));
+    admission.settle(call.events.get(), &mut response);
+    if negotiate::is_tabular(route) {
+        body::vary(&mut response, "Accept");
     }
     Ok(response)
 }
@@ -402,7 +458,7 @@ mod tests {
             let is_whole = route.pattern == "/" || !route.pattern.ends_with('/');
             assert!(route.pattern.starts_with('/') && is_whole, "{name}");
             assert!(!route.doc.is_empty() && !route.doc.ends_with('.'), "{name} has no doc");
-            assert!(!matches!(route.method, Method::Head | Method::Other), "{name}");
+            assert!(!matches!(route.method, Method::Head | Method::Options | Method::Other), "{name}");
             let alike =
                 |other: &&Route| other.method == route.method && matches(other.pattern, route.pattern);
             assert_eq!(ROUTES[..place].iter().filter(alike).count(), 0, "{name} is there twice");
@@ -420,7 +476,7 @@ mod tests {
                 (route.method == Method::Get, format!("{} {}", route.method.name(), route.pattern));
             let is_of_records = route.pattern.contains("/records");
             let expected: &[Scope] = match route.pattern {
-                "/healthz" | "/readyz" | "/signin" | "/signout" => &[],
+                "/healthz" | "/readyz" | "/openapi.json" | "/signin" | "/signout" => &[],
                 pattern if pattern.starts_with("/v1/keys") => &[Scope::Admin],
                 // they tell of what everybody asks
                 "/v1/cache" | "/v1/performance/recommendations" => &[Scope::Admin],
@@ -442,6 +498,7 @@ mod tests {
         let request = Request::new(method, path).unwrap();
         match find(&request) {
             Found::Route(route) => Ok(route.pattern),
+            Found::Options(there) => Err(format!("204 {}", allowed(&there))),
             Found::OtherMethods(there) => {
                 let response = other_methods(&request, &there);
                 Err(format!("{} {}", response.status, response.header("allow").unwrap_or_default()))
@@ -459,9 +516,25 @@ mod tests {
 
     #[test]
     fn another_method_is_405_with_those_that_are_there() {
-        assert_eq!(found(Method::Get, "/v1/sql"), Err("405 POST".into()));
-        assert_eq!(found(Method::Post, "/v1/datasets/visits"), Err("405 GET, HEAD, PUT, DELETE".into()));
-        assert_eq!(found(Method::Other, "/v1/datasets/x/events"), Err("405 POST, DELETE".into()));
+        assert_eq!(found(Method::Get, "/v1/sql"), Err("405 POST, OPTIONS".into()));
+        assert_eq!(
+            found(Method::Post, "/v1/datasets/visits"),
+            Err("405 GET, HEAD, PUT, DELETE, OPTIONS".into())
+        );
+        assert_eq!(found(Method::Other, "/v1/datasets/x/events"), Err("405 POST, DELETE, OPTIONS".into()));
+    }
+
+    #[test]
+    fn every_path_tells_its_methods() {
+        for (path, methods) in [
+            ("/", "GET, HEAD, OPTIONS"),
+            ("/v1/sql", "POST, OPTIONS"),
+            ("/v1/datasets/x/records", "PUT, PATCH, DELETE, OPTIONS"),
+            ("*", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        ] {
+            assert_eq!(found(Method::Options, path), Err(format!("204 {methods}")), "{path}");
+        }
+        assert_eq!(found(Method::Options, "/nothing"), Err("404".into()));
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Replies that the client has already: every reply to a GET under `/v1` has a tag made of its body, and a client that sends
-//! it back gets a 304 without the body (RFC 9110, 13.1.2). `routes` calls it before a reply is compressed.
+//! Replies that the client has already: every reply to a GET under `/v1`, and `/openapi.json`, has a tag made of its body,
+//! and a client that sends it back gets a 304 without the body (RFC 9110, 13.1.2). `routes` calls it before a reply is
+//! compressed.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -7,7 +8,8 @@ use crate::http::message::{Method, Request, Response};
 
 /// The reply with its tag, or 304 where the client has it.
 pub fn tagged(request: &Request, mut response: Response) -> Response {
-    let is_read = matches!(request.method, Method::Get | Method::Head) && request.path.starts_with("/v1/");
+    let is_kept = request.path.starts_with("/v1/") || request.path == "/openapi.json";
+    let is_read = matches!(request.method, Method::Get | Method::Head) && is_kept;
     if !is_read || response.status != 200 {
         return response;
     }

@@ -13,6 +13,7 @@ use crate::ingest::split::{self, Shape};
 use crate::ingest::{json, within};
 use crate::limits;
 use crate::store::catalog::ImportMark;
+use crate::store::replies::Once;
 use crate::store::seen;
 use crate::store::writer::{Batch, DecodedUnder};
 use crate::time::{self, TimeName};
@@ -41,7 +42,22 @@ pub struct Accepted {
 /// # Errors
 /// A dataset name that is none, whatever `decode` says of the batch as a whole, and the store's.
 pub fn accept(destination: &dyn Destination, decode: impl Fn(&Rules) -> Result<Decoded>) -> Result<Accepted> {
-    accept_in_turn(destination, None, || Ok(false), decode)
+    accept_once(destination, None, decode)
+}
+
+/// The reply that is committed with rows, made of what becomes of them.
+pub type MakesOnce<'a> = Option<&'a dyn Fn(&Accepted) -> Once>;
+
+/// As [`accept`]; `once` makes the reply that is kept with the rows, for who sends the same again.
+///
+/// # Errors
+/// As [`accept`].
+pub fn accept_once(
+    destination: &dyn Destination,
+    once: MakesOnce<'_>,
+    decode: impl Fn(&Rules) -> Result<Decoded>,
+) -> Result<Accepted> {
+    commit(destination, (None, once), || Ok(false), decode)
 }
 
 /// As [`accept`], for batches that are decoded side by side and committed in an order: `turn` is called between the
@@ -53,6 +69,15 @@ pub fn accept(destination: &dyn Destination, decode: impl Fn(&Rules) -> Result<D
 pub fn accept_in_turn(
     destination: &dyn Destination,
     import: Option<ImportMark>,
+    turn: impl FnMut() -> Result<bool>,
+    decode: impl Fn(&Rules) -> Result<Decoded>,
+) -> Result<Accepted> {
+    commit(destination, (import, None), turn, decode)
+}
+
+fn commit(
+    destination: &dyn Destination,
+    (import, once): (Option<ImportMark>, MakesOnce<'_>),
     mut turn: impl FnMut() -> Result<bool>,
     decode: impl Fn(&Rules) -> Result<Decoded>,
 ) -> Result<Accepted> {
@@ -84,6 +109,7 @@ pub fn accept_in_turn(
             time_field: accepted.time_field.clone(),
             new_fields,
             import: import.clone(),
+            once: once.map(|make| make(&accepted)),
             ids: seen::id_hashes(&block, &rules.declaration),
             places,
         };

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../schema/migrate/0003_records.sql"),
     include_str!("../../schema/migrate/0004_versions.sql"),
     include_str!("../../schema/migrate/0005_keys.sql"),
+    include_str!("../../schema/migrate/0006_idempotency.sql"),
 ];
 
 /// "WNDR": tells a Windrow file from any other SQLite file.

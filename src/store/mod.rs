@@ -22,6 +22,7 @@ pub mod optimize;
 pub mod part;
 pub mod pool;
 pub mod progress;
+pub mod replies;
 pub mod restore;
 pub mod rewrite;
 pub mod seen;

@@ -20,9 +20,12 @@ use crate::store::snapshot::{Dataset, Snapshot};
 use crate::store::swap::{Swap, Vacuumed};
 use crate::store::writer::Command;
 use crate::store::{Published, stopped};
+use crate::time;
 
 /// How often the thread looks around when nothing wakes it.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often replies that are too old are looked for.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// How long the thread leaves everything alone after a failure, at first and after many.
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
@@ -70,6 +73,8 @@ pub(super) struct Work {
     pub(super) expired: HashMap<i64, (i64, Instant)>,
     /// By dataset: the day on which the ids that are forgotten were last looked for.
     pub(super) swept: HashMap<i64, i64>,
+    /// When old replies were last forgotten.
+    replies: Option<Instant>,
 }
 
 impl Work {
@@ -153,6 +158,10 @@ impl Upkeep {
             }
         }
         done?;
+        if work.replies.is_none_or(|last| last.elapsed() > FORGET_EVERY) {
+            self.forget_replies(time::now())?;
+            work.replies = Some(Instant::now());
+        }
         // pages that the next segments will need are not worth moving
         self.vacuum_down_to(FREE_PAGES_LEFT)
     }

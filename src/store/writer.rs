@@ -25,6 +25,7 @@ use crate::store::keyed::write::{DeleteBatch, Deleted, PutOutcome, RecordBatch};
 use crate::store::keys::{KeyChange, PublishedKeys};
 use crate::store::open::Readers;
 use crate::store::pool::BufferPool;
+use crate::store::replies::{self, Once};
 use crate::store::seen::IdHashes;
 use crate::store::segment::Segment;
 use crate::store::snapshot::{Dataset, Snapshot};
@@ -65,6 +66,8 @@ pub struct DecodedUnder {
     pub new_fields: Vec<Arc<str>>,
     /// How far the file that the rows are from is imported with them.
     pub import: Option<ImportMark>,
+    /// The reply that is kept with them, where the request may be sent again.
+    pub once: Option<Once>,
     /// Of the ids, where the dataset declares `dedupe`; else empty.
     pub ids: IdHashes,
     /// Of the rows in their request or file, where they are records; else empty.
@@ -122,6 +125,10 @@ pub(super) enum Command {
     Sweep(i64, Vec<u8>, Reply<Option<Vec<u8>>>),
     MarkImport(Arc<str>, ImportMark, Reply<()>),
     Keys(KeyChange, Reply<()>),
+    /// Keeps a reply that tells of nothing that was written.
+    KeepReply(Box<Once>, Reply<()>),
+    /// Forgets some replies that were made until then; answered with whether there may be more.
+    ForgetReplies(i64, Reply<bool>),
     /// Measures tables for the planner and merges the search of records.
     Tidy(Reply<()>),
     Checkpoint(Reply<()>),
@@ -198,6 +205,12 @@ impl Writer {
                 }
                 Command::Keys(change, reply) => {
                     let _ = reply.send(self.change_keys(change));
+                }
+                Command::KeepReply(once, reply) => {
+                    let _ = reply.send(self.change(|writer| writer.keep_reply(&once)));
+                }
+                Command::ForgetReplies(oldest_us, reply) => {
+                    let _ = reply.send(self.change_that_frees(|writer| writer.forget_replies(oldest_us)));
                 }
                 Command::AppendSegment(batch, reply) => {
                     let _ = reply.send(self.change(|writer| writer.append_segment(*batch)));
@@ -290,7 +303,12 @@ impl Writer {
                     entry.insert(Changed::of(&transaction, &current, &batch.dataset)?)
                 }
             };
-            outcomes.push(entry.add(&transaction, batch)?);
+            let once = batch.rules.once.clone();
+            let outcome = entry.add(&transaction, batch)?;
+            if let (Some(once), Appended::Committed { duplicates, .. }) = (once, outcome) {
+                replies::note(&transaction, &once, duplicates)?;
+            }
+            outcomes.push(outcome);
         }
         changed.retain(|_, entry| entry.is_changed());
         for entry in changed.values_mut() {

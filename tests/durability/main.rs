@@ -3,7 +3,7 @@
 //!
 //! `full_disk`: a disk that fills up. `lost_file`: a file that is gone. `kills`: kill -9 under concurrent ingest.
 //! `segment_kills`: while segments are rewritten and files imported. `dedupe`: what is sent again. `clocks`: times at
-//! the ends. `refusals`: a start that cannot be. This file: the graceful stop.
+//! the ends. `idempotency`: what is sent again with a key. `refusals`: a start that cannot be. This file: the graceful stop.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -14,6 +14,7 @@ mod cached_disk;
 mod clocks;
 mod dedupe;
 mod full_disk;
+mod idempotency;
 mod kills;
 mod lost_file;
 mod refusals;

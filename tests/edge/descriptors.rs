@@ -40,7 +40,7 @@ fn a_server_with_256_descriptors_outlives_a_thousand_connections() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let mut stream = TcpStream::connect(&server.address).unwrap();
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
     assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");

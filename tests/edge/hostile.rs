@@ -230,7 +230,7 @@ pub fn statuses(replies: &str) -> Vec<u16> {
 #[test]
 fn each_is_refused_once_and_nothing_of_it_becomes_another_request() {
     let dir = temp_dir();
-    let server = Server::start(dir.path(), &[]);
+    let server = Server::start(dir.path(), &["--hosts", "a"]);
     server.accepted("known", "{\"n\":1}");
     let repeats = setting("WINDROW_HOSTILE_REPEATS", 3);
     let mut neighbour = server.client();
@@ -259,7 +259,7 @@ fn each_is_refused_once_and_nothing_of_it_becomes_another_request() {
 #[test]
 fn what_inflates_to_much_more_than_it_is_is_refused_within_bounds() {
     let dir = temp_dir();
-    let server = Server::start(dir.path(), &[]);
+    let server = Server::start(dir.path(), &["--hosts", "a"]);
     for Case { name, message, statuses: right } in bombs() {
         let reply = exchange(&server.address, &message);
         let found = statuses(&reply);
@@ -271,7 +271,7 @@ fn what_inflates_to_much_more_than_it_is_is_refused_within_bounds() {
 #[test]
 fn who_closes_early_wherever_that_is_leaves_the_server_as_it_was() {
     let dir = temp_dir();
-    let server = Server::start(dir.path(), &[]);
+    let server = Server::start(dir.path(), &["--hosts", "a"]);
     let whole = format!(
         "POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n{{\"n\":1}}\n{{\"n\":2}}\n{{\"n"
     );

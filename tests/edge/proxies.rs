@@ -81,7 +81,7 @@ fn with_close(message: &[u8]) -> Vec<u8> {
 #[test]
 fn behind_nginx_nobody_gets_what_is_anothers() {
     let dir = temp_dir();
-    let server = Server::start(dir.path(), &[]);
+    let server = Server::start(dir.path(), &["--hosts", "a,windrow"]);
     let port = free_port();
     let folder = dir.path().join("nginx");
     std::fs::create_dir(&folder).unwrap();
@@ -108,7 +108,7 @@ fn behind_nginx_nobody_gets_what_is_anothers() {
 #[test]
 fn behind_haproxy_nobody_gets_what_is_anothers() {
     let dir = temp_dir();
-    let server = Server::start(dir.path(), &[]);
+    let server = Server::start(dir.path(), &["--hosts", "a,windrow"]);
     let port = free_port();
     let folder = dir.path().join("haproxy");
     std::fs::create_dir(&folder).unwrap();

@@ -76,7 +76,7 @@ impl Slow {
 
 /// Starts a server with some events, and waits until it has opened what it will have open.
 fn start(dir: &std::path::Path) -> (Server, usize, u64) {
-    let server = Server::start(dir, &[]);
+    let server = Server::start(dir, &["--hosts", "windrow"]);
     let events: String = (0..5_000).map(|n| json!({ "n": n }).to_string() + "\n").collect();
     server.accepted("events", events);
     let long: String =

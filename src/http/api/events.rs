@@ -8,12 +8,13 @@ use crate::http::body;
 use crate::http::message::Response;
 use crate::http::problem::Item;
 use crate::http::routes::Call;
-use crate::ingest::accept::{Accepted, accept, decode_json};
+use crate::ingest::accept::{Accepted, MakesOnce, accept_once, decode_json};
 use crate::ingest::destination::Requests;
 use crate::query::erase;
+use crate::store::replies::Once;
 
 /// The reply: what became of the events.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Outcome {
     accepted: u64,
     duplicates: u64,
@@ -21,6 +22,18 @@ struct Outcome {
     /// All rejected ones, where more were than are listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected_total: Option<u64>,
+}
+
+impl Outcome {
+    fn of(accepted: &Accepted) -> Self {
+        let listed = accepted.rejected.len() as u64;
+        Self {
+            accepted: accepted.accepted,
+            duplicates: accepted.duplicates,
+            rejected: accepted.rejected.iter().map(Item::of).collect(),
+            rejected_total: (accepted.rejected_total > listed).then_some(accepted.rejected_total),
+        }
+    }
 }
 
 /// A hint for NDJSON whose line ends are gone: `curl -d @FILE` takes them away.
@@ -40,11 +53,26 @@ pub fn append(call: &Call<'_>) -> Result<Response> {
             "the body is empty; send an event as a JSON object, several as an array or NDJSON",
         ));
     }
+    let once = call.once.map(|ticket| {
+        move |so_far: &Accepted| {
+            let (rows, outcome) = (so_far.accepted, Outcome::of(so_far));
+            ticket.once(move |duplicates| {
+                let accepted = rows.saturating_sub(duplicates);
+                Response::json(&Outcome { accepted, duplicates, ..outcome.clone() })
+            })
+        }
+    });
+    let once: MakesOnce<'_> = once.as_ref().map(|make| make as &dyn Fn(&Accepted) -> Once);
     let reach = call.limits().reach;
-    let requests = Requests { store: &call.service.store, dataset: call.dataset(), reach };
-    let outcome = accept(&requests, |rules| decode_json(&body, rules))?;
-    let Accepted { accepted, duplicates, rejected, rejected_total, .. } = outcome;
+    let destination = Requests { store: &call.service.store, dataset: call.dataset(), reach };
+    let outcome = accept_once(&destination, once, |rules| decode_json(&body, rules))?;
+    call.events.set(outcome.accepted + outcome.duplicates + outcome.rejected_total);
+    if let (Some(ticket), 1..) = (call.once, outcome.accepted + outcome.duplicates) {
+        ticket.set_kept();
+    }
+    let Accepted { accepted, duplicates, rejected_total, .. } = outcome;
     if accepted == 0 && duplicates == 0 && rejected_total > 0 {
+        let rejected = outcome.rejected;
         let detail = match rejected.first() {
             Some(first) if rejected_total == 1 => {
                 format!("the event was rejected: {}{}", first.message, lost_line_ends(&body))
@@ -55,13 +83,7 @@ pub fn append(call: &Call<'_>) -> Result<Response> {
         };
         return Err(Error::Invalid { detail, items: rejected });
     }
-    let listed = rejected.len() as u64;
-    Response::json(&Outcome {
-        accepted,
-        duplicates,
-        rejected: rejected.iter().map(Item::of).collect(),
-        rejected_total: (rejected_total > listed).then_some(rejected_total),
-    })
+    Response::json(&Outcome::of(&outcome))
 }
 
 /// The reply of erasing.

@@ -65,6 +65,7 @@ pub fn put(call: &Call<'_>) -> Result<Response> {
     })?;
     let done = table.done();
     let put = done.inserted + done.updated + done.unchanged;
+    call.events.set(put + accepted.rejected_total);
     let is_one = put + accepted.rejected_total == 1;
     let is_taken_back = options.is_atomic && accepted.rejected_total > 0;
     if accepted.rejected_total > 0 && (put == 0 || is_taken_back) {
