@@ -111,8 +111,8 @@ impl<'a> Seek<'a> {
     /// All segments and blocks of the tail that may hold rows; of segments no block is looked at yet.
     fn sources(&self, filter: &Filter<'_>) -> Result<BinaryHeap<Open<'_>>> {
         let mut open = Vec::new();
-        if self.dataset.within.is_some() {
-            // which rows come first, and so which are read at all, hangs on nothing but rows that are there
+        if self.dataset.within.is_some() && filter.may_fail() {
+            // all of them are read, whatever lies beside the rows that are there: a fault in these is met or is not
             for part in filter.parts(self.dataset)? {
                 let bound = self.order.bound(&part, self.after)?;
                 open.push(Open { order: &self.order, bound, what: Unread::Part(part) });
@@ -141,7 +141,7 @@ impl<'a> Seek<'a> {
         found: &[Found],
         width: usize,
     ) -> Result<Vec<Part>> {
-        // a fault in one's own rows is met wherever these lie among others
+        // a fault in one's own rows is met wherever these lie among others; without faults the order makes no difference
         let reads_all = self.dataset.within.is_some() && filter.may_fail();
         let worst = found.last().filter(|_| found.len() >= self.wanted && !reads_all);
         let mut wave = Vec::new();
