@@ -207,12 +207,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_machines_are_refused() {
+    fn other_machines_are_refused_where_anyone_is_let_in() {
         for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
             let settings = Settings { listen: listen.parse().unwrap(), ..Settings::default() };
             let refused = serve(&settings, true).unwrap_err().to_string();
             assert!(refused.contains("loopback") && refused.contains("--listen"), "{refused}");
             assert!(refused.contains("leave --no-auth out"), "{refused}");
+            check_address(settings.listen, false).unwrap();
         }
     }
 

@@ -196,12 +196,10 @@ impl Writer {
                     let _ = reply.send(self.change_that_frees(|writer| writer.delete_records(&batch)));
                 }
                 Command::Drop(name, reply) => {
-                    let done = self.change_that_frees(|writer| writer.drop_dataset(&name));
-                    let _ = reply.send(done);
+                    let _ = reply.send(self.change_that_frees(|writer| writer.drop_dataset(&name)));
                 }
                 Command::MarkImport(name, mark, reply) => {
-                    let done = self.change(|writer| writer.mark_import(&name, &mark));
-                    let _ = reply.send(done);
+                    let _ = reply.send(self.change(|writer| writer.mark_import(&name, &mark)));
                 }
                 Command::Keys(change, reply) => {
                     let _ = reply.send(self.change_keys(change));

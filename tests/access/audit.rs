@@ -88,7 +88,7 @@ fn nobody_changes_it_and_admin_alone_reads_it() {
 #[test]
 fn failed_sign_ins_do_not_flood_it() {
     let dir = temp_dir();
-    let server = Server::start_closed(dir.path(), &[]);
+    let server = Server::start_closed(dir.path(), &["--rate-limits", "general=unlimited"]);
     let admin = add(dir.path(), "admin", &["--scope", "admin"]).secret;
     let mut client = server.client();
     for attempt in 0..400 {

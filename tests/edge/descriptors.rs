@@ -5,14 +5,14 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::common::{Server, temp_dir};
-use crate::{connect_from, figures};
+use crate::{connect_from, figures, settled};
 
 #[test]
 fn a_server_with_256_descriptors_outlives_a_thousand_connections() {
     let dir = temp_dir();
     let server = Server::start_limited(dir.path(), 256);
     server.accepted("events", "{\"n\":1}");
-    let (before, ..) = figures(server.pid());
+    let (before, _) = settled(&server);
     for round in 0..3 {
         let crowd: Vec<TcpStream> = (0..1_000u16)
             .filter_map(|n| {

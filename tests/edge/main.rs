@@ -12,7 +12,7 @@ mod slow;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
@@ -46,6 +46,20 @@ fn exchange(address: &str, message: &[u8]) -> String {
         }
     }
     String::from_utf8_lossy(&reply).into_owned()
+}
+
+/// Descriptors and threads of a server once it has opened what it will have open.
+fn settled(server: &common::Server) -> (usize, u64) {
+    let (mut before, begin) = (figures(server.pid()), Instant::now());
+    loop {
+        std::thread::sleep(Duration::from_millis(300));
+        let now = figures(server.pid());
+        if (now.0, now.1) == (before.0, before.1) {
+            return (now.0, now.1);
+        }
+        assert!(begin.elapsed() < Duration::from_secs(20), "it opens more and more: {now:?}");
+        before = now;
+    }
 }
 
 /// What the system tells of a process: descriptors, threads, resident memory in KiB.

@@ -90,7 +90,7 @@ fn behind_nginx_nobody_gets_what_is_anothers() {
         "daemon off; master_process off; pid {root}/pid; error_log stderr;
         events {{ worker_connections 256; }}
         http {{
-          access_log off; client_body_temp_path {root}/body; proxy_temp_path {root}/proxy;
+          access_log off; client_header_timeout 1s; client_body_timeout 1s; client_body_temp_path {root}/body; proxy_temp_path {root}/proxy;
           fastcgi_temp_path {root}/f; uwsgi_temp_path {root}/u; scgi_temp_path {root}/s;
           upstream windrow {{ server {}; keepalive 4; }}
           server {{ listen 127.0.0.1:{port};
@@ -113,7 +113,7 @@ fn behind_haproxy_nobody_gets_what_is_anothers() {
     let folder = dir.path().join("haproxy");
     std::fs::create_dir(&folder).unwrap();
     let text = format!(
-        "defaults\n mode http\n timeout connect 5s\n timeout client 10s\n timeout server 10s\n option forwardfor\n http-reuse always\n\
+        "defaults\n mode http\n timeout connect 5s\n timeout client 2s\n timeout http-request 1s\n timeout server 10s\n option forwardfor\n http-reuse always\n\
          frontend in\n bind 127.0.0.1:{port}\n default_backend windrow\n\
          backend windrow\n server one {} pool-max-conn 4\n",
         server.address

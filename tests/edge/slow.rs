@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::common::{Server, temp_dir};
-use crate::{connect_from, figures, setting};
+use crate::{connect_from, figures, setting, settled};
 
 /// Time in which descriptors and threads are back where they were.
 const BACK: Duration = Duration::from_secs(30);
@@ -82,16 +82,8 @@ fn start(dir: &std::path::Path) -> (Server, usize, u64) {
     let long: String =
         (0..100).map(|n| json!({"n": n, "text": "word ".repeat(800)}).to_string() + "\n").collect();
     server.accepted("long", long);
-    let (mut before, begin) = (figures(server.pid()), Instant::now());
-    loop {
-        std::thread::sleep(Duration::from_millis(300));
-        let now = figures(server.pid());
-        if (now.0, now.1) == (before.0, before.1) {
-            return (server, now.0, now.1);
-        }
-        assert!(begin.elapsed() < Duration::from_secs(20), "it opens more and more: {now:?}");
-        before = now;
-    }
+    let (descriptors, threads) = settled(&server);
+    (server, descriptors, threads)
 }
 
 /// Asks and writes every few milliseconds; gives how long each took.

@@ -95,8 +95,10 @@ fn bodies(document: &Value, operation: &Value) -> Vec<String> {
         let examples =
             told["examples"].as_object().into_iter().flatten().map(|(_, example)| &example["value"]);
         for example in examples.chain(told.get("example")) {
+            // a form is a text that stands for an object
+            let is_form = media == "application/x-www-form-urlencoded";
             let faults = schema::faults(document, &told["schema"], example, media);
-            assert!(faults.is_empty(), "the example of a body: {faults:?}");
+            assert!(is_form || faults.is_empty(), "the example of a body: {faults:?}");
             all.push(example.as_str().map_or_else(|| example.to_string(), str::to_owned));
         }
     }
