@@ -28,7 +28,7 @@ fn a_reply_that_was_lost_with_the_server_is_given_after_its_restart() {
     // sends the request and never reads the reply
     let mut stream = TcpStream::connect(&server.address).unwrap();
     let head = format!(
-        "POST {EVENTS} HTTP/1.1\r\nHost: x\r\nIdempotency-Key: lost\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST {EVENTS} HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: lost\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
