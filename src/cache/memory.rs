@@ -42,9 +42,12 @@ impl fmt::Debug for Entry {
 }
 
 impl Entry {
-    /// Bytes in memory.
+    /// Bytes of memory that it takes: half as much again as it holds. Among what questions allocate and free, glibc's allocator
+    /// needs that for entries of all sizes: 430 answers of 232 KB were 161 MB of the process, and 111 MB where each block had
+    /// pages of its own.
     pub fn bytes(&self) -> usize {
-        ENTRY_BYTES + self.key.bytes() + self.value.bytes()
+        let held = ENTRY_BYTES + self.key.bytes() + self.value.bytes();
+        held + held / 2
     }
 
     /// How long ago it was computed.
