@@ -132,6 +132,9 @@ impl Figures {
                 entries: memory.classes[place].entries,
                 bytes: memory.classes[place].bytes,
                 oldest_s: memory.classes[place].oldest.as_secs_f64(),
+                disk_entries: disk.as_ref().map_or(0, |disk| disk.classes[place].entries),
+                disk_bytes: disk.as_ref().map_or(0, |disk| disk.classes[place].bytes),
+                disk_oldest_s: disk.as_ref().map_or(0.0, |disk| disk.classes[place].oldest.as_secs_f64()),
             }
         };
         let all: Vec<ClassReport> = (0..CLASSES.len()).map(of).collect();
@@ -297,4 +300,10 @@ pub struct ClassReport {
     pub bytes: u64,
     /// The age of the oldest, s.
     pub oldest_s: f64,
+    /// Entries in the file.
+    pub disk_entries: u64,
+    /// Their bytes there.
+    pub disk_bytes: u64,
+    /// The age of the oldest there, s.
+    pub disk_oldest_s: f64,
 }

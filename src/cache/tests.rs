@@ -308,8 +308,12 @@ fn the_file_keeps_its_budget() {
         }
     }
     cache.flush();
-    let tier = cache.report().disk.unwrap().tier;
+    let report = cache.report();
+    let tier = report.disk.unwrap().tier;
     assert!(tier.bytes <= 1 << 20 && tier.bytes > 1 << 19, "{tier:?}");
+    let by_class = |of: fn(&figures::ClassReport) -> u64| report.classes.iter().map(of).sum::<u64>();
+    let told = (by_class(|class| class.disk_entries), by_class(|class| class.disk_bytes));
+    assert_eq!(told, (tier.entries, tier.bytes));
     cache.close();
     drop(cache);
     let bytes = folder.path().join("windrow.cache.db").metadata().unwrap().len();
