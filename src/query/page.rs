@@ -88,7 +88,8 @@ pub fn page(snapshot: &Snapshot, secret: &[u8; 32], request: &PageRequest) -> Re
         budget: Arc::clone(&budget),
     };
     // a page beyond the end has nothing to look for
-    let is_beyond = dataset.within.is_none() && skipped > 0 && skipped as u64 >= dataset.rows();
+    let counts_all = dataset.within.is_none() && request.filter.is_none();
+    let is_beyond = counts_all && skipped > 0 && skipped as u64 >= dataset.rows();
     let mut found = if is_beyond { Vec::new() } else { seek.run()? };
     found.drain(..skipped.min(found.len()));
     let has_more = found.len() > limit;

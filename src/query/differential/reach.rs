@@ -442,6 +442,14 @@ fn delete_others(store: &Store) {
     store.delete(DeleteBatch { dataset_id, records, is_atomic: true }).expect("deletes");
 }
 
+/// A page far beyond the end, under a condition that fails for one of his own records: the number of all records decided
+/// whether the condition was asked.
+#[test]
+fn a_page_beyond_the_end_does_not_tell_how_many_records_others_have() {
+    let [faults, answered]: [AtomicUsize; 2] = Default::default();
+    assert_eq!(one_seed_of_records(104, [&faults, &answered]), None);
+}
+
 #[test]
 fn who_is_bound_to_his_records_is_answered_as_if_there_were_no_others() {
     let (questions, first) = (setting("WINDROW_QUERIES", QUESTIONS) / 40, setting("WINDROW_SEED", 1));
