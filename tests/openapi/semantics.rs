@@ -108,6 +108,18 @@ fn what_a_client_refuses_it_does_not_get() {
 }
 
 #[test]
+fn what_is_no_ascii_is_never_taken_for_another_key() {
+    let dir = temp_dir();
+    let server = Server::start(dir.path(), &[]);
+    for key in ["k\u{e9}y", "\u{1f980}"] {
+        let headers = [("Idempotency-Key", key)];
+        let reply = server.client().send("POST", "/v1/datasets/visits/events", &headers, b"{\"n\":1}");
+        let (_, told) = reply.problem(400);
+        assert!(told.contains("printable ASCII"), "{told}");
+    }
+}
+
+#[test]
 fn bodies_that_cannot_be_unpacked_are_refused() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);

@@ -26,7 +26,9 @@ if [ ! -x "$venv/bin/schemathesis" ]; then
   "$venv/bin/pip" install --quiet --disable-pip-version-check 'schemathesis==4.32.5'
 fi
 
-"$binary" --db "$folder/windrow.db" serve --listen 127.0.0.1:0 --no-auth --log-level warn \
+key=$("$binary" --db "$folder/windrow.db" --json keys add schemathesis --scope admin |
+  python3 -c 'import json, sys; print(json.load(sys.stdin)["secret"])')
+"$binary" --db "$folder/windrow.db" serve --listen 127.0.0.1:0 --log-level warn \
   >"$folder/address" 2>"$folder/log" &
 server=$!
 for _ in $(seq 100); do
@@ -36,7 +38,9 @@ done
 url=$(sed -n 's/^listening on //p' "$folder/address")
 
 # what random requests find
-send() { curl --silent --fail-with-body --output /dev/null "$url/v1/datasets/$1" "${@:2}"; }
+send() {
+  curl --silent --fail-with-body --output /dev/null -H "Authorization: Bearer $key" "$url/v1/datasets/$1" "${@:2}"
+}
 send visits/events --data-binary '[{"ts":"2026-03-01T10:00:00Z","country":"DE","ms":12,"page":"a"},{"ts":"2026-03-02T09:00:00Z","country":"FR","ms":"slow","page":"b"}]'
 send pages -X PUT -d '{"kind":"records","key":"slug","search":["title"],"fields":{"title":{"type":"string"},"state":{"type":"string"}}}'
 send pages/records -X PUT -d '[{"slug":"a","title":"Winds","state":"draft"},{"slug":"b","title":"Rows"}]'
@@ -48,7 +52,7 @@ export SCHEMATHESIS_HOOKS=schemathesis_hooks PYTHONPATH=$here PYTHONDONTWRITEBYT
 status=0
 curl --silent --fail --output "$folder/openapi.json" "$url/openapi.json"
 "$venv/bin/schemathesis" run "$folder/openapi.json" --url "$url" \
-  --checks all --exclude-checks positive_data_acceptance --max-examples "$cases" --seed 1 \
+  --header "Authorization: Bearer $key" --checks all --exclude-checks positive_data_acceptance --max-examples "$cases" --seed 1 \
   --request-timeout 60 --continue-on-failure --no-color --warnings off \
   --report ndjson --report-ndjson-path "${SCHEMATHESIS_EVENTS:-$folder/events.ndjson}" "${@:3}" || status=$?
 if ! kill -0 "$server" 2>/dev/null; then

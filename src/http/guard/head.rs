@@ -250,9 +250,10 @@ fn take_headers(head: &mut Head, lines: &[httparse::Header<'_>]) -> Result<(), R
     Ok(())
 }
 
-/// The server behind takes ASCII alone; no header that counts has anything else.
+/// The server behind takes ASCII alone. Anything else becomes DEL, which nothing that counts may hold, so what is made of it is
+/// refused and not taken for something else.
 fn text(value: &[u8]) -> String {
-    let shown = |byte: &u8| if matches!(byte, b' '..=b'~' | b'\t') { char::from(*byte) } else { '?' };
+    let shown = |byte: &u8| if matches!(byte, b' '..=b'~' | b'\t') { char::from(*byte) } else { '\x7f' };
     value.iter().map(shown).collect::<String>().trim().to_owned()
 }
 
@@ -461,7 +462,7 @@ mod tests {
     #[test]
     fn text_beyond_ascii_does_no_harm() {
         let text = with("Accept: caf\u{e9}\r\nUser-Agent: \u{1f980}\r\n");
-        assert_eq!(head(&text).headers[1], ("accept", "caf??".to_owned()));
+        assert_eq!(head(&text).headers[1], ("accept", "caf\x7f\x7f".to_owned()));
     }
 
     proptest::proptest! {
