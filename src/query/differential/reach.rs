@@ -447,7 +447,10 @@ fn delete_others(store: &Store) {
 #[test]
 fn a_page_beyond_the_end_does_not_tell_how_many_records_others_have() {
     let [faults, answered]: [AtomicUsize; 2] = Default::default();
-    assert_eq!(one_seed_of_records(104, [&faults, &answered]), None);
+    // by a thread of the pool, as the others are: from outside it would wait for these while its deadline runs
+    let failures: Vec<String> =
+        [104].into_par_iter().filter_map(|seed| one_seed_of_records(seed, [&faults, &answered])).collect();
+    assert!(failures.is_empty(), "{failures:?}");
 }
 
 #[test]
