@@ -2,8 +2,8 @@
 //! the headers by which a client paces itself (draft-ietf-httpapi-ratelimit-headers-10). `routes` asks [`admit`] before a
 //! handler runs and [`Admission::settle`] with its reply.
 //!
-//! Rates bind anonymous clients, and keys without limits of their own by the default ones. Who is [`Subject::Unlimited`] (without
-//! access control everybody, else administrators and the signed-in browser) is bound in what goes on at once alone.
+//! Rates bind anonymous clients, and keys without limits of their own by the default ones. Who is [`Subject::Unlimited`] (with
+//! `--no-auth` everybody, else administrators and the signed-in browser) is bound in what goes on at once alone.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -9,7 +9,8 @@
 //! each other are kept together, too, so that a question asked every second puts nothing together but that and the tail.
 //!
 //! What must hold: a key tells the segment by its tag, the blocks, the keys, aggregates and calendar, and every condition
-//! that does not hold for all rows of the segment; who is bound to a row filter neither finds nor makes one. Pieces are put together in the order of the parts, as tasks are.
+//! that does not hold for all rows of the segment; who is bound to a row filter neither finds nor makes
+//! one. Pieces are put together in the order of the parts, as tasks are.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Range;
