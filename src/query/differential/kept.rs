@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use rayon::prelude::*;
-
 use super::data::{Data, Random};
 use super::question::{Question, question};
-use super::{A_DATASET, QUESTIONS, is_fault, setting, shown};
+use super::{A_DATASET, QUESTIONS, each, is_fault, setting, shown};
 use crate::cache::class::Classes;
 use crate::cache::{Cache, CacheOptions};
 use crate::query::budget::Limits;
@@ -102,8 +100,7 @@ fn what_was_kept_answers_as_looking_at_everything_does() {
     let (questions, first) = (setting("WINDROW_QUERIES", QUESTIONS) / 4, setting("WINDROW_SEED", 1));
     let (kept, from_disk) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let seeds = first..first + questions.div_ceil(A_DATASET);
-    let failures: Vec<String> =
-        seeds.into_par_iter().filter_map(|seed| one_seed(seed, &kept, &from_disk)).collect();
+    let failures = each(seeds, |seed| one_seed(seed, &kept, &from_disk));
     assert!(failures.is_empty(), "{} datasets differ; the first:\n{}", failures.len(), failures[0]);
     // what is generated is worth its time
     let (kept, from_disk) = (kept.into_inner(), from_disk.into_inner());

@@ -12,6 +12,7 @@ mod records;
 mod sqlite;
 
 use std::cmp::Ordering;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use rayon::prelude::*;
@@ -34,6 +35,13 @@ fn setting(name: &str, otherwise: usize) -> usize {
     std::env::var(name).map_or(otherwise, |text| text.replace('_', "").parse().expect("a number"))
 }
 
+/// What a test does with each of its datasets, in threads of its own: one of a shared pool that waits for its question takes
+/// up whole datasets of other tests meanwhile, and the deadline of the question runs.
+fn each<T: Send>(seeds: Range<usize>, work: impl Fn(usize) -> Option<T> + Sync + Send) -> Vec<T> {
+    let pool = rayon::ThreadPoolBuilder::new().build().expect("the system gives threads");
+    pool.install(|| seeds.into_par_iter().filter_map(work).collect())
+}
+
 /// How the answers to a question compare.
 #[derive(Debug, PartialEq)]
 enum Outcome {
@@ -50,7 +58,7 @@ fn the_vector_engine_answers_as_sqlite_does() {
     let (questions, first) = (setting("WINDROW_QUERIES", QUESTIONS), setting("WINDROW_SEED", 1));
     let counts: [AtomicUsize; 3] = Default::default();
     let seeds = first..first + questions.div_ceil(A_DATASET);
-    let failures: Vec<String> = seeds.into_par_iter().filter_map(|seed| try_seed(seed, &counts)).collect();
+    let failures = each(seeds, |seed| try_seed(seed, &counts));
     assert!(failures.is_empty(), "{} datasets differ; the first:\n{}", failures.len(), failures[0]);
     let [same, refused, faults] = counts.map(AtomicUsize::into_inner);
     // what is generated is worth its time
@@ -85,7 +93,7 @@ fn sqlite_over_virtual_tables_answers_as_the_vector_engine_does() {
         None
     };
     let seeds = first..first + questions.div_ceil(A_DATASET);
-    let failures: Vec<String> = seeds.into_par_iter().filter_map(one_seed).collect();
+    let failures = each(seeds, one_seed);
     assert!(failures.is_empty(), "{} datasets differ; the first:\n{}", failures.len(), failures[0]);
     let [same, refused, faults] = counts.map(AtomicUsize::into_inner);
     assert!(

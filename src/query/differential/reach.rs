@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use rayon::prelude::*;
-
 use super::attacks::{attacks, request, sequences};
 use super::data::{DATASET, Data, Field, Kind, Random, Row};
 use super::expression::Maker;
 use super::question::{Question, Text, question};
 use super::records::fill;
-use super::{A_DATASET, QUESTIONS, difference, is_fault, setting};
+use super::{A_DATASET, QUESTIONS, difference, each, is_fault, setting};
 use crate::cache::class::Classes;
 use crate::cache::{Cache, CacheOptions};
 use crate::error::{Error, Result};
@@ -375,8 +373,7 @@ fn who_is_bound_to_his_rows_is_answered_as_if_there_were_no_others() {
     let (questions, first) = (setting("WINDROW_QUERIES", QUESTIONS) / 20, setting("WINDROW_SEED", 1));
     let [asked, faults, answered]: [AtomicUsize; 3] = Default::default();
     let seeds = first..first + questions.div_ceil(A_DATASET);
-    let failures: Vec<String> =
-        seeds.into_par_iter().filter_map(|seed| one_seed(seed, [&asked, &faults, &answered])).collect();
+    let failures = each(seeds, |seed| one_seed(seed, [&asked, &faults, &answered]));
     assert!(failures.is_empty(), "{} datasets differ; the first:\n{}", failures.len(), failures[0]);
     let (asked, faults) = (asked.into_inner(), faults.into_inner());
     assert!(faults * 20 < asked, "{faults} of {asked} met a fault on one side alone");
@@ -447,9 +444,7 @@ fn delete_others(store: &Store) {
 #[test]
 fn a_page_beyond_the_end_does_not_tell_how_many_records_others_have() {
     let [faults, answered]: [AtomicUsize; 2] = Default::default();
-    // by a thread of the pool, as the others are: from outside it would wait for these while its deadline runs
-    let failures: Vec<String> =
-        [104].into_par_iter().filter_map(|seed| one_seed_of_records(seed, [&faults, &answered])).collect();
+    let failures = each(104..105, |seed| one_seed_of_records(seed, [&faults, &answered]));
     assert!(failures.is_empty(), "{failures:?}");
 }
 
@@ -458,8 +453,7 @@ fn who_is_bound_to_his_records_is_answered_as_if_there_were_no_others() {
     let (questions, first) = (setting("WINDROW_QUERIES", QUESTIONS) / 40, setting("WINDROW_SEED", 1));
     let [faults, answered]: [AtomicUsize; 2] = Default::default();
     let seeds = first..first + questions.div_ceil(A_DATASET);
-    let failures: Vec<String> =
-        seeds.into_par_iter().filter_map(|seed| one_seed_of_records(seed, [&faults, &answered])).collect();
+    let failures = each(seeds, |seed| one_seed_of_records(seed, [&faults, &answered]));
     assert!(failures.is_empty(), "{} datasets differ; the first:\n{}", failures.len(), failures[0]);
     assert!(faults.into_inner() * 20 < questions.max(20) * 6);
     let answered = answered.into_inner();
