@@ -202,6 +202,18 @@ pub const TRANSFER_MAX_S: u64 = 600;
 pub const LINGER_S: u64 = 2;
 /// Seconds after which a client that has closed its side is taken to have gone away.
 pub const GONE_S: u64 = 1;
+/// Rows of a message to who is told what is new; of more the newest are taken.
+pub const LIVE_ROWS: usize = 1_000;
+/// Bytes of such a message, unless one row is larger.
+pub const LIVE_MESSAGE_BYTES: usize = 64 << 10;
+/// Time that one look at what is new may take.
+pub const LIVE_TIME: Duration = Duration::from_secs(2);
+/// Seconds between two signs of life to who is told what is new; a WebSocket that answers none of two is closed.
+pub const LIVE_PING_S: u64 = 15;
+/// Seconds in which such a client has to take a message.
+pub const LIVE_TAKES_S: u64 = 15;
+/// Bytes of a frame that such a client may send.
+pub const LIVE_FRAME_BYTES: usize = 4 << 10;
 /// Bytes of a JSON file that `windrow import` holds in memory to find its records; NDJSON has no such limit.
 pub const JSON_FILE_BYTES: u64 = 1 << 30;
 /// The largest window of a zstd stream, as a power of two: 128 MiB, what `zstd` itself writes without `--long`.

@@ -19,6 +19,7 @@ use crate::http::access::Gate;
 use crate::http::edge::Edge;
 use crate::http::guard::{self, Bounds};
 use crate::http::listener::Listener;
+use crate::http::live::hub::Hub;
 use crate::http::{Service, routes};
 use crate::limits;
 use crate::proxies::Trusted;
@@ -109,6 +110,7 @@ impl Entrance {
         let service = Service::new(store, self.address, engine.limits(), warm);
         let service = Arc::new(service.with_gate(gate).with_rate_limits(settings.rate_limits.clone()));
         let warmer = Warmer::start(engine, Arc::clone(&service))?;
+        let hub = Hub::start(Arc::clone(&service))?;
         let handler = Arc::clone(&service);
         let entrance = guard::Entrance { listeners: self.listeners, bounds, trusted: self.trusted };
         let edge = Edge::start(entrance, move |request| routes::answer(&handler, request))?;
@@ -130,6 +132,7 @@ impl Entrance {
             let waited = limits::STOP_S + limits::CANCELLED_S;
             tracing::warn!("requests were still running after {waited} s and get no answer");
         }
+        hub.stop();
         service.gate.audit.close(&engine.store);
         ended
     }

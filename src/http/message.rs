@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::error::{Error, Result, nearest};
+use crate::http::live::line::Line;
 use crate::http::negotiate;
 use crate::query::format::Format;
 
@@ -56,7 +57,7 @@ impl Method {
 }
 
 /// The headers that handlers look at; the others are not kept, as each would be an allocation a request.
-pub const HEADERS_KEPT: [&str; 11] = [
+pub const HEADERS_KEPT: [&str; 15] = [
     "accept",
     "accept-encoding",
     "access-control-request-method",
@@ -66,8 +67,12 @@ pub const HEADERS_KEPT: [&str; 11] = [
     "host",
     "idempotency-key",
     "if-none-match",
+    "last-event-id",
     "origin",
     "sec-fetch-site",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "upgrade",
 ];
 
 /// One request, read whole.
@@ -89,6 +94,8 @@ pub struct Request {
     pub abandoned: Arc<AtomicBool>,
     /// Where it comes from; `None` for a socket of this machine.
     pub address: Option<IpAddr>,
+    /// The way to its client, for a handler that tells what is new.
+    pub line: Option<Arc<Line>>,
 }
 
 impl std::fmt::Debug for Request {

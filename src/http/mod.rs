@@ -1,6 +1,7 @@
 //! HTTP: `guard → server → routes → access → api`. `guard` lets whole requests through, `server` makes a [`message::Request`] of
 //! each, `routes` finds the handler in one table, `access` lets the request in, a handler of `api` answers (or `ui`, with a
-//! page), and `problem` is the one map from errors to replies. `edge` is guard and server as one; `app` starts it.
+//! page), and `problem` is the one map from errors to replies. Clients that are told what is new stay with the guard, and `live`
+//! tells them. `edge` is guard and server as one; `app` starts it.
 
 pub mod access;
 pub mod api;
@@ -10,6 +11,7 @@ pub mod guard;
 pub mod idempotency;
 pub mod limiting;
 pub mod listener;
+pub mod live;
 pub mod message;
 pub mod negotiate;
 pub mod openapi;
@@ -28,6 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::http::access::{Access, Gate};
 use crate::http::idempotency::Idempotency;
 use crate::http::limiting::Subject;
+use crate::http::live::hub::Reception;
 use crate::http::message::Request;
 use crate::limiter::Limiter;
 use crate::limiter::policy::Policies;
@@ -57,6 +60,8 @@ pub struct Service {
     pub limiter: Limiter,
     /// What of it goes on.
     pub slots: Slots,
+    /// Where clients join that are told what is new.
+    pub live: Reception,
     /// Who asks, for limits.
     pub subject: fn(&Access, &Request) -> Subject,
     ready: AtomicBool,
@@ -75,6 +80,7 @@ impl Service {
             rate_limits: Policies::default(),
             limiter: Limiter::default(),
             slots: Slots::default(),
+            live: Reception::default(),
             subject: limiting::subject,
             ready: AtomicBool::new(true),
         }

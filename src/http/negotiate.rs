@@ -58,6 +58,7 @@ pub fn is_tabular(route: &Route) -> bool {
 pub fn refusal(route: &Route, request: &Request) -> Option<Response> {
     let gives: &[&str] = match route.pattern {
         "/" => &["text/html"],
+        "/v1/live" => &["text/event-stream"],
         _ if is_tabular(route) => &["application/json", "text/csv", "application/x-ndjson"],
         _ => &["application/json"],
     };
@@ -74,6 +75,11 @@ pub fn refusal(route: &Route, request: &Request) -> Option<Response> {
             "Accept-Encoding refuses identity, and neither gzip nor zstd is accepted; allow one of them";
         Problem::new(problem::NOT_ACCEPTABLE, detail).into_response()
     })
+}
+
+/// Whether a client accepts a media type by its name.
+pub fn names(request: &Request, name: &str) -> bool {
+    ranges(request, "accept").iter().any(|(range, quality)| range == name && *quality > 0.0)
 }
 
 /// The format that a client likes best, the one named first of several; JSON where nothing is asked for or nothing that is

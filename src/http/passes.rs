@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::http::live::line::Line;
+
 /// The header that has the number; whatever a client sends under this name is not passed on.
 pub const HEADER: &str = "Windrow-Pass";
 
@@ -21,6 +23,8 @@ pub struct Pass {
     pub id: u64,
     /// Becomes true when the client goes away.
     pub abandoned: Arc<AtomicBool>,
+    /// The way to its client, for a request that asks to be told what is new.
+    pub line: Option<Arc<Line>>,
 }
 
 /// The passes of requests that are on their way to a worker.

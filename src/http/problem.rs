@@ -47,6 +47,8 @@ pub const KEY_REUSED: Sort = (422, "key-reused", "The key was used for another r
 const CANCELLED: Sort = (503, "cancelled", "The question was given up");
 /// A name that is not this server's.
 pub const MISDIRECTED: Sort = (421, "misdirected", "The server does not answer for this name");
+/// A protocol that is spoken in another version.
+pub const UPGRADE: Sort = (426, "upgrade", "The request needs another version of the protocol");
 /// A rate that is used up.
 pub const QUOTA: Sort = (429, QUOTA_NAME, "The request is one too many for now");
 const INTERNAL: Sort = (500, "internal", "The server failed");
@@ -67,7 +69,7 @@ const FRONT: [Sort; 9] = [
 ];
 
 /// Every sort, as `/openapi.json` lists them.
-pub const ALL: [Sort; 22] = [
+pub const ALL: [Sort; 23] = [
     INVALID,
     UNAUTHORIZED,
     FORBIDDEN,
@@ -84,6 +86,7 @@ pub const ALL: [Sort; 22] = [
     MEMORY,
     ROWS,
     KEY_REUSED,
+    UPGRADE,
     QUOTA,
     INTERNAL,
     NOT_IMPLEMENTED,

@@ -9,7 +9,8 @@ use crate::http::Service;
 use crate::http::access::audit::Entry;
 use crate::http::access::{Access, Need, origin};
 use crate::http::api::{
-    cache, datasets, events, health, keys, performance, query, records, rows, search, sequences, sign_in,
+    cache, datasets, events, health, keys, live, performance, query, records, rows, search, sequences,
+    sign_in,
 };
 use crate::http::body;
 use crate::http::idempotency::Ticket;
@@ -88,7 +89,7 @@ const fn route(
 }
 
 /// Everything that can be called.
-pub const ROUTES: [Route; 34] = [
+pub const ROUTES: [Route; 35] = [
     Route {
         method: Method::Get,
         pattern: "/",
@@ -122,6 +123,14 @@ pub const ROUTES: [Route; 34] = [
         openapi::describe,
         "describes these calls for programs, as OpenAPI 3.1",
     ),
+    Route {
+        method: Method::Get,
+        pattern: "/v1/live",
+        parameters: &live::PARAMETERS,
+        doc: "tells the rows of a dataset as they are committed, to a WebSocket or as server-sent events",
+        need: Need::Read,
+        handler: live::watch,
+    },
     Route {
         method: Method::Get,
         pattern: "/v1/datasets",

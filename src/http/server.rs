@@ -177,6 +177,7 @@ fn read(incoming: &mut tiny_http::Request, pass: passes::Pass) -> Result<Request
     request.abandoned = pass.abandoned;
     request.address = pass.address;
     request.is_secure = pass.is_secure;
+    request.line = pass.line;
     Ok(request)
 }
 

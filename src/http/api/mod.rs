@@ -5,6 +5,7 @@ pub mod datasets;
 pub mod events;
 pub mod health;
 pub mod keys;
+pub mod live;
 pub mod performance;
 pub mod query;
 pub mod records;

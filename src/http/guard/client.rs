@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::http::guard::chunks::Chunks;
 use crate::http::guard::head::{self, Framing, Head, Refusal};
+use crate::http::guard::live::Live;
 use crate::http::guard::wire::{Outgoing, Wire};
+use crate::http::live::line::Line;
 use crate::limits;
 
 /// A connection.
@@ -50,6 +52,8 @@ pub enum Phase {
     Asked {
         /// Set when the client has gone away.
         abandoned: Arc<AtomicBool>,
+        /// Where it may be told what is new: the way to it.
+        line: Option<Arc<Line>>,
     },
     /// It takes its reply.
     Replying {
@@ -58,6 +62,8 @@ pub enum Phase {
         /// Since when.
         since: Instant,
     },
+    /// It is told what is new.
+    Live(Box<Live>),
     /// It was told the end; what it still sends is read away, so that it sees what it was told.
     Closing {
         /// Bytes that were read away.
@@ -222,8 +228,8 @@ impl Client {
     }
 
     /// Gives its whole request away.
-    pub fn hand_over(&mut self, abandoned: &Arc<AtomicBool>) -> Option<Whole> {
-        let asked = Phase::Asked { abandoned: Arc::clone(abandoned) };
+    pub fn hand_over(&mut self, abandoned: &Arc<AtomicBool>, line: Option<&Arc<Line>>) -> Option<Whole> {
+        let asked = Phase::Asked { abandoned: Arc::clone(abandoned), line: line.cloned() };
         match std::mem::replace(&mut self.phase, asked) {
             Phase::Waiting(whole) => Some(*whole),
             other => {
@@ -265,14 +271,32 @@ impl Client {
         self.deadline = now + Duration::from_secs(limits::LINGER_S);
     }
 
-    /// Bytes of its reply.
+    /// Gives away what it sent behind its request.
+    pub fn take_ahead(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.incoming)
+    }
+
+    /// Bytes of its reply, or of what it is being told.
     pub fn reply_bytes(&self) -> usize {
-        if let Phase::Replying { reply, .. } = &self.phase { reply.held() } else { 0 }
+        match &self.phase {
+            Phase::Replying { reply, .. } => reply.held(),
+            Phase::Live(live) => live.held(),
+            _ => 0,
+        }
+    }
+
+    /// Since when it has been taking that.
+    pub fn takes_since(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Replying { since, .. } => Some(*since),
+            Phase::Live(live) => live.waits_since(),
+            _ => None,
+        }
     }
 
     /// Lets the worker that has its request know that nobody waits.
     pub fn abandon(&self) {
-        if let Phase::Asked { abandoned } = &self.phase {
+        if let Phase::Asked { abandoned, .. } = &self.phase {
             abandoned.store(true, Ordering::Relaxed);
         }
     }

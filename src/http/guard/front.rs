@@ -16,9 +16,12 @@ use crate::http::guard::Order;
 use crate::http::guard::backend::{Asked, Backend};
 use crate::http::guard::client::{Client, Phase, Step};
 use crate::http::guard::crowd::Crowd;
+use crate::http::guard::deliver;
 use crate::http::guard::head::Refusal;
+use crate::http::guard::live::Why;
 use crate::http::guard::refusal;
 use crate::http::guard::wire::{Door, Outgoing, Wire};
+use crate::http::live::line::Switchboard;
 use crate::http::passes::{Pass, Passes};
 use crate::limits;
 use crate::proxies::Trusted;
@@ -76,6 +79,8 @@ pub struct Front {
     pub(super) waiting: VecDeque<(usize, u64)>,
     /// Clients that have more to read than one turn takes.
     pub(super) again: Vec<usize>,
+    /// Where the hub's news come in.
+    pub(super) switchboard: Switchboard,
     pub(super) outside: Outside,
     pub(super) bodies_bytes: usize,
     pub(super) replies_bytes: usize,
@@ -104,7 +109,10 @@ impl Front {
             for event in &events {
                 match event.token() {
                     DOOR => self.outside = Outside::Somebody,
-                    WAKER => self.take_opened(),
+                    WAKER => {
+                        self.take_opened();
+                        self.take_news();
+                    }
                     Token(token) if token < CLIENTS => self.backend_ready(token - BACKENDS),
                     Token(token) => self.client_ready(token - CLIENTS, event),
                 }
@@ -132,8 +140,10 @@ impl Front {
                 self.doors.clear();
                 self.outside = Outside::Nobody;
                 for slot in 0..self.clients.len() {
-                    if self.clients[slot].as_ref().is_some_and(|client| matches!(client.phase, Phase::Head)) {
-                        self.drop_client(slot);
+                    match self.clients[slot].as_ref().map(|client| &client.phase) {
+                        Some(Phase::Head) => self.drop_client(slot),
+                        Some(Phase::Live(_)) => self.end_live(slot, Why::Stopping),
+                        _ => {}
                     }
                 }
             }
@@ -204,6 +214,9 @@ impl Front {
     }
 
     fn client_ready(&mut self, slot: usize, event: &mio::event::Event) {
+        if self.live_ready(slot, event) {
+            return;
+        }
         let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else { return };
         if event.is_error() || event.is_read_closed() && event.is_write_closed() && !client.is_read() {
             return self.drop_client(slot);
@@ -221,6 +234,9 @@ impl Front {
 
     /// Reads what a client sends, as long as it is wanted.
     fn read(&mut self, slot: usize) {
+        if self.clients[slot].as_ref().is_some_and(|client| matches!(client.phase, Phase::Live(_))) {
+            return self.read_live(slot);
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         for turn in 0..=READ_TOGETHER {
             let Some(client) = self.clients[slot].as_mut().filter(|client| client.is_read()) else { break };
@@ -326,7 +342,10 @@ impl Front {
             return;
         };
         let abandoned = Arc::<AtomicBool>::default();
-        let Some(whole) = client.hand_over(&abandoned) else {
+        let may_watch =
+            matches!(&client.phase, Phase::Waiting(whole) if deliver::may_watch(&whole.head.target));
+        let line = may_watch.then(|| self.switchboard.line(slot, client.serial));
+        let Some(whole) = client.hand_over(&abandoned, line.as_ref()) else {
             self.idle.push(index);
             return;
         };
@@ -335,7 +354,7 @@ impl Front {
         let is_behind = self.trusted.trusts(client.address);
         let address = self.trusted.client(client.address, whole.head.forwarded_for.as_deref());
         let is_secure = is_behind && whole.head.forwarded_tls;
-        self.passes.issue(Pass { address, is_secure, id, abandoned });
+        self.passes.issue(Pass { address, is_secure, id, abandoned, line });
         backend.counted = std::mem::take(&mut client.counted);
         let (is_head, is_old) = (whole.head.method == "HEAD", whole.head.is_old);
         let asked = Asked { slot, serial: client.serial, id, is_head, is_old };
@@ -365,16 +384,20 @@ impl Front {
     /// Gives a reply to its client, where that is still there, and the connection to the next request.
     fn answered(&mut self, index: usize, asked: Asked) {
         let Some(backend) = self.backends[index].as_mut() else { return };
-        let client = self.clients[asked.slot].as_mut().filter(|client| client.serial == asked.serial);
         let is_sent = backend.is_sent();
-        if let Some(client) = client {
-            client.is_last |= self.is_draining;
-            let reply = backend.finish(asked, client.is_last);
+        let client = self.clients[asked.slot].as_mut().filter(|client| client.serial == asked.serial);
+        let is_last = self.is_draining || client.as_ref().is_none_or(|client| client.is_last);
+        let reply = backend.finish(asked, is_last);
+        // who is let in to be told what is new gets another reply than this
+        let is_there = client.is_some();
+        if is_there
+            && !self.admit(asked)
+            && let Some(client) = self.clients[asked.slot].as_mut()
+        {
+            client.is_last = is_last;
             client.reply(reply, Instant::now());
             self.replies_bytes += client.reply_bytes();
             self.write(asked.slot);
-        } else {
-            backend.finish(asked, true);
         }
         if is_sent {
             if index > 0 {

@@ -212,7 +212,7 @@ fn is_host(text: &[u8]) -> bool {
 
 /// Keeps what handlers look at, and learns what the connection needs.
 fn take_headers(head: &mut Head, lines: &[httparse::Header<'_>]) -> Result<(), Refusal> {
-    let mut hosts = 0;
+    let (mut hosts, mut upgrades) = (0, false);
     for line in lines {
         let is = |name: &str| line.name.eq_ignore_ascii_case(name);
         if is("host") {
@@ -233,6 +233,8 @@ fn take_headers(head: &mut Head, lines: &[httparse::Header<'_>]) -> Result<(), R
             for token in text(line.value).split(',').map(str::trim) {
                 if token.eq_ignore_ascii_case("close") {
                     head.keeps_alive = false;
+                } else if token.eq_ignore_ascii_case("upgrade") {
+                    upgrades = !head.is_old;
                 } else if token.eq_ignore_ascii_case("keep-alive") && head.is_old {
                     head.keeps_alive = true;
                 }
@@ -243,6 +245,10 @@ fn take_headers(head: &mut Head, lines: &[httparse::Header<'_>]) -> Result<(), R
             }
             head.expects_continue = !head.is_old;
         }
+    }
+    if !upgrades {
+        // RFC 9110, 7.8: it is for this connection, or for nobody
+        head.headers.retain(|(name, _)| *name != "upgrade");
     }
     if hosts == 0 && !head.is_old {
         return Err(bad("a request of HTTP/1.1 has a Host header"));

@@ -2,15 +2,18 @@
 //! request is there, whole and well-formed, and no worker waits for a client.
 //!
 //! `front` is the loop, `sweep` what time does to connections, `client` one connection, `head` and `chunks` read what comes, `backend` and `opener` are the private
-//! connections to the server behind, `crowd` counts addresses, `wire` is the sockets, `refusal` what the guard says itself.
+//! connections to the server behind, `crowd` counts addresses, `wire` is the sockets, `refusal` what the guard says itself, `live` and `deliver` clients that
+//! stay to be told what is new.
 //! `app` starts and stops it.
 
 mod backend;
 mod chunks;
 mod client;
 mod crowd;
+mod deliver;
 mod front;
 mod head;
+mod live;
 mod opener;
 mod refusal;
 mod sweep;
@@ -33,6 +36,7 @@ use crate::error::{Error, Result};
 use crate::http::guard::crowd::Crowd;
 use crate::http::guard::front::{DOOR, Front, Outside, WAKER};
 use crate::http::listener::Listener;
+use crate::http::live::line::Switchboard;
 use crate::http::passes::Passes;
 use crate::limits;
 use crate::proxies::Trusted;
@@ -147,6 +151,7 @@ impl Guard {
             idle: Vec::new(),
             waiting: VecDeque::new(),
             again: Vec::new(),
+            switchboard: Switchboard::new(Arc::clone(&waker)),
             outside: Outside::Nobody,
             bodies_bytes: 0,
             replies_bytes: 0,

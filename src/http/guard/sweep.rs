@@ -40,6 +40,7 @@ impl Front {
         let Some(client) = self.clients[slot].as_ref() else { return };
         let refusal = match &client.phase {
             Phase::Asked { .. } => return,
+            Phase::Live(_) => return self.live_due(slot, Instant::now()),
             Phase::Head if client.has_more() => Refusal::new(408, "the head of the request came too slowly"),
             Phase::Body(_) => Refusal::new(408, "the body of the request came too slowly"),
             Phase::Waiting(_) => Refusal::new(503, "no worker had time for the request; send it again"),
@@ -52,10 +53,10 @@ impl Front {
     fn cut_slow_ones(&mut self, now: Instant) {
         let mut slow: Vec<(Instant, usize)> = Vec::new();
         for (slot, client) in self.clients.iter().enumerate() {
-            if let Some(Phase::Replying { since, .. }) = client.as_ref().map(|client| &client.phase)
-                && now - *since > SLOW_AFTER
+            if let Some(since) = client.as_ref().and_then(|client| client.takes_since())
+                && now - since > SLOW_AFTER
             {
-                slow.push((*since, slot));
+                slow.push((since, slot));
             }
         }
         slow.sort_unstable();

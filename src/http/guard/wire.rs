@@ -87,6 +87,23 @@ impl Wire {
     }
 }
 
+/// As the protocols of libraries want it.
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Wire::read(self, buffer)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Wire::write(self, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Bytes on their way out: a head, then a body as it is, so that large bodies are not copied.
 #[derive(Debug, Default)]
 pub struct Outgoing {
@@ -108,6 +125,15 @@ impl Outgoing {
             (outgoing.body, outgoing.body_from) = (Vec::new(), 0);
         }
         outgoing
+    }
+
+    /// Adds bytes at the end.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.is_done() {
+            *self = Self::default();
+        }
+        let end = if self.body.is_empty() { &mut self.head } else { &mut self.body };
+        end.extend_from_slice(bytes);
     }
 
     /// Bytes that it holds, written or not.
