@@ -152,7 +152,9 @@ fn every_example_is_answered_as_the_document_says() {
                     let target = target.replace(KEY_ID, &prepare(&server));
                     let what = format!("{method} {target} {body} as {media}");
                     let headers = [("Accept", media.as_str())];
-                    let reply = server.client().send(&method, &target, &headers, body.as_bytes());
+                    // the reply to a GET has no end; tests/live has what is in it
+                    let method = if path == "/v1/live" { "HEAD" } else { &method };
+                    let reply = server.client().send(method, &target, &headers, body.as_bytes());
                     let status = check(&document, operation, &reply, &what);
                     let is_unset = path == "/v1/cache/warm" && status == 409;
                     // without access control there is nothing to sign in to

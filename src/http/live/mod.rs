@@ -9,6 +9,9 @@ pub mod hub;
 pub mod line;
 pub mod tail;
 
+#[cfg(test)]
+mod tests;
+
 use tungstenite::Utf8Bytes;
 
 /// One message to a client.

@@ -35,8 +35,9 @@ const TAGS: [(&str, &str); 6] = [
 ];
 
 /// Numbers of the interface that the files name.
-const NUMBERS: [(&str, usize); 8] = [
+const NUMBERS: [(&str, usize); 9] = [
     ("$IDEMPOTENCY_KEY_BYTES", limits::IDEMPOTENCY_KEY_BYTES),
+    ("$LIVE_ROWS", limits::LIVE_ROWS),
     ("$PAGE_ROWS", limits::PAGE_ROWS),
     ("$PAGE_ROWS_DEFAULT", limits::PAGE_ROWS_DEFAULT),
     ("$REJECTIONS_LISTED", limits::REJECTIONS_LISTED),
@@ -222,6 +223,12 @@ fn responses(route: &Route, told: &Value) -> Value {
     if route.need != Need::Nothing {
         statuses.extend(OF_SOME.iter().map(|status| u64::from(*status)));
     }
+    if told["reply"] == STREAM {
+        let message = json!({"schema": reference("schemas", "LiveMessage")});
+        let opened = json!({"description": "a WebSocket, each of whose messages is one of these",
+            "content": {Format::Json.content_type(): message}});
+        all.insert("101".to_owned(), opened);
+    }
     if route.need == Need::Page {
         all.insert("303".to_owned(), json!({"description": "a browser has to sign in"}));
     }
@@ -251,6 +258,8 @@ fn responses(route: &Route, told: &Value) -> Value {
 }
 
 const HTML: &str = "text/html";
+/// The schema of a reply that has no end.
+const STREAM: &str = "LiveStream";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// What a success has, by media type.
@@ -258,6 +267,9 @@ fn content(route: &Route, schema: &str, told: &Value) -> Value {
     let of = |name: &str| json!({"schema": reference("schemas", name)});
     if schema == "Html" {
         return json!({ HTML: of(schema) });
+    }
+    if schema == STREAM {
+        return json!({ "text/event-stream": of(schema) });
     }
     let mut whole = of(schema);
     if let Some(example) = told.get("example") {
