@@ -1,10 +1,11 @@
 //! Clients that are told what is new.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use socket2::{Domain, Socket as Socket2, Type};
 use tungstenite::protocol::Role;
 use tungstenite::{Error, Message, WebSocket};
 
@@ -25,7 +26,11 @@ pub fn path(parameters: &[(&str, &str)]) -> String {
 
 /// Sends the head of a request and gives the head of the reply.
 fn begin(server: &Server, path: &str, headers: &[(&str, &str)]) -> (TcpStream, String) {
-    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let socket = Socket2::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    // little waits on its way to one who does not read
+    socket.set_recv_buffer_size(8 << 10).unwrap();
+    socket.connect(&server.address.parse::<SocketAddr>().unwrap().into()).unwrap();
+    let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", server.address);
     for (name, value) in headers {

@@ -22,8 +22,8 @@ fn who_does_not_read_misses_something_and_delays_nobody() {
     let mut healthy = Socket::open(&server, &watched, &[]);
     healthy.next();
     let (mut longest, mut seen, mut sent) = (Duration::ZERO, 0, 1);
-    // far more than the buffers of the system
-    for _ in 0..200 {
+    // more than the buffers of the system
+    for _ in 0..60 {
         let begin = Instant::now();
         server.accepted("d", batch(sent));
         sent += 100;
@@ -33,7 +33,7 @@ fn who_does_not_read_misses_something_and_delays_nobody() {
         longest = longest.max(begin.elapsed());
     }
     assert!(longest < Duration::from_secs(2), "{longest:?}");
-    // 20 clients times 10 MiB were not kept for them
+    // what 20 clients miss is not kept for them
     if server.peak_kib() > 0 {
         assert!(server.peak_kib() < 250 << 10, "{} KiB", server.peak_kib());
     }
@@ -59,23 +59,28 @@ fn who_breaks_the_protocol_is_let_go() {
     let dir = temp_dir();
     let server = Server::start(dir.path(), &[]);
     server.accepted("d", "{\"n\":0}");
+    let long = [&[0x89, 0xfe, 0, 126, 0, 0, 0, 0][..], &[b'x'; 126]].concat();
     for (what, bytes) in [
         ("no mask", &[0x81, 0x01, b'x'][..]),
         ("a reserved code", &[0x83, 0x80, 0, 0, 0, 0]),
         ("a reserved bit", &[0xc1, 0x80, 0, 0, 0, 0]),
-        ("a long control frame", &[0x89, 0xfe, 0x01, 0x00, 0, 0, 0, 0]),
+        ("a long control frame", &long),
         ("more of nothing", &[0x80, 0x80, 0, 0, 0, 0]),
         ("too large a frame", &[0x82, 0xfe, 0xff, 0xff, 0, 0, 0, 0]),
         ("2^63 bytes", &[0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]),
         ("no UTF-8", &[0x81, 0x81, 0, 0, 0, 0, 0xff]),
-        ("another request", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"),
+        (
+            "another request",
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nAccept: application/json, text/html, */*\r\n\r\n",
+        ),
     ] {
         let mut socket = Socket::open(&server, &[("dataset", "d")], &[]);
         socket.next();
-        let stream = socket.0.get_mut();
+        let (begin, stream) = (Instant::now(), socket.0.get_mut());
         stream.write_all(bytes).unwrap();
         let mut rest = Vec::new();
         let ended = stream.read_to_end(&mut rest);
+        assert!(begin.elapsed() < Duration::from_secs(10), "{what}: {:?}", begin.elapsed());
         assert!(
             ended.is_ok() || ended.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset),
             "{what}"
