@@ -21,7 +21,7 @@ use common::{Lcg, Server};
 
 const BATCH: usize = 1_000;
 const BATCH_CONNECTIONS: usize = 2;
-const SINGLE_CONNECTIONS: usize = 32;
+const MANY_CONNECTIONS: usize = 64;
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
@@ -40,11 +40,13 @@ fn main() {
     let lines = run(&server, &lines, BATCH_CONNECTIONS, BATCH, seconds(5));
     let (arrays, _) = batch_requests(&server.address, true);
     let arrays = run(&server, &arrays, BATCH_CONNECTIONS, BATCH, seconds(5));
+    let (batches, _) = batch_requests(&server.address, false);
+    let batches = run(&server, &batches, MANY_CONNECTIONS, BATCH, seconds(5));
     let singles = single_requests(&server.address);
-    let many = run(&server, &singles, SINGLE_CONNECTIONS, 1, seconds(5));
+    let many = run(&server, &singles, MANY_CONNECTIONS, 1, seconds(5));
     let one = run(&server, &singles, 1, 1, seconds(3));
 
-    let sent = lines.events + arrays.events + many.events + one.events;
+    let sent = lines.events + arrays.events + batches.events + many.events + one.events;
     assert_eq!(server.count("load"), sent, "every acknowledged event is there");
     let peak_mib = server.peak_kib() / 1024;
     assert_eq!(server.stop(), 0);
@@ -54,7 +56,8 @@ fn main() {
     println!("{:<44}{:>12}{:>12}{:>10}{:>10}", "", "requests/s", "events/s", "p50 ms", "p99 ms");
     lines.print(&format!("a  {BATCH_CONNECTIONS} connections, NDJSON of {BATCH}"));
     arrays.print(&format!("a' {BATCH_CONNECTIONS} connections, arrays of {BATCH}"));
-    many.print(&format!("b  {SINGLE_CONNECTIONS} connections, one event a request"));
+    batches.print(&format!("a\" {MANY_CONNECTIONS} connections, NDJSON of {BATCH}"));
+    many.print(&format!("b  {MANY_CONNECTIONS} connections, one event a request"));
     one.print("c  1 connection, one event a request");
     println!("{:<44}{sqlite_per_s:>12.0}", "d  SQLite alone, WAL, FULL, one row a commit");
     println!(
@@ -129,7 +132,7 @@ fn send(
     let mut latencies = Vec::with_capacity(1 << 16);
     let mut buffer = vec![0; 16 * 1024];
     // each connection begins elsewhere in the list
-    let mut at = first * requests.len() / SINGLE_CONNECTIONS;
+    let mut at = first * requests.len() / MANY_CONNECTIONS;
     while started.elapsed() < time {
         let sent = Instant::now();
         stream.write_all(&requests[at % requests.len()]).expect("the server reads");

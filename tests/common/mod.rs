@@ -7,6 +7,7 @@
 pub mod client;
 pub mod process;
 pub mod server;
+pub mod websocket;
 
 use std::path::{Path, PathBuf};
 

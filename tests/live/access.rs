@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::client::{Events, Socket, handshake, path, refused, values};
+use crate::client::{Events, Socket, path, refused, values};
+use crate::common::websocket::handshake;
 use crate::common::{Server, run, temp_dir};
 
 /// Makes a key beside the server and gives its id and its header.

@@ -1,22 +1,18 @@
 //! Clients that are told what is new.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use socket2::{Domain, Socket as Socket2, Type};
 use tungstenite::protocol::Role;
 use tungstenite::{Error, Message, WebSocket};
 
+use crate::common::websocket::{ACCEPT, begin, handshake};
 use crate::common::{Server, encode};
 
 /// More than any message takes.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The key of the handshake that RFC 6455 shows, and what answers it.
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-
 /// `/v1/live?…`, encoded.
 pub fn path(parameters: &[(&str, &str)]) -> String {
     let pairs: Vec<String> =
@@ -24,45 +20,12 @@ pub fn path(parameters: &[(&str, &str)]) -> String {
     format!("/v1/live?{}", pairs.join("&"))
 }
 
-/// Sends the head of a request and gives the head of the reply.
-fn begin(server: &Server, path: &str, headers: &[(&str, &str)]) -> (TcpStream, String) {
-    let socket = Socket2::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    // little waits on its way to one who does not read
-    socket.set_recv_buffer_size(8 << 10).unwrap();
-    socket.connect(&server.address.parse::<SocketAddr>().unwrap().into()).unwrap();
-    let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", server.address);
-    for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    stream.write_all((request + "\r\n").as_bytes()).unwrap();
-    let (mut head, mut one) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") {
-        assert_eq!(stream.read(&mut one).unwrap(), 1, "{}", String::from_utf8_lossy(&head));
-        head.extend(one);
-    }
-    (stream, String::from_utf8(head).unwrap())
-}
-
 /// The status and the rest of a reply that opens nothing.
 pub fn refused(server: &Server, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
-    let (mut stream, head) = begin(server, path, &[&[("Connection", "close")], headers].concat());
+    let (mut stream, head) = begin(&server.address, path, &[&[("Connection", "close")], headers].concat());
     let mut body = String::new();
     stream.read_to_string(&mut body).unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), head + &body)
-}
-
-/// The headers of a handshake.
-pub fn handshake<'h>(more: &[(&'h str, &'h str)]) -> Vec<(&'h str, &'h str)> {
-    let mut headers = vec![
-        ("Connection", "keep-alive, Upgrade"),
-        ("Upgrade", "websocket"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", KEY),
-    ];
-    headers.extend(more);
-    headers
 }
 
 /// A WebSocket.
@@ -71,7 +34,7 @@ pub struct Socket(pub WebSocket<TcpStream>);
 impl Socket {
     #[track_caller]
     pub fn open(server: &Server, parameters: &[(&str, &str)], headers: &[(&str, &str)]) -> Self {
-        let (stream, head) = begin(server, &path(parameters), &handshake(headers));
+        let (stream, head) = begin(&server.address, &path(parameters), &handshake(headers));
         assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
         for line in ["Upgrade: websocket", "Connection: Upgrade", &format!("Sec-WebSocket-Accept: {ACCEPT}")]
         {
@@ -116,7 +79,7 @@ impl Events {
     #[track_caller]
     pub fn open(server: &Server, parameters: &[(&str, &str)], headers: &[(&str, &str)]) -> Self {
         let headers = [&[("Accept", "text/event-stream")], headers].concat();
-        let (stream, head) = begin(server, &path(parameters), &headers);
+        let (stream, head) = begin(&server.address, &path(parameters), &headers);
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
         assert!(head.contains("\r\nContent-Type: text/event-stream\r\n"), "{head}");
         Self(BufReader::new(stream))

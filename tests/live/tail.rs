@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 use tungstenite::Message;
 
-use crate::client::{Events, Socket, handshake, path, refused, values};
+use crate::client::{Events, Socket, path, refused, values};
+use crate::common::websocket::handshake;
 use crate::common::{Server, temp_dir};
 
 /// Events with a number each.

@@ -36,6 +36,7 @@ impl Front {
             self.refuse(asked.slot, &Refusal::new(503, detail));
             return true;
         }
+        client.wire.keep_little(Duration::from_secs(limits::LIVE_TAKES_S));
         let now = Instant::now();
         let live = Live::new(line.clone(), &form, asked.id, client.take_ahead(), now);
         client.phase = Phase::Live(Box::new(live));

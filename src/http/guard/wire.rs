@@ -2,12 +2,17 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
+use socket2::SockRef;
 
 use crate::http::listener::SocketFile;
+
+/// Bytes that the system keeps of what is told as it happens; it takes twice as many.
+const SENT_BYTES: usize = 64 << 10;
 
 /// Where clients come in.
 #[derive(Debug)]
@@ -75,6 +80,23 @@ impl Wire {
         };
         // a client that is gone needs no telling
         drop(ended);
+    }
+
+    /// From now on little of what is written is kept by the system, so that who is slow does not get what is long past, and a
+    /// client whose machine takes nothing for `patience` is gone.
+    pub fn keep_little(&self, patience: Duration) {
+        let socket = match self {
+            Self::Tcp(stream) => SockRef::from(stream),
+            Self::Unix(stream) => SockRef::from(stream),
+        };
+        // where the system does not do it, more is kept, for longer
+        let _ = socket.set_send_buffer_size(SENT_BYTES);
+        #[cfg(target_os = "linux")]
+        if matches!(self, Self::Tcp(_)) {
+            let _ = socket.set_tcp_user_timeout(Some(patience));
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = patience;
     }
 
     /// Lets a poll tell of it, edge by edge, both ways.
