@@ -2,7 +2,7 @@
 //! request is there, whole and well-formed, and no worker waits for a client.
 //!
 //! `front` is the loop, `sweep` what time does to connections, `client` one connection, `head` and `chunks` read what comes, `backend` and `opener` are the private
-//! connections to the server behind, `crowd` counts addresses, `wire` is the sockets, `refusal` what the guard says itself.
+//! connections to the server behind, `crowd` counts addresses, `wire` is the sockets, `tls` those that are encrypted, `refusal` what the guard says itself.
 //! `app` starts and stops it.
 
 mod backend;
@@ -14,6 +14,7 @@ mod head;
 mod opener;
 mod refusal;
 mod sweep;
+mod tls;
 mod wire;
 
 pub(super) use wire::Door;
