@@ -20,6 +20,8 @@ pub struct Settings {
     pub database: PathBuf,
     /// Where `serve` listens.
     pub listen: SocketAddr,
+    /// The files of the certificate and of its key, where TLS is spoken at that address.
+    pub tls: Option<(PathBuf, PathBuf)>,
     /// A socket in the file system that `serve` listens at as well.
     pub socket: Option<PathBuf>,
     /// The proxies that are believed in where a request is from.
@@ -74,7 +76,7 @@ pub struct Setting {
 }
 
 /// Every setting.
-pub const SETTINGS: [Setting; 22] = [
+pub const SETTINGS: [Setting; 24] = [
     Setting {
         key: "db",
         default: "windrow.db",
@@ -92,6 +94,35 @@ pub const SETTINGS: [Setting; 22] = [
         default: "127.0.0.1:7878",
         doc: "the address that `serve` listens at; port 0 takes a free one",
         set: |settings, text| address(text).map(|address| settings.listen = address),
+    },
+    Setting {
+        key: "tls_certificate",
+        default: "",
+        doc: "a PEM file with the chain of certificates, the server's own first: TLS at `listen`; read again when it changes",
+        set: |settings, text| {
+            settings.tls = (!text.is_empty()).then(|| (text.into(), PathBuf::new()));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "tls_key",
+        default: "",
+        doc: "a PEM file with the private key of the certificate, for its owner alone to read",
+        set: |settings, text| match (&mut settings.tls, text.is_empty()) {
+            (Some((_, key)), false) => {
+                *key = text.into();
+                Ok(())
+            }
+            (None, true) => Ok(()),
+            (Some(_), true) => {
+                Err("it is empty, and tls_certificate is not; TLS takes both, and without TLS leave both out"
+                    .into())
+            }
+            (None, false) => {
+                Err("it is set, and tls_certificate is not; TLS takes both, and without TLS leave both out"
+                    .into())
+            }
+        },
     },
     Setting {
         key: "socket",
@@ -249,6 +280,7 @@ impl Default for Settings {
         Self {
             database: "windrow.db".into(),
             listen: SocketAddr::from(([127, 0, 0, 1], 7878)),
+            tls: None,
             socket: None,
             trusted_proxies: Trusted::default(),
             connections: limits::CONNECTIONS,
@@ -316,6 +348,8 @@ pub struct Inputs<'a> {
     pub flags: &'a [(&'static str, String)],
     /// The environment; an empty value counts as none.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
+    /// The names that are set in it.
+    pub variables: &'a [String],
     /// `--config`.
     pub file: Option<&'a Path>,
     /// The file that is read when no other is named and this one exists.
@@ -325,8 +359,10 @@ pub struct Inputs<'a> {
 /// Loads and checks all settings, and says where each comes from.
 ///
 /// # Errors
-/// A value that is none, naming its source; a named file that cannot be read; an unknown key, with the nearest one.
+/// A value that is none, or excludes another, naming its source; a named file that cannot be read; an unknown key, with the
+/// nearest one; a variable that is no setting and nearly one.
 pub fn load(inputs: &Inputs<'_>) -> Result<(Settings, Vec<InForce>)> {
+    check_variables(inputs.variables)?;
     let variable = |name: &str| (inputs.environment)(name).filter(|value| !value.is_empty());
     let named = inputs.file.map(Path::to_owned).or_else(|| variable("WINDROW_CONFIG").map(PathBuf::from));
     let path = named.or_else(|| inputs.default_file.exists().then(|| inputs.default_file.to_owned()));
@@ -352,6 +388,26 @@ pub fn load(inputs: &Inputs<'_>) -> Result<(Settings, Vec<InForce>)> {
         in_force.push(InForce { key: setting.key, value, source, doc: setting.doc });
     }
     Ok((settings, in_force))
+}
+
+/// Refuses variables whose names are almost those of settings. All others may be somebody else's: Kubernetes sets
+/// `WINDROW_SERVICE_HOST` for a service of our name, and scripts have a `WINDROW_KEY`.
+fn check_variables(variables: &[String]) -> Result<()> {
+    const ALMOST: f64 = 0.88;
+    let known: Vec<String> =
+        SETTINGS.iter().map(Setting::variable).chain(["WINDROW_CONFIG".to_owned()]).collect();
+    for name in variables {
+        let Some(own) = name.strip_prefix("WINDROW_").filter(|_| !known.contains(name)) else { continue };
+        let score = |known: &&String| strsim::jaro_winkler(own, known.trim_start_matches("WINDROW_"));
+        let nearest = known.iter().max_by(|a, b| score(a).total_cmp(&score(b)));
+        if let Some(nearest) = nearest.filter(|known| score(known) > ALMOST) {
+            return Err(Error::invalid(format!(
+                "the variable {name} of the environment is no setting; did you mean {nearest}? If it is meant for something else, \
+                 give it another name"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn read_file(path: &Path) -> Result<Vec<(String, String)>> {
@@ -450,7 +506,7 @@ mod tests {
         let environment = |name: &str| {
             environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
-        load(&Inputs { flags, environment: &environment, file: None, default_file: &path })
+        load(&Inputs { flags, environment: &environment, variables: &[], file: None, default_file: &path })
     }
 
     fn refusal(outcome: Result<(Settings, Vec<InForce>)>) -> String {
@@ -527,6 +583,46 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_comes_with_its_key_and_a_key_with_its_certificate() {
+        let (certificate, key) = (("tls_certificate", "a.pem".to_owned()), ("tls_key", "b.pem".to_owned()));
+        let (settings, _) = with(&[key.clone(), certificate.clone()], &[], None).unwrap();
+        assert_eq!(settings.tls, Some(("a.pem".into(), "b.pem".into())));
+        for alone in [certificate, key] {
+            let refused = refusal(with(&[alone], &[], None));
+            assert!(refused.contains("tls_key") && refused.contains("tls_certificate"), "{refused}");
+            assert!(refused.contains("TLS takes both"), "{refused}");
+        }
+        // wherever the two come from
+        let (settings, _) =
+            with(&[], &[("WINDROW_TLS_KEY", "b.pem")], Some("tls_certificate = 'a.pem'")).unwrap();
+        assert_eq!(settings.tls, Some(("a.pem".into(), "b.pem".into())));
+    }
+
+    #[test]
+    fn a_variable_that_is_almost_a_setting_is_refused_and_those_of_others_are_not() {
+        for (wrong, right) in [
+            ("WINDROW_LISTNE", "WINDROW_LISTEN"),
+            ("WINDROW_TLS_CERT", "WINDROW_TLS_CERTIFICATE"),
+            ("WINDROW_HOST", "WINDROW_HOSTS"),
+            ("WINDROW_MEMORY", "WINDROW_MEMORY_MB"),
+            ("WINDROW_CONFG", "WINDROW_CONFIG"),
+        ] {
+            let refused = check_variables(&["PATH".into(), wrong.into()]).unwrap_err().to_string();
+            assert!(
+                refused.contains(wrong) && refused.contains(&format!("did you mean {right}?")),
+                "{refused}"
+            );
+        }
+        let others =
+            ["KEY", "URL", "PORT", "SERVICE_HOST", "SERVICE_PORT", "PORT_7878_TCP", "PORT_7878_TCP_ADDR"];
+        let others = others.iter().map(|name| format!("WINDROW_{name}"));
+        let own = SETTINGS.iter().map(Setting::variable);
+        let harmless: Vec<String> =
+            others.chain(own).chain(["LISTNE".into(), "WINDROWLISTEN".into()]).collect();
+        check_variables(&harmless).unwrap();
+    }
+
+    #[test]
     fn a_file_that_is_no_toml_is_told_with_its_line() {
         assert!(refusal(with(&[], &[], Some("readers = 3\nlisten =\n"))).contains("line 2"));
     }
@@ -535,8 +631,13 @@ mod tests {
     fn a_named_file_has_to_exist_and_the_default_one_not() {
         let environment = |_: &str| None;
         let absent = Path::new("/nowhere/windrow.toml");
-        let inputs =
-            Inputs { flags: &[], environment: &environment, file: Some(absent), default_file: absent };
+        let inputs = Inputs {
+            flags: &[],
+            environment: &environment,
+            variables: &[],
+            file: Some(absent),
+            default_file: absent,
+        };
         assert!(refusal(load(&inputs)).contains("/nowhere/windrow.toml"));
         load(&Inputs { file: None, ..inputs }).unwrap();
     }

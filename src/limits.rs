@@ -214,6 +214,14 @@ pub const LIVE_PING_S: u64 = 15;
 pub const LIVE_TAKES_S: u64 = 15;
 /// Bytes of a frame that such a client may send.
 pub const LIVE_FRAME_BYTES: usize = 4 << 10;
+/// Bytes of a reply that are encrypted ahead of what the client's socket takes.
+pub const TLS_BUFFER_BYTES: usize = 64 << 10;
+/// Sessions of TLS that clients may go on with when they come again.
+pub const TLS_SESSIONS: usize = 1_024;
+/// Bytes of a file with certificates or a key.
+pub const CERTIFICATE_BYTES: u64 = 1 << 20;
+/// Least time between two looks whether they have changed.
+pub const CERTIFICATE_LOOK_S: u64 = 1;
 /// Bytes of a JSON file that `windrow import` holds in memory to find its records; NDJSON has no such limit.
 pub const JSON_FILE_BYTES: u64 = 1 << 30;
 /// The largest window of a zstd stream, as a power of two: 128 MiB, what `zstd` itself writes without `--long`.

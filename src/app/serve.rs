@@ -16,6 +16,7 @@ use crate::app::{Engine, cache_options, store_options};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::http::access::Gate;
+use crate::http::certificate::Certificate;
 use crate::http::edge::Edge;
 use crate::http::guard::{self, Bounds};
 use crate::http::listener::Listener;
@@ -25,14 +26,14 @@ use crate::limits;
 use crate::proxies::Trusted;
 use crate::query::warm::WarmList;
 use crate::store::keys::secret;
-use crate::store::lock;
+use crate::store::lock::{self, Served};
 use crate::time;
 
-/// Serves the database until SIGINT or SIGTERM: `listening on http://…` is the first line on stdout, a link that signs a browser
+/// Serves the database until SIGINT or SIGTERM: `listening on http://…`, or `https://…`, is the first line on stdout, a link that signs a browser
 /// in the second one, unless anyone is let in. A second signal ends the process at once.
 ///
 /// # Errors
-/// An address that is not of this machine alone, one that is in use, and the store's.
+/// An address that is not of this machine alone, one that is in use, a certificate that is of no use, and the store's.
 pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
     let entrance = Entrance::open(settings, no_auth)?;
     let cache = cache_options(settings)?;
@@ -41,7 +42,8 @@ pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
     let engine = engine.with_limits(settings.into()).with_cache(cache);
     let has_keys = engine.store.keys().iter().next().is_some();
     let ended = entrance.serve(&engine, settings, warm, |address, link| {
-        announce(address, settings.listen.ip().is_loopback(), link, has_keys);
+        let is_safe = settings.listen.ip().is_loopback() || settings.tls.is_some();
+        announce(address, is_safe, link, has_keys);
         Ok(())
     });
     engine.close();
@@ -51,6 +53,8 @@ pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
 /// What a server has before there is a database: its address, and the wait for the signals that end it.
 pub(super) struct Entrance {
     no_auth: bool,
+    /// Whether TLS is spoken at the address.
+    is_encrypted: bool,
     /// The first is that of the setting `listen`.
     listeners: Vec<Listener>,
     address: SocketAddr,
@@ -64,6 +68,9 @@ impl Entrance {
     /// is open wait.
     pub(super) fn open(settings: &Settings, no_auth: bool) -> Result<Self> {
         check_address(settings.listen, no_auth)?;
+        let certificate =
+            settings.tls.as_ref().map(|(chain, key)| Certificate::read(chain, key)).transpose()?;
+        let is_encrypted = certificate.is_some();
         let listener = Listener::bind(settings.listen).map_err(|refused| {
             // a server of the same database is the likely holder of the address, and says more
             lock::check_free(&settings.database).err().unwrap_or(refused)
@@ -75,9 +82,11 @@ impl Entrance {
             connections_per_address: settings.connections_per_address,
             backends: settings.workers,
         };
+        let listener = listener.with_certificate(certificate);
         let listeners = [listener].into_iter().chain(socket).collect();
         Ok(Self {
             no_auth,
+            is_encrypted,
             listeners,
             address,
             bounds,
@@ -87,8 +96,16 @@ impl Entrance {
     }
 
     /// Where it listens.
-    pub(super) fn address(&self) -> String {
-        format!("http://{}", self.address)
+    fn address(&self) -> String {
+        format!("{}://{}", if self.is_encrypted { "https" } else { "http" }, self.address)
+    }
+
+    /// Where a browser finds it: a certificate is of a name, which a browser compares.
+    fn address_of_pages(&self, hosts: &[String]) -> String {
+        match hosts.first().filter(|_| self.is_encrypted) {
+            Some(name) => format!("https://{name}:{}", self.address.port()),
+            None => self.address(),
+        }
     }
 
     /// Answers requests until a signal ends it, or the system takes no more connections; the engine stays open.
@@ -105,16 +122,20 @@ impl Entrance {
         let pass = format!("wo_{}", secret::token()?);
         let gate = Gate::new(self.address, &settings.hosts, self.no_auth).with_owner(&pass);
         let code = gate.sessions.draw_code(time::now())?;
-        let link = (!self.no_auth).then(|| format!("{address}/signin?code={code}"));
+        let pages = self.address_of_pages(&settings.hosts);
+        let link = (!self.no_auth).then(|| format!("{pages}/signin?code={code}"));
         let store = Arc::clone(&engine.store);
         let service = Service::new(store, self.address, engine.limits(), warm);
         let service = Arc::new(service.with_gate(gate).with_rate_limits(settings.rate_limits.clone()));
         let warmer = Warmer::start(engine, Arc::clone(&service))?;
         let hub = Hub::start(Arc::clone(&service))?;
         let handler = Arc::clone(&service);
-        let entrance = guard::Entrance { listeners: self.listeners, bounds, trusted: self.trusted };
+        let (own, socket) = Listener::bind_private()?;
+        let listeners = self.listeners.into_iter().chain([own]).collect();
+        let entrance = guard::Entrance { listeners, bounds, trusted: self.trusted };
         let edge = Edge::start(entrance, move |request| routes::answer(&handler, request))?;
-        let noted = engine.store.note_server(&address, &pass);
+        let served = Served { address: address.clone(), pass, socket: Some(socket) };
+        let noted = engine.store.note_server(&served);
         let announced = noted.and_then(|()| announce(&address, link.as_deref()));
         let ended = announced.and_then(|()| {
             let (guard, server) = edge.failures();
@@ -152,7 +173,7 @@ fn check_address(listen: SocketAddr, no_auth: bool) -> Result<()> {
 }
 
 /// The link goes to stdout alone: a log is kept, and read by others.
-fn announce(address: &str, is_local: bool, link: Option<&str>, has_keys: bool) {
+fn announce(address: &str, is_safe: bool, link: Option<&str>, has_keys: bool) {
     let mut out = std::io::stdout().lock();
     let mut note = String::new();
     if let Some(link) = link {
@@ -164,9 +185,10 @@ fn announce(address: &str, is_local: bool, link: Option<&str>, has_keys: bool) {
     // who started the server may have closed its stdout: no reason not to serve
     let _ = write!(out, "listening on {address}\n{note}").and_then(|()| out.flush());
     tracing::info!("listening on {address}");
-    if !is_local {
+    if !is_safe {
         tracing::warn!(
-            "keys and data are not encrypted on their way to {address}: a proxy with TLS should stand before it"
+            "keys and data are not encrypted on their way to {address}: set tls_certificate and tls_key, or have a proxy with TLS \
+             stand before it"
         );
     }
 }
@@ -241,7 +263,8 @@ mod tests {
         let database = folder.path().join("a.db");
         let taken = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let lock = lock::Lock::take(&database).unwrap();
-        lock.write_holder("http://127.0.0.1:1").unwrap();
+        let served = Served { address: "http://127.0.0.1:1".into(), pass: String::new(), socket: None };
+        lock.note_server(&served).unwrap();
         let settings = Settings { listen: taken.address().unwrap(), database, ..Settings::default() };
         let refused = serve(&settings, true).unwrap_err().to_string();
         assert!(refused.contains("serves it at http://127.0.0.1:1"), "{refused}");

@@ -260,9 +260,12 @@ fn session(arguments: &Arguments) -> Result<Session> {
     flags.extend(arguments.verb.settings());
     flags.extend(globals.log.iter().map(|log| ("log", log.clone())));
     flags.extend(globals.log_level.iter().map(|level| ("log_level", level.clone())));
+    let variables: Vec<String> =
+        std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
     let inputs = Inputs {
         flags: &flags,
         environment: &|name| std::env::var(name).ok(),
+        variables: &variables,
         file: globals.config.as_deref(),
         default_file: Path::new("windrow.toml"),
     };

@@ -9,7 +9,8 @@ use crate::error::Result;
 /// What `serve` takes.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  windrow serve --listen 127.0.0.1:7878\n  windrow --db visits.db serve --no-auth\n\n\
+    after_help = "Example:\n  windrow serve --listen 127.0.0.1:7878\n  windrow --db visits.db serve --no-auth\n  \
+    windrow serve --listen 0.0.0.0:443 --tls-certificate fullchain.pem \\\n    --tls-key privkey.pem\n\n\
     Programs send a key (`windrow keys add`), browsers sign in by the link that is\nprinted.\n\n\
     Ends cleanly on SIGINT and SIGTERM; a second signal ends it at once. `windrow config` shows every setting."
 )]
@@ -27,6 +28,12 @@ pub struct ServerFlags {
     /// The address to listen at; port 0 takes a free one [env: WINDROW_LISTEN] [default: 127.0.0.1:7878]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// A PEM file with the chain of certificates: TLS at the address [env: WINDROW_TLS_CERTIFICATE]
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<String>,
+    /// A PEM file with the private key of the certificate [env: WINDROW_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
     /// A Unix socket to listen at as well, for its owner alone [env: WINDROW_SOCKET]
     #[arg(long, value_name = "FILE")]
     socket: Option<String>,
@@ -95,6 +102,8 @@ impl ServerFlags {
     pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
         let flags = [
             ("listen", &self.listen),
+            ("tls_certificate", &self.tls_certificate),
+            ("tls_key", &self.tls_key),
             ("socket", &self.socket),
             ("trusted_proxies", &self.trusted_proxies),
             ("connections", &self.connections),

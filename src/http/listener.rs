@@ -1,4 +1,4 @@
-//! Addresses: the one that clients come to, and the private socket between guard and server. An address is taken before anything
+//! Addresses: the one that clients come to, and private sockets: between guard and server, and for the command line. An address is taken before anything
 //! else is done, so whoever is refused has nothing to take back. `app` takes it, `guard` lets clients in there.
 
 use std::fs::{self, DirBuilder, Permissions};
@@ -13,6 +13,7 @@ use mio::{Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::{Error, Result};
+use crate::http::certificate::Certificate;
 use crate::http::guard::Door;
 use crate::limits;
 
@@ -25,19 +26,24 @@ pub struct Listener {
 
 #[derive(Debug)]
 enum Place {
-    Address(SocketAddr),
+    Address(SocketAddr, Option<Box<Certificate>>),
     /// Removed when the listener goes.
     Socket(SocketFile),
 }
 
 /// A socket in the file system, gone with its owner.
 #[derive(Debug)]
-pub(super) struct SocketFile(PathBuf);
+pub(super) enum SocketFile {
+    Named(PathBuf),
+    Private(#[expect(dead_code, reason = "is removed with it")] PrivateSocket),
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // what is gone already is as it should be
-        let _ = fs::remove_file(&self.0);
+        if let Self::Named(path) = self {
+            // what is gone already is as it should be
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
@@ -57,7 +63,26 @@ impl Listener {
         };
         let socket = listen(address).map_err(refused)?;
         let bound = socket.local_addr().map_err(refused)?.as_socket();
-        Ok(Self { socket, place: Place::Address(bound.unwrap_or(address)) })
+        Ok(Self { socket, place: Place::Address(bound.unwrap_or(address), None) })
+    }
+
+    /// Has TLS spoken at an address, where there is a certificate for it.
+    #[must_use]
+    pub fn with_certificate(mut self, certificate: Option<Certificate>) -> Self {
+        if let Place::Address(_, place) = &mut self.place {
+            *place = certificate.map(Box::new);
+        }
+        self
+    }
+
+    /// Makes a private socket, for the command line of who runs the server, and says where it is.
+    ///
+    /// # Errors
+    /// As of [`PrivateSocket::bind`].
+    pub fn bind_private() -> Result<(Self, PathBuf)> {
+        let (socket, listener) = PrivateSocket::bind()?;
+        let path = socket.path.clone();
+        Ok((Self { socket: listener.into(), place: Place::Socket(SocketFile::Private(socket)) }, path))
     }
 
     /// Makes a socket in the file system, for its owner alone; one that nobody listens at any more is replaced.
@@ -82,7 +107,7 @@ impl Listener {
         }
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
         socket.bind(&socket2::SockAddr::unix(path).map_err(failed)?).map_err(failed)?;
-        let file = SocketFile(path.to_owned());
+        let file = SocketFile::Named(path.to_owned());
         // nobody is let in before
         fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
         socket.listen(limits::LISTEN_BACKLOG).map_err(failed)?;
@@ -92,7 +117,7 @@ impl Listener {
     /// The address where it listens, with the port that the system chose; `None` for a socket in the file system.
     pub fn address(&self) -> Option<SocketAddr> {
         match self.place {
-            Place::Address(address) => Some(address),
+            Place::Address(address, _) => Some(address),
             Place::Socket(_) => None,
         }
     }
@@ -101,7 +126,9 @@ impl Listener {
     pub(super) fn into_door(self, registry: &Registry, token: Token) -> io::Result<Door> {
         self.socket.set_nonblocking(true)?;
         let mut door = match self.place {
-            Place::Address(_) => Door::Tcp(mio::net::TcpListener::from_std(self.socket.into())),
+            Place::Address(_, certificate) => {
+                Door::Tcp(mio::net::TcpListener::from_std(self.socket.into()), certificate)
+            }
             Place::Socket(file) => Door::Unix(mio::net::UnixListener::from_std(self.socket.into()), file),
         };
         door.register(registry, token)?;

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod api;
 pub mod body;
+pub mod certificate;
 pub mod edge;
 pub mod guard;
 pub mod idempotency;

@@ -50,11 +50,17 @@ impl Lock {
         }
     }
 
-    /// Notes the address that this process serves the file at, and behind a space what lets in who can read it.
+    /// Notes where this process serves the file, and what lets in who can read that.
     ///
     /// # Errors
     /// The lock file cannot be written.
-    pub fn write_holder(&self, address: &str) -> Result<()> {
+    pub fn note_server(&self, served: &Served) -> Result<()> {
+        let socket = served.socket.as_deref().map(|path| path.to_string_lossy()).unwrap_or_default();
+        // the path last, as it may have spaces
+        self.write_holder(&format!("{} {} {socket}", served.address, served.pass))
+    }
+
+    fn write_holder(&self, address: &str) -> Result<()> {
         let text = format!("{} {address}\n", std::process::id());
         let mut file = &self.file;
         // one that an older program made may be for others to read; where that cannot be changed, it is another's file
@@ -91,12 +97,14 @@ pub fn check_free(database: &Path) -> Result<()> {
 }
 
 /// A server of a database.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
     /// Where it is, as `http://127.0.0.1:7878`.
     pub address: String,
     /// What it lets in as the owner of the file; empty where it wrote none.
     pub pass: String,
+    /// The socket in the file system where the owner comes in; none of an older program.
+    pub socket: Option<PathBuf>,
 }
 
 /// The process that serves a database; `None` where none does.
@@ -108,9 +116,10 @@ pub fn served(database: &Path) -> Option<Served> {
     }
     let mut holder = String::new();
     file.read_to_string(&mut holder).ok()?;
-    let mut words = holder.split_whitespace().skip(1);
+    let mut words = holder.trim_end().splitn(4, ' ').skip(1);
     let address = words.next()?.to_owned();
-    Some(Served { address, pass: words.next().unwrap_or_default().to_owned() })
+    let pass = words.next().unwrap_or_default().to_owned();
+    Some(Served { address, pass, socket: words.next().map(PathBuf::from) })
 }
 
 fn path_of(database: &Path) -> PathBuf {
@@ -154,9 +163,13 @@ mod tests {
         std::fs::set_permissions(path_of(&database), Permissions::from_mode(0o644)).expect("set");
         let lock = Lock::take(&database).expect("free");
         assert!(served(&database).is_none());
-        lock.write_holder("http://127.0.0.1:7878 pass").expect("written");
-        let found = served(&database).expect("served");
-        assert_eq!((found.address.as_str(), found.pass.as_str()), ("http://127.0.0.1:7878", "pass"));
+        let socket = Some("/tmp/folder of mine/socket".into());
+        let noted = Served { address: "https://127.0.0.1:7878".into(), pass: "pass".into(), socket };
+        lock.note_server(&noted).expect("written");
+        assert_eq!(served(&database), Some(noted.clone()));
+        // as programs before this one wrote it
+        lock.write_holder("https://127.0.0.1:7878 pass").expect("written");
+        assert_eq!(served(&database), Some(Served { socket: None, ..noted }));
         let told = check_free(&database).expect_err("held").to_string();
         assert!(!told.contains("pass"), "{told}");
         let mode = path_of(&database).metadata().expect("there").permissions().mode();

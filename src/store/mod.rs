@@ -351,8 +351,8 @@ impl Store {
     ///
     /// # Errors
     /// The lock file cannot be written.
-    pub fn note_server(&self, address: &str, pass: &str) -> Result<()> {
-        self.lock.write_holder(&format!("{address} {pass}"))
+    pub fn note_server(&self, served: &lock::Served) -> Result<()> {
+        self.lock.note_server(served)
     }
 
     fn reader(&self) -> Result<r2d2::PooledConnection<r2d2_sqlite::SqliteConnectionManager>> {

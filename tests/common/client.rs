@@ -97,7 +97,8 @@ impl Client {
     }
 }
 
-fn read_reply(stream: &mut BufReader<TcpStream>) -> Result<Reply> {
+/// Reads one reply of a request that is not HEAD.
+pub fn read_reply(stream: &mut impl BufRead) -> Result<Reply> {
     loop {
         let head = line(stream)?;
         let status =
@@ -127,7 +128,7 @@ fn read_reply(stream: &mut BufReader<TcpStream>) -> Result<Reply> {
     }
 }
 
-fn chunks(stream: &mut BufReader<TcpStream>) -> Result<Vec<u8>> {
+fn chunks(stream: &mut impl BufRead) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let size = line(stream)?;
@@ -143,7 +144,7 @@ fn chunks(stream: &mut BufReader<TcpStream>) -> Result<Vec<u8>> {
     }
 }
 
-fn line(stream: &mut BufReader<TcpStream>) -> Result<String> {
+fn line(stream: &mut impl BufRead) -> Result<String> {
     let mut line = String::new();
     if stream.read_line(&mut line)? == 0 {
         return Err(Error::new(ErrorKind::UnexpectedEof, "the server closed the connection"));

@@ -78,7 +78,8 @@ impl Server {
         // reads on to the end, so the server never waits for a full pipe
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                if let Some((_, rest)) = line.split_once("listening on http://") {
+                if let Some((_, rest)) = line.split_once("listening on http") {
+                    let rest = rest.trim_start_matches('s').trim_start_matches("://");
                     let address = rest.split(['/', ' ']).next().unwrap_or(rest);
                     let _ = announce.send(address.to_owned());
                 }
@@ -99,11 +100,16 @@ impl Server {
         &self.log
     }
 
+    /// What it printed so far.
+    pub fn printed(&self) -> String {
+        self.printed.lock().unwrap().join("\n")
+    }
+
     /// The path of the link that signs a browser in, as it was printed.
     pub fn sign_in_path(&self) -> String {
         let started = Instant::now();
         loop {
-            let lines = self.printed.lock().unwrap().join("\n");
+            let lines = self.printed();
             if let Some(at) = lines.find("/signin?code=") {
                 return lines[at..].split_whitespace().next().unwrap().to_owned();
             }

@@ -9,6 +9,7 @@ mod descriptors;
 mod hostile;
 mod proxies;
 mod slow;
+mod tls;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};

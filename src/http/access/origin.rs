@@ -28,7 +28,11 @@ pub fn of(request: &Request, hosts: &[String]) -> Origin {
         return if matches!(site, "same-origin" | "none") { Origin::Here } else { Origin::Elsewhere };
     }
     let Some(origin) = request.header_values("origin").next() else { return Origin::Unknown };
-    let Some((_, authority)) = origin.split_once("://") else { return Origin::Elsewhere };
+    let Some((scheme, authority)) = origin.split_once("://") else { return Origin::Elsewhere };
+    // a page that was not encrypted may be anyone's on its way; behind a proxy that does not tell, either may be ours
+    if request.is_secure && scheme != "https" {
+        return Origin::Elsewhere;
+    }
     let is_asked = request.header_values("host").any(|host| host.eq_ignore_ascii_case(authority));
     let is_named = hosts.iter().any(|known| known.eq_ignore_ascii_case(name_of(authority)));
     if is_asked || is_named { Origin::Here } else { Origin::Elsewhere }

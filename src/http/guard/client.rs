@@ -250,10 +250,11 @@ impl Client {
     /// # Errors
     /// The connection is broken.
     pub fn write(&mut self) -> std::io::Result<bool> {
+        self.wire.flush()?;
         let Phase::Replying { reply, since } = &mut self.phase else { return Ok(false) };
         reply.write(|bytes| self.wire.write(bytes))?;
         self.deadline = transfer_deadline(*since, reply.written());
-        Ok(reply.is_done())
+        Ok(reply.is_done() && self.wire.is_flushed())
     }
 
     /// Begins to wait for the next request.

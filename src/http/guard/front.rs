@@ -187,7 +187,8 @@ impl Front {
         // all clients of a proxy come from its address
         let counted = address.filter(|_| !self.trusted.trusts(address));
         let is_turned_away = is_full || counted.is_some_and(|address| !self.crowd.enter(address));
-        if is_turned_away && self.turned_away >= TURNED_AWAY_TOGETHER {
+        // a handshake costs more than what it is refused for
+        if is_turned_away && (self.turned_away >= TURNED_AWAY_TOGETHER || wire.is_secure()) {
             return;
         }
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -251,6 +252,10 @@ impl Front {
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+                    self.misunderstood(slot);
+                    break;
+                }
                 _ => {
                     self.drop_client(slot);
                     break;
@@ -353,7 +358,9 @@ impl Front {
         let id = self.next_id;
         let is_behind = self.trusted.trusts(client.address);
         let address = self.trusted.client(client.address, whole.head.forwarded_for.as_deref());
-        let is_secure = is_behind && whole.head.forwarded_tls;
+        // a proxy knows how its client came
+        let told = whole.head.forwarded_tls.filter(|_| is_behind);
+        let is_secure = told.unwrap_or_else(|| client.wire.is_secure());
         self.passes.issue(Pass { address, is_secure, id, abandoned, line });
         backend.counted = std::mem::take(&mut client.counted);
         let (is_head, is_old) = (whole.head.method == "HEAD", whole.head.is_old);

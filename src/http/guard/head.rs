@@ -34,8 +34,8 @@ pub struct Head {
     pub headers: Vec<(&'static str, String)>,
     /// What `X-Forwarded-For` says.
     pub forwarded_for: Option<String>,
-    /// Whether `X-Forwarded-Proto` says `https`.
-    pub forwarded_tls: bool,
+    /// Whether `X-Forwarded-Proto` says `https`, where it is there.
+    pub forwarded_tls: Option<bool>,
     /// How the body is framed.
     pub framing: Framing,
     /// Whether the client takes a further reply on this connection.
@@ -142,7 +142,7 @@ fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
         target,
         headers: Vec::new(),
         forwarded_for: None,
-        forwarded_tls: false,
+        forwarded_tls: None,
         framing: Framing::Length(0),
         keeps_alive: !is_old,
         is_old,
@@ -228,7 +228,7 @@ fn take_headers(head: &mut Head, lines: &[httparse::Header<'_>]) -> Result<(), R
             let before = head.forwarded_for.take().map_or_else(String::new, |before| before + ",");
             head.forwarded_for = Some(before + &text(line.value));
         } else if is("x-forwarded-proto") {
-            head.forwarded_tls = text(line.value).eq_ignore_ascii_case("https");
+            head.forwarded_tls = Some(text(line.value).eq_ignore_ascii_case("https"));
         } else if is("connection") {
             for token in text(line.value).split(',').map(str::trim) {
                 if token.eq_ignore_ascii_case("close") {

@@ -151,7 +151,8 @@ impl Live {
                 },
                 Speech::Events { outgoing, .. } => {
                     outgoing.write(|bytes| wire.write(bytes))?;
-                    outgoing.is_done()
+                    wire.flush()?;
+                    outgoing.is_done() && wire.is_flushed()
                 }
             };
         if is_written && self.on_its_way.take().is_some() {
@@ -174,6 +175,8 @@ impl Live {
                 Speech::WebSocket(context) => match context.read(wire) {
                     Ok(Frame::Text(_) | Frame::Binary(_)) => true,
                     Ok(_) => false,
+                    // what came was of TLS alone
+                    Err(WebSocketError::Io(e)) if e.kind() == ErrorKind::Interrupted => false,
                     Err(e) => return waits(Err(e)).map(|()| Read::All),
                 },
                 Speech::Events { discarded, .. } => match wire.read(scratch) {

@@ -2,8 +2,8 @@
 //! request is there, whole and well-formed, and no worker waits for a client.
 //!
 //! `front` is the loop, `sweep` what time does to connections, `client` one connection, `head` and `chunks` read what comes, `backend` and `opener` are the private
-//! connections to the server behind, `crowd` counts addresses, `wire` is the sockets, `refusal` what the guard says itself, `live` and `deliver` clients that
-//! stay to be told what is new.
+//! connections to the server behind, `crowd` counts addresses, `wire` is the sockets, `tls` those that are encrypted, `refusal` what
+//! the guard says itself, `live` and `deliver` clients that stay to be told what is new.
 //! `app` starts and stops it.
 
 mod backend;
@@ -17,6 +17,7 @@ mod live;
 mod opener;
 mod refusal;
 mod sweep;
+mod tls;
 mod wire;
 
 pub(super) use wire::Door;

@@ -2,13 +2,15 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
+use crate::http::certificate::Certificate;
+use crate::http::guard::tls::Tls;
 use crate::http::listener::SocketFile;
 
 /// Bytes that the system keeps of what is told as it happens; it takes twice as many.
@@ -17,21 +19,27 @@ const SENT_BYTES: usize = 64 << 10;
 /// Where clients come in.
 #[derive(Debug)]
 pub enum Door {
-    /// An address.
-    Tcp(TcpListener),
+    /// An address; where there is a certificate, TLS is spoken there.
+    Tcp(TcpListener, Option<Box<Certificate>>),
     /// A socket in the file system, which goes with it.
     Unix(UnixListener, #[expect(dead_code, reason = "is removed with it")] SocketFile),
 }
 
 impl Door {
     /// The next client, and its address where it has one.
-    pub fn accept(&self) -> io::Result<(Wire, Option<IpAddr>)> {
+    pub fn accept(&mut self) -> io::Result<(Wire, Option<IpAddr>)> {
         match self {
-            Self::Tcp(listener) => {
+            Self::Tcp(listener, certificate) => {
                 let (stream, address): (TcpStream, SocketAddr) = listener.accept()?;
                 // replies go out when they are there; it only fails on a connection that is gone
                 let _ = stream.set_nodelay(true);
-                Ok((Wire::Tcp(stream), Some(address.ip().to_canonical())))
+                let wire = match certificate {
+                    None => Wire::Tcp(stream),
+                    Some(certificate) => {
+                        Wire::Tls(Box::new(Tls::new(stream, certificate.current(Instant::now()))?))
+                    }
+                };
+                Ok((wire, Some(address.ip().to_canonical())))
             }
             Self::Unix(listener, _) => listener.accept().map(|(stream, _)| (Wire::Unix(stream), None)),
         }
@@ -40,7 +48,7 @@ impl Door {
     /// Lets a poll tell of clients.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
-            Self::Tcp(listener) => listener.register(registry, token, Interest::READABLE),
+            Self::Tcp(listener, _) => listener.register(registry, token, Interest::READABLE),
             Self::Unix(listener, _) => listener.register(registry, token, Interest::READABLE),
         }
     }
@@ -51,6 +59,8 @@ impl Door {
 pub enum Wire {
     /// A connection from an address.
     Tcp(TcpStream),
+    /// An encrypted one.
+    Tls(Box<Tls>),
     /// A connection of this machine.
     Unix(UnixStream),
 }
@@ -60,6 +70,7 @@ impl Wire {
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(buffer),
+            Self::Tls(tls) => tls.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
         }
     }
@@ -68,14 +79,31 @@ impl Wire {
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
+            Self::Tls(tls) => tls.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
         }
     }
 
+    /// Sends what was written and is held back; to be called when the socket has room again.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if let Self::Tls(tls) = self { tls.flush() } else { Ok(()) }
+    }
+
+    /// Whether all that was written has gone to the socket.
+    pub fn is_flushed(&self) -> bool {
+        if let Self::Tls(tls) = self { tls.is_flushed() } else { true }
+    }
+
+    /// Whether nobody reads along.
+    pub fn is_secure(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Says that nothing more will be written.
-    pub fn end(&self) {
+    pub fn end(&mut self) {
         let ended = match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Tls(tls) => return tls.end(),
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
         };
         // a client that is gone needs no telling
@@ -84,19 +112,21 @@ impl Wire {
 
     /// From now on little of what is written is kept by the system, so that who is slow does not get what is long past, and a
     /// client whose machine takes nothing for `patience` is gone.
-    pub fn keep_little(&self, patience: Duration) {
+    pub fn keep_little(&mut self, patience: Duration) {
+        let is_remote = !matches!(self, Self::Unix(_));
         let socket = match self {
-            Self::Tcp(stream) => SockRef::from(stream),
-            Self::Unix(stream) => SockRef::from(stream),
+            Self::Tcp(stream) => SockRef::from(&*stream),
+            Self::Tls(tls) => SockRef::from(&*tls.socket()),
+            Self::Unix(stream) => SockRef::from(&*stream),
         };
         // where the system does not do it, more is kept, for longer
         let _ = socket.set_send_buffer_size(SENT_BYTES);
         #[cfg(target_os = "linux")]
-        if matches!(self, Self::Tcp(_)) {
+        if is_remote {
             let _ = socket.set_tcp_user_timeout(Some(patience));
         }
         #[cfg(not(target_os = "linux"))]
-        let _ = patience;
+        let _ = (patience, is_remote);
     }
 
     /// Lets a poll tell of it, edge by edge, both ways.
@@ -104,6 +134,7 @@ impl Wire {
         let interest = Interest::READABLE | Interest::WRITABLE;
         match self {
             Self::Tcp(stream) => stream.register(registry, token, interest),
+            Self::Tls(tls) => tls.socket().register(registry, token, interest),
             Self::Unix(stream) => stream.register(registry, token, interest),
         }
     }
@@ -121,8 +152,10 @@ impl Write for Wire {
         Wire::write(self, bytes)
     }
 
+    /// `WouldBlock` while something is encrypted and not sent.
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        Wire::flush(self)?;
+        if self.is_flushed() { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 }
 

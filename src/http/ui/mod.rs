@@ -95,9 +95,10 @@ fn origin(call: &Call<'_>) -> String {
             |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']');
         !host.is_empty() && host.len() <= HOST_BYTES && host.bytes().all(known)
     };
+    let scheme = if call.request.is_secure { "https" } else { "http" };
     match call.request.header_values("host").find(is_plain) {
-        Some(host) => format!("http://{host}"),
-        None => format!("http://{}", call.service.address),
+        Some(host) => format!("{scheme}://{host}"),
+        None => format!("{scheme}://{}", call.service.address),
     }
 }
 
