@@ -132,7 +132,7 @@ fn requests_per_s(address: SocketAddr, time: Duration) -> f64 {
 
 /// One request and its reply, which is there when its length is.
 fn ask(stream: &mut TcpStream, buffer: &mut [u8]) {
-    stream.write_all(format!("GET {TARGET} HTTP/1.1\r\nHost: windrow\r\n\r\n").as_bytes()).unwrap();
+    stream.write_all(format!("GET {TARGET} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
     let mut filled = 0;
     loop {
         let read = stream.read(&mut buffer[filled..]).unwrap();
