@@ -2,7 +2,7 @@
 //! the middle of a handshake, the command line beside such a server, and what keeps one from starting.
 
 use std::fs::{self, Permissions};
-use std::io::{BufReader, Read, Result, Write};
+use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::json;
 
 use crate::common::client::read_reply;
+use crate::common::process::windrow;
 use crate::common::{Reply, Server, run, temp_dir};
 use crate::{exchange, figures, settled};
 
@@ -258,7 +259,8 @@ fn the_command_line_beside_the_server_comes_in_by_a_socket_of_its_own() {
         let added = run(dir.path(), &["keys", "add", &name, "--scope", "ingest"]).exits(0);
         assert!(added.stdout.contains("wr_"), "{}", added.output());
         assert!(run(dir.path(), &["keys"]).exits(0).stdout.contains(&name));
-        let imported = run(dir.path(), &["import", "x", "none.csv"]);
+        fs::write(dir.path().join("x.csv"), "n\n1\n").unwrap();
+        let imported = run(dir.path(), &["import", "x", "x.csv"]).exits(1);
         let scheme = if flags.is_empty() { "http" } else { "https" };
         assert!(imported.stderr.contains(&format!("{scheme}://{}", server.address)), "{}", imported.output());
         assert_eq!(server.stop(), 0);
@@ -293,13 +295,12 @@ fn what_keeps_tls_from_being_spoken_is_told_at_the_start_and_nothing_is_made() {
 }
 
 #[test]
-fn a_key_that_others_can_read_is_warned_of_and_an_open_network_no_more() {
+fn a_key_that_others_can_read_is_warned_of() {
     let (dir, made) = (temp_dir(), Made::new());
     let flags = made.put(dir.path());
     let [_, key] = files(dir.path());
     let log = |mode| {
         fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
-        // the last address that is given counts
         let all: Vec<&str> = flags.iter().map(String::as_str).collect();
         let server = Server::start_closed(dir.path(), &all);
         let told = fs::read_to_string(server.log()).unwrap();
@@ -310,4 +311,27 @@ fn a_key_that_others_can_read_is_warned_of_and_an_open_network_no_more() {
     assert!(log(0o644).contains("can be read by others"));
     let told = log(0o600);
     assert!(!told.contains("WARN"), "{told}");
+}
+
+#[test]
+fn other_machines_are_warned_of_only_where_nothing_is_encrypted() {
+    let (dir, made) = (temp_dir(), Made::new());
+    let tls = made.put(dir.path());
+    for (flags, warned) in [(&tls[..], false), (&[], true)] {
+        let mut command = windrow(dir.path());
+        command.args(["serve", "--listen", "0.0.0.0:0"]).args(flags);
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        rustix::process::kill_process(
+            rustix::process::Pid::from_child(&child),
+            rustix::process::Signal::TERM,
+        )
+        .unwrap();
+        let mut log = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        assert!(child.wait().unwrap().success(), "{log}");
+        assert_eq!(line.starts_with("listening on https://0.0.0.0:"), !warned, "{line}");
+        assert_eq!(log.contains("not encrypted"), warned, "{log}");
+    }
 }
