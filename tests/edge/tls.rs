@@ -17,6 +17,7 @@ use tungstenite::WebSocket;
 use tungstenite::protocol::Role;
 
 use crate::common::client::read_reply;
+use crate::common::process::windrow;
 use crate::common::websocket::handshake;
 use crate::common::{Reply, Server, run, temp_dir};
 use crate::{exchange, figures, settled};
@@ -212,8 +213,9 @@ fn a_hundred_clients_that_stop_in_the_middle_of_a_handshake_cost_their_places_fo
         assert!(begin.elapsed() < Duration::from_secs(40), "{} descriptors", figures(server.pid()).0);
         std::thread::sleep(Duration::from_millis(50));
     }
-    // the server behind has threads come and go by itself
-    assert!(figures(server.pid()).1 <= threads + 4, "{} threads", figures(server.pid()).1);
+    // where the machine is busy, some of the private connections are opened only now
+    let now = figures(server.pid()).1;
+    assert!(now <= threads + 8, "{now} threads, {threads} before");
     assert!(made.is_shown_by(&server));
 }
 
@@ -262,8 +264,8 @@ fn the_command_line_beside_the_server_comes_in_by_a_socket_of_its_own() {
         let added = run(dir.path(), &["keys", "add", &name, "--scope", "ingest"]).exits(0);
         assert!(added.stdout.contains("wr_"), "{}", added.output());
         assert!(run(dir.path(), &["keys"]).exits(0).stdout.contains(&name));
-        fs::write(dir.path().join("some.csv"), "a\n1\n").unwrap();
-        let imported = run(dir.path(), &["import", "x", "some.csv"]);
+        fs::write(dir.path().join("x.csv"), "n\n1\n").unwrap();
+        let imported = run(dir.path(), &["import", "x", "x.csv"]).exits(1);
         let scheme = if flags.is_empty() { "http" } else { "https" };
         assert!(imported.stderr.contains(&format!("{scheme}://{}", server.address)), "{}", imported.output());
         assert_eq!(server.stop(), 0);
@@ -298,13 +300,12 @@ fn what_keeps_tls_from_being_spoken_is_told_at_the_start_and_nothing_is_made() {
 }
 
 #[test]
-fn a_key_that_others_can_read_is_warned_of_and_an_open_network_no_more() {
+fn a_key_that_others_can_read_is_warned_of() {
     let (dir, made) = (temp_dir(), Made::new());
     let flags = made.put(dir.path());
     let [_, key] = files(dir.path());
     let log = |mode| {
         fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
-        // the last address that is given counts
         let all: Vec<&str> = flags.iter().map(String::as_str).collect();
         let server = Server::start_closed(dir.path(), &all);
         let told = fs::read_to_string(server.log()).unwrap();
@@ -353,4 +354,27 @@ fn what_is_told_as_it_happens_is_told_by_tls_too() {
     socket.close(None).unwrap();
     while socket.read().is_ok() {}
     assert_eq!(server.stop(), 0);
+}
+
+#[test]
+fn other_machines_are_warned_of_only_where_nothing_is_encrypted() {
+    let (dir, made) = (temp_dir(), Made::new());
+    let tls = made.put(dir.path());
+    for (flags, warned) in [(&tls[..], false), (&[], true)] {
+        let mut command = windrow(dir.path());
+        command.args(["serve", "--listen", "0.0.0.0:0"]).args(flags);
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        rustix::process::kill_process(
+            rustix::process::Pid::from_child(&child),
+            rustix::process::Signal::TERM,
+        )
+        .unwrap();
+        let mut log = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        assert!(child.wait().unwrap().success(), "{log}");
+        assert_eq!(line.starts_with("listening on https://0.0.0.0:"), !warned, "{line}");
+        assert_eq!(log.contains("not encrypted"), warned, "{log}");
+    }
 }
