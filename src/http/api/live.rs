@@ -44,9 +44,11 @@ pub fn watch(call: &Call<'_>) -> Result<Response> {
     let (store, snapshot) = (&call.service.store, call.snapshot());
     let dataset = tail.dataset(&snapshot)?;
     let last = dataset.next_seq - 1;
+    // who is bound to some rows could learn from it how many there are of others
+    let is_bound = tail.limits.reach.filter().is_some();
     let begins_at = match after {
         // an id that is not given yet is of a dataset that this one took the place of
-        Some(after) if after > last => 0,
+        Some(after) if after > last && !is_bound => 0,
         Some(after) => after,
         None => last,
     };
