@@ -5,6 +5,7 @@
 //! Where `Accept` names nothing that a route gives, it is passed over, as the RFC allows, and the reply is JSON: tools send
 //! all sorts of it. Only who refuses everything, by `q=0`, gets a 406.
 
+use crate::http::live;
 use crate::http::message::{Method, Request, Response};
 use crate::http::problem::{self, Problem};
 use crate::http::routes::Route;
@@ -58,7 +59,7 @@ pub fn is_tabular(route: &Route) -> bool {
 pub fn refusal(route: &Route, request: &Request) -> Option<Response> {
     let gives: &[&str] = match route.pattern {
         "/" => &["text/html"],
-        "/v1/live" => &["text/event-stream"],
+        live::PATH => &["text/event-stream"],
         _ if is_tabular(route) => &["application/json", "text/csv", "application/x-ndjson"],
         _ => &["application/json"],
     };

@@ -14,6 +14,7 @@ use crate::http::api::{
 };
 use crate::http::body;
 use crate::http::idempotency::Ticket;
+use crate::http::live::PATH as LIVE;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
 use crate::http::{idempotency, limiting, negotiate, openapi, ui, unchanged};
@@ -125,7 +126,7 @@ pub const ROUTES: [Route; 35] = [
     ),
     Route {
         method: Method::Get,
-        pattern: "/v1/live",
+        pattern: LIVE,
         parameters: &live::PARAMETERS,
         doc: "tells the rows of a dataset as they are committed, to a WebSocket or as server-sent events",
         need: Need::Read,

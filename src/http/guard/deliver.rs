@@ -12,11 +12,9 @@ use crate::http::guard::front::Front;
 use crate::http::guard::head::Refusal;
 use crate::http::guard::live::{Live, Read, Why};
 use crate::http::guard::wire::Wire;
+use crate::http::live::PATH;
 use crate::http::live::line::{News, Push};
 use crate::limits;
-
-/// The one path whose clients stay.
-const PATH: &str = "/v1/live";
 
 /// Whether a request may ask to be told what is new.
 pub fn may_watch(target: &str) -> bool {

@@ -14,6 +14,9 @@ mod tests;
 
 use tungstenite::Utf8Bytes;
 
+/// The one path whose clients stay with the guard.
+pub const PATH: &str = "/v1/live";
+
 /// One message to a client.
 #[derive(Debug, Clone)]
 pub struct Message {
