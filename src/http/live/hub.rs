@@ -121,7 +121,8 @@ struct Topic {
 struct Subscriber {
     line: Weak<Line>,
     credentials: Request,
-    checked: Instant,
+    /// When it was last asked whether it may; `None`: a key may have changed since the handler asked.
+    checked: Option<Instant>,
     /// The `_seq` up to which it was told everything, or what it missed.
     behind: i64,
     /// What it is told before anything else.
@@ -159,8 +160,8 @@ impl Topics<'_> {
         let key = format!("{dataset_id} {}", tail.key());
         let topic =
             self.by_key.entry(key).or_insert_with(|| Topic { tail, dataset_id, subscribers: Vec::new() });
-        let (first, checked) = (first.into(), Instant::now());
-        topic.subscribers.push(Subscriber { line, credentials, checked, behind, first });
+        let first = first.into();
+        topic.subscribers.push(Subscriber { line, credentials, checked: None, behind, first });
     }
 
     fn look(&mut self, are_other_keys: bool) {
@@ -182,10 +183,11 @@ impl Topic {
             if subscriber.line.strong_count() == 0 {
                 return false;
             }
-            if !are_other_keys && now - subscriber.checked < CHECK_EVERY {
+            let is_due = |checked: Instant| now - checked >= CHECK_EVERY;
+            if !are_other_keys && !subscriber.checked.is_none_or(is_due) {
                 return true;
             }
-            subscriber.checked = now;
+            subscriber.checked = Some(now);
             let asked = &subscriber.credentials;
             let access = service.gate.admit(&service.store, asked, Need::Read, Some(&tail.dataset));
             let may_go_on = access.is_ok_and(|access| access.reach().text() == tail.limits.reach.text());
