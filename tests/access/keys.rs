@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::common::{Server, run, temp_dir};
+use crate::common::{Server, altered_end, run, temp_dir};
 use crate::{add, with_key};
 
 fn listed(server: &Server, key: &str) -> Vec<Value> {
@@ -88,7 +88,7 @@ fn over_http_a_secret_is_in_the_reply_that_made_it_and_nowhere_else() {
         with_key(&server, secret, "GET", "/v1/keys", "").problem(403);
     }
     // wrong ones are not noted either
-    let wrong = format!("{}A", &first[..first.len() - 1]);
+    let wrong = altered_end(&first);
     with_key(&server, &wrong, "POST", "/v1/datasets/web/events", "{}").problem(401);
     let form = format!("key={wrong}");
     server.client().send("POST", "/signin", &[], form.as_bytes());

@@ -137,6 +137,12 @@ pub fn encode(text: &str) -> String {
         .collect()
 }
 
+/// The text with another last character: a random one ends with any character that a test would pick.
+pub fn altered_end(text: &str) -> String {
+    let (kept, last) = text.split_at(text.len() - 1);
+    format!("{kept}{}", if last == "A" { 'B' } else { 'A' })
+}
+
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     use std::io::Write as _;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
