@@ -141,9 +141,11 @@ fn the_container_is_built_from_what_the_source_needs() {
         .flat_map(|words| words[..words.len() - 1].to_vec())
         .collect();
     copied.iter().for_each(|name| assert!(house(name).exists(), "COPY {name}: it is not there"));
-    // the folders that the program takes files in from, and those of its benches, which Cargo.toml names
+    // the folders that the program takes files in from, those of its benches, which Cargo.toml names, and what SQLite is
+    // compiled with
     let embedded = Regex::new(r#"include_(?:str|bytes)!\("(?:\.\./)+([a-z]+)/"#).unwrap();
-    let mut needed = vec!["Cargo.toml".to_owned(), "Cargo.lock".into(), "src".into(), "benches".into()];
+    let mut needed =
+        vec!["Cargo.toml".to_owned(), "Cargo.lock".into(), ".cargo".into(), "src".into(), "benches".into()];
     let mut folders = vec![house("src")];
     while let Some(folder) = folders.pop() {
         for entry in folder.read_dir().unwrap() {

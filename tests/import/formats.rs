@@ -259,6 +259,7 @@ fn parquet_pages_of_every_codec_and_encoding_hold_the_same_rows() {
         ("pages_gzip", false, false),
         ("pages_lz4", false, false),
         ("pages_brotli", false, false),
+        ("pages_brotli_v2", true, true),
         ("pages_zstd", true, true),
         ("delta", true, false),
     ] {

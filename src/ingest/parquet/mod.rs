@@ -12,6 +12,7 @@
 //! on as codes; what is made of the distinct texts is made once for all chunks of a row group. Nothing here trusts the
 //! file: what the crate would panic at is told as damage.
 
+mod brotli;
 pub mod columns;
 mod decode;
 mod embedded;
@@ -27,6 +28,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parquet::column::page::PageReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -35,6 +37,7 @@ pub use crate::ingest::parquet::decode::decode;
 
 use crate::error::{Error, Result};
 use crate::ingest::format::FileFormat;
+use crate::ingest::parquet::brotli::BrotliPages;
 use crate::ingest::parquet::columns::RowChunk;
 use crate::ingest::parquet::leaf::{LeafReader, LeafRows, Values};
 use crate::ingest::parquet::shape::{Kind, Shape};
@@ -74,6 +77,7 @@ pub struct ParquetFile {
     name: String,
     bytes_total: u64,
     bytes_read: Arc<AtomicU64>,
+    file: Arc<File>,
     reader: SerializedFileReader<File>,
     shape: Arc<Shape>,
     /// The row group that comes next, and the row of the file that it begins with.
@@ -139,6 +143,7 @@ impl ParquetFile {
         let context = |e| Error::io(format!("cannot open {name}"), e);
         let file = File::open(path).map_err(context)?;
         let bytes_total = file.metadata().map_err(context)?.len();
+        let kept = Arc::new(file.try_clone().map_err(context)?);
         let opened = guarded(|| Ok(SerializedFileReader::new(file)?));
         let reader = opened.map_err(|fault| match fault {
             Fault::Unsupported(_) => told(&name, &fault, ""),
@@ -155,6 +160,7 @@ impl ParquetFile {
             bytes_total,
             bytes_read,
             shape: Arc::new(shape),
+            file: kept,
             reader,
             next_group: 0,
             next_group_row: 0,
@@ -238,8 +244,12 @@ impl ParquetFile {
         for (index, leaf) in self.shape.leaves.iter().enumerate() {
             let chunk = metadata.column(index);
             let in_column = |fault: Fault| fault.in_column(&leaf.name);
-            let pages = group.get_column_page_reader(index).map_err(|e| in_column(e.into()))?;
-            let mut reader = LeafReader::new(leaf, chunk, pages);
+            let pages: std::result::Result<Box<dyn PageReader>, _> = if BrotliPages::are_in(chunk) {
+                BrotliPages::new(&self.file, chunk, rows as usize).map(|pages| Box::new(pages) as _)
+            } else {
+                group.get_column_page_reader(index)
+            };
+            let mut reader = LeafReader::new(leaf, chunk, pages.map_err(|e| in_column(e.into()))?);
             reader.skip(skipped as usize).map_err(in_column)?;
             readers.push(reader);
         }

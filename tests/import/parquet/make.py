@@ -96,6 +96,9 @@ for codec in ["none", "snappy", "gzip", "zstd", "lz4", "brotli"]:
     write(f"pages_{codec}.parquet", mixed[:2] if codec != "zstd" else mixed, compression=codec, row_group_size=700,
           data_page_size=700, dictionary_pagesize_limit=4_000,
           data_page_version="2.0" if codec in ("zstd", "snappy") else "1.0")
+# we unpack this codec ourselves, so it is there in both versions
+write("pages_brotli_v2.parquet", mixed, compression="brotli", row_group_size=700, data_page_size=700,
+      dictionary_pagesize_limit=4_000, data_page_version="2.0")
 write("delta.parquet", mixed[:3], use_dictionary=False, compression="zstd", row_group_size=700,
       column_encoding={"n": "DELTA_BINARY_PACKED", "low": "DELTA_BYTE_ARRAY", "high": "DELTA_LENGTH_BYTE_ARRAY"})
 
