@@ -55,7 +55,7 @@ impl<T, O> Waiting<T, O> {
 
 /// What can be folded.
 pub(super) enum Work {
-    Append(Waiting<Batch, Appended>),
+    Append(Waiting<Box<Batch>, Appended>),
     Act(Waiting<Box<Act>, Acted>),
     Claim(Waiting<Claim, Vec<Claimed>>),
 }
@@ -63,7 +63,7 @@ pub(super) enum Work {
 impl Work {
     /// A batch that is appended.
     pub fn append(batch: Batch, reply: Reply<Appended>) -> Self {
-        Self::Append(Waiting::new(batch, Box::new(move |told| _ = reply.send(told))))
+        Self::Append(Waiting::new(Box::new(batch), Box::new(move |told| _ = reply.send(told))))
     }
 
     /// Bytes that it writes, roughly.
@@ -77,7 +77,7 @@ impl Work {
 
     fn run(&mut self, group: &mut Group<'_>) -> Result<()> {
         match self {
-            Self::Append(waiting) => waiting.run(|batch| group.append(batch).map(Ok)),
+            Self::Append(waiting) => waiting.run(|batch| group.append(*batch).map(Ok)),
             Self::Act(waiting) => waiting.run(|act| group.act(*act)),
             Self::Claim(waiting) => waiting.run(|claim| group.jobs().claim(&claim).map(Ok)),
         }
@@ -135,15 +135,14 @@ impl Group<'_> {
         Ok(outcome)
     }
 
-    /// Writes what was added; gives the datasets and the counts that come of it.
-    fn write(self) -> Result<(BTreeMap<Arc<str>, Changed>, Option<Queues>)> {
-        let mut changed = self.changed;
-        changed.retain(|_, entry| entry.is_changed());
-        for entry in changed.values_mut() {
+    /// Writes what was added.
+    fn write(&mut self) -> Result<()> {
+        self.changed.retain(|_, entry| entry.is_changed());
+        for entry in self.changed.values_mut() {
             entry.write(self.transaction)?;
             write::begin(&entry.dataset);
         }
-        Ok((changed, self.queues))
+        Ok(())
     }
 }
 
@@ -194,7 +193,8 @@ impl Writer {
         for work in group {
             work.run(&mut growing)?;
         }
-        let (changed, queues) = growing.write()?;
+        growing.write()?;
+        let Group { changed, queues, .. } = growing;
         self.watch.commit(transaction)?;
         if !changed.is_empty() {
             let mut snapshot = Snapshot::clone(&current);

@@ -10,7 +10,7 @@ use crate::store::change::Mark;
 use crate::store::group::{Group, Waiting, Work};
 use crate::store::keyed::write::{self, PutOutcome, RecordBatch};
 use crate::store::queue::table::Ended;
-use crate::store::queue::{Act, Acted, Claim, Claimed, Submitted};
+use crate::store::queue::{Act, Acted, Claim, Claimed, State, Submitted};
 use crate::store::replies;
 use crate::store::writer::{Appended, Command};
 
@@ -92,8 +92,7 @@ impl Group<'_> {
     }
 
     /// Ends the attempt that an act is of: `Err` with the state where it goes on.
-    #[expect(clippy::type_complexity, reason = "said once")]
-    fn end_attempt(&mut self, act: &Act) -> Result<Result<Acted, Option<crate::store::queue::State>>> {
+    fn end_attempt(&mut self, act: &Act) -> Result<Result<Acted, Option<State>>> {
         let Some((id, attempt, verdict)) = &act.of else { return Ok(Err(None)) };
         Ok(match self.jobs().end_attempt(*id, *attempt, verdict, act.now_us)? {
             Ended::As(state) => Err(Some(state)),

@@ -222,9 +222,12 @@ pub struct Act {
     pub once: Option<OnceOf>,
 }
 
+/// Makes a reply of what became of jobs.
+pub type Makes = dyn Fn(&[Submitted]) -> Once + Send + Sync;
+
 /// Makes the reply that is kept of a request, of what became of its jobs.
 #[derive(Clone)]
-pub struct OnceOf(pub Arc<dyn Fn(&[Submitted]) -> Once + Send + Sync>);
+pub struct OnceOf(pub Arc<Makes>);
 
 impl std::fmt::Debug for OnceOf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
