@@ -354,6 +354,11 @@ impl FieldSet {
         }
     }
 
+    /// The name of a field as all share it.
+    pub fn name(&self, name: &str) -> Option<&Arc<str>> {
+        self.index.get_key_value(name).map(|(name, _)| name)
+    }
+
     /// The kinds a field has held; `None`: never seen.
     pub fn kinds(&self, name: &str) -> Option<Kinds> {
         self.index.get(name).map(|at| self.order[*at].1)

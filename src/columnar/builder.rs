@@ -12,6 +12,7 @@ use crate::columnar::bitmap::Bitmap;
 use crate::columnar::column::{Column, Data};
 use crate::columnar::narrow::Ints;
 use crate::columnar::text::Texts;
+use crate::fields::FieldSet;
 use crate::value::Value;
 
 /// One value on its way into a column.
@@ -51,6 +52,8 @@ pub struct BlockBuilder {
     /// Typed columns of all fields.
     parts: usize,
     fields: Vec<FieldBuilder>,
+    /// Fields whose names need not be made anew.
+    known: Arc<FieldSet>,
     index: HashMap<Arc<str>, u32, FixedState>,
     /// Parts that the current row has set and fields that it has named, to take them back.
     touched: Vec<(u32, u8)>,
@@ -86,6 +89,11 @@ enum PartData {
 }
 
 impl BlockBuilder {
+    /// One of rows whose fields are known, as a rule: it shares their names.
+    pub fn knowing(known: Arc<FieldSet>) -> Self {
+        Self { known, ..Self::default() }
+    }
+
     /// Rows finished so far.
     pub fn rows(&self) -> usize {
         self.rows
@@ -108,7 +116,7 @@ impl BlockBuilder {
             Some(id) => *id,
             None => {
                 let id = self.fields.len() as u32;
-                let name: Arc<str> = name.into();
+                let name = self.known.name(name).cloned().unwrap_or_else(|| name.into());
                 self.fields.push(FieldBuilder { name: Arc::clone(&name), stamp: 0, parts: Vec::new() });
                 self.index.insert(name, id);
                 id
@@ -326,14 +334,26 @@ impl TextBuilder {
             return;
         }
         let Self { text, ends, table, codes } = self;
+        let hash_of = |text: &str, ends: &[u32], code: u32| {
+            hasher.hash_one(text[Self::entry(text, ends, code)].as_bytes())
+        };
+        if ends.is_empty() {
+            // one text alone is found as that of the row before; most batches of one event have no other
+            text.push_str(new);
+            ends.push(text.len() as u32);
+            codes.push(0);
+            return;
+        }
+        if table.is_empty() {
+            table.insert_unique(hash_of(text, ends, 0), 0, |code| hash_of(text, ends, *code));
+        }
         let hash = hasher.hash_one(new.as_bytes());
         let found = table.find(hash, |code| &text[Self::entry(text, ends, *code)] == new).copied();
         let code = found.unwrap_or_else(|| {
             let code = ends.len() as u32;
             text.push_str(new);
             ends.push(text.len() as u32);
-            table
-                .insert_unique(hash, code, |c| hasher.hash_one(text[Self::entry(text, ends, *c)].as_bytes()));
+            table.insert_unique(hash, code, |code| hash_of(text, ends, *code));
             code
         });
         codes.push(code);

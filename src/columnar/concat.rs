@@ -11,18 +11,38 @@ use crate::fields::FieldType;
 
 /// The rows of all blocks in order.
 pub fn blocks(blocks: &[&Block]) -> Block {
-    let rows = blocks.iter().map(|b| b.rows()).sum();
-    let mut names: Vec<Arc<str>> =
-        blocks.iter().flat_map(|b| b.columns()).map(|(n, _)| Arc::clone(n)).collect();
-    names.sort_unstable();
-    names.dedup();
-    let columns = names.into_iter().map(|name| {
-        let inputs: Vec<Input<'_>> =
-            blocks.iter().map(|b| Input { column: b.column(&name).map(|c| &**c), rows: b.rows() }).collect();
-        let column = columns(&inputs);
-        (name, Arc::new(column))
+    let Some((first, others)) = blocks.split_first() else { return Block::default() };
+    let rows = blocks.iter().map(|block| block.rows).sum();
+    // events of one kind, as a rule: each column has the same place in all of them
+    let are_alike = others.iter().all(|block| has_the_names_of(block, first));
+    let mut names: Vec<&Arc<str>> = match are_alike {
+        true => first.columns().map(|(name, _)| name).collect(),
+        false => blocks.iter().flat_map(|block| block.columns()).map(|(name, _)| name).collect(),
+    };
+    if !are_alike {
+        names.sort_unstable();
+        names.dedup();
+    }
+    let joined = names.into_iter().enumerate().map(|(place, name)| {
+        let place = are_alike.then_some(place);
+        let pieces: Vec<Input<'_>> = blocks.iter().map(|block| piece(block, name, place)).collect();
+        (Arc::clone(name), Arc::new(columns(&pieces)))
     });
-    Block::new(rows, columns.collect())
+    Block::of_sorted(rows, joined.collect())
+}
+
+/// What a block has in the column of a name, whose place may be known.
+fn piece<'a>(block: &'a Block, name: &str, place: Option<usize>) -> Input<'a> {
+    let column = match place {
+        Some(place) => block.columns.get(place).map(|(_, column)| column),
+        None => block.column(name),
+    };
+    Input { column: column.map(|column| &**column), rows: block.rows }
+}
+
+fn has_the_names_of(block: &Block, other: &Block) -> bool {
+    block.columns.len() == other.columns.len()
+        && block.columns.iter().zip(&other.columns).all(|((name, _), (others, _))| name == others)
 }
 
 /// One piece of the column that is made.
@@ -94,7 +114,7 @@ fn join_ints(inputs: &[Input<'_>], rows: usize, validity: &Bitmap) -> Ints {
     let mut values: Vec<i64> = Vec::with_capacity(rows);
     for input in inputs {
         match input.column.map(|c| &c.data) {
-            Some(Data::Int(ints) | Data::Time(ints)) => values.extend(ints.to_vec()),
+            Some(Data::Int(ints) | Data::Time(ints)) => ints.append_to(&mut values),
             _ => values.resize(values.len() + input.rows, 0),
         }
     }
@@ -116,39 +136,44 @@ fn join_floats(inputs: &[Input<'_>], rows: usize) -> Data {
     Data::Float { values: joined, whole: (whole.count_ones() > 0).then_some(whole) }
 }
 
-/// Merges sorted dictionaries into one and tells the new code of every old one. Pieces that share a dictionary share
-/// its map; where there is but one, it stays as it is.
-fn join_dictionaries(dictionaries: &[&Arc<Dictionary>]) -> (Arc<Dictionary>, Vec<Arc<Vec<u32>>>) {
-    let mut known: Vec<(&Arc<Dictionary>, Arc<Vec<u32>>)> = Vec::new();
-    let mut entries: Vec<(&str, u32, u32)> = Vec::new();
-    for dictionary in dictionaries {
-        if !known.iter().any(|(earlier, _)| Arc::ptr_eq(earlier, dictionary)) {
-            let input = known.len() as u32;
-            entries.extend(dictionary.iter().enumerate().map(|(code, text)| (text, input, code as u32)));
-            known.push((dictionary, Arc::default()));
+/// Several sorted dictionaries as one.
+struct Joined {
+    dictionary: Arc<Dictionary>,
+    /// The new code of every old one, of one old dictionary after the other; `None` where there was but one, which stays as it is.
+    codes: Option<Vec<u32>>,
+    /// Where in `codes` those of each piece begin: pieces that share a dictionary share them.
+    starts: Vec<usize>,
+}
+
+fn join_dictionaries(dictionaries: &[&Arc<Dictionary>]) -> Joined {
+    let mut known: Vec<(&Arc<Dictionary>, usize)> = Vec::new();
+    let mut entries: Vec<(&str, usize)> = Vec::new();
+    let starts = dictionaries.iter().map(|dictionary| {
+        // neighbours share one as a rule, if any do
+        if let Some((_, start)) = known.iter().rev().find(|(earlier, _)| Arc::ptr_eq(earlier, dictionary)) {
+            return *start;
         }
+        let start = entries.len();
+        entries.extend(dictionary.iter().enumerate().map(|(code, text)| (text, start + code)));
+        known.push((dictionary, start));
+        start
+    });
+    let starts = starts.collect();
+    if let [(only, _)] = known.as_slice() {
+        return Joined { dictionary: Arc::clone(only), codes: None, starts };
     }
-    if let [(only, map)] = known.as_mut_slice() {
-        *map = Arc::new((0..only.len() as u32).collect());
-        return (Arc::clone(only), vec![Arc::clone(map); dictionaries.len()]);
-    }
+    let mut codes = vec![0; entries.len()];
     // every dictionary is a sorted run already, which a stable sort merges
     entries.sort_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
-    let mut maps: Vec<Vec<u32>> = known.iter().map(|(dictionary, _)| vec![0; dictionary.len()]).collect();
-    let mut distinct: Vec<&str> = Vec::new();
-    for (text, input, code) in entries {
+    let mut distinct: Vec<&str> = Vec::with_capacity(entries.len());
+    for (text, old) in entries {
         if distinct.last() != Some(&text) {
             distinct.push(text);
         }
-        maps[input as usize][code as usize] = (distinct.len() - 1) as u32;
+        codes[old] = (distinct.len() - 1) as u32;
     }
-    known.iter_mut().zip(maps).for_each(|((_, slot), map)| *slot = Arc::new(map));
-    let map_of = |dictionary: &Arc<Dictionary>| {
-        let found = known.iter().find(|(earlier, _)| Arc::ptr_eq(earlier, dictionary));
-        found.map_or_else(Arc::default, |(_, map)| Arc::clone(map))
-    };
-    let maps = dictionaries.iter().map(|dictionary| map_of(dictionary)).collect();
-    (Arc::new(Dictionary::from_sorted(distinct.into_iter())), maps)
+    let dictionary = Arc::new(Dictionary::from_sorted(distinct.iter().copied()));
+    Joined { dictionary, codes: Some(codes), starts }
 }
 
 fn join_texts(inputs: &[Input<'_>]) -> Texts {
@@ -160,18 +185,22 @@ fn join_texts(inputs: &[Input<'_>]) -> Texts {
         })
         .collect();
     let dictionaries: Vec<&Arc<Dictionary>> = texts.iter().flatten().map(|t| &t.dictionary).collect();
-    let (dictionary, maps) = join_dictionaries(&dictionaries);
-    let mut maps = maps.iter();
-    let max = dictionary.len().saturating_sub(1) as u64;
-    let mut codes = Vec::with_capacity(inputs.iter().map(|input| input.rows).sum());
+    let Joined { dictionary, codes: joined, starts } = join_dictionaries(&dictionaries);
+    let mut starts = starts.into_iter();
+    let mut codes: Vec<u32> = Vec::with_capacity(inputs.iter().map(|input| input.rows).sum());
     for (input, texts) in inputs.iter().zip(&texts) {
-        match texts.and_then(|t| maps.next().map(|map| (t, map))) {
-            Some((texts, map)) => with_narrow!(&texts.codes, old => {
-                codes.extend(old.iter().map(|code| map.get(*code as usize).copied().unwrap_or(0)));
+        match texts.and_then(|texts| starts.next().map(|start| (texts, start))) {
+            Some((texts, start)) => with_narrow!(&texts.codes, old => match &joined {
+                None => codes.extend(old.iter().map(|code| *code as u32)),
+                // rows without a value hold code 0 even where there is no text
+                Some(joined) => codes.extend(
+                    old.iter().map(|code| joined.get(start + *code as usize).copied().unwrap_or(0)),
+                ),
             }),
             None => codes.resize(codes.len() + input.rows, 0),
         }
     }
+    let max = dictionary.len().saturating_sub(1) as u64;
     Texts { codes: Narrow::collect(max, codes.into_iter().map(u64::from)), dictionary }
 }
 

@@ -61,7 +61,7 @@ fn body(bytes: &[u8]) -> Result<Block> {
     if !reader.bytes.is_empty() {
         return Err(corrupt("bytes follow its last column"));
     }
-    let block = Block { rows, columns };
+    let block = Block::of_sorted(rows, columns);
     match block.column(TIME) {
         Some(time) if matches!(time.data, Data::Time(_)) && time.validity.is_none() => Ok(block),
         _ => Err(corrupt("it has no _time")),

@@ -51,17 +51,30 @@ use crate::error::Result;
 pub const TIME: &str = "_time";
 
 /// Some rows as columns, sorted by name.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Block {
     rows: usize,
     columns: Vec<(Arc<str>, Arc<Column>)>,
+    /// See [`Block::bytes`]: asked for with every commit, of every block of a tail.
+    bytes: usize,
+}
+
+impl PartialEq for Block {
+    fn eq(&self, other: &Self) -> bool {
+        (self.rows, &self.columns) == (other.rows, &other.columns)
+    }
 }
 
 impl Block {
     /// A block of columns that all have `rows` rows and distinct names.
     pub fn new(rows: usize, mut columns: Vec<(Arc<str>, Arc<Column>)>) -> Self {
         columns.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        Self { rows, columns }
+        Self::of_sorted(rows, columns)
+    }
+
+    fn of_sorted(rows: usize, columns: Vec<(Arc<str>, Arc<Column>)>) -> Self {
+        let bytes = columns.iter().map(|(name, column)| name.len() + column.bytes()).sum();
+        Self { rows, columns, bytes }
     }
 
     /// Number of rows.
@@ -83,14 +96,20 @@ impl Block {
     pub fn take(&self, rows: &[u32]) -> Self {
         let columns =
             self.columns.iter().map(|(name, column)| (Arc::clone(name), Arc::new(column.take(rows))));
-        Self { rows: rows.len(), columns: columns.collect() }
+        Self::of_sorted(rows.len(), columns.collect())
     }
 
     /// Adds or replaces a column of the same number of rows.
     pub fn set_column(&mut self, name: Arc<str>, column: Arc<Column>) {
         match self.columns.binary_search_by(|(n, _)| n.cmp(&name)) {
-            Ok(at) => self.columns[at].1 = column,
-            Err(at) => self.columns.insert(at, (name, column)),
+            Ok(at) => {
+                self.bytes = self.bytes + column.bytes() - self.columns[at].1.bytes();
+                self.columns[at].1 = column;
+            }
+            Err(at) => {
+                self.bytes += name.len() + column.bytes();
+                self.columns.insert(at, (name, column));
+            }
         }
     }
 
@@ -104,7 +123,7 @@ impl Block {
 
     /// Bytes in memory, roughly.
     pub fn bytes(&self) -> usize {
-        self.columns.iter().map(|(name, column)| name.len() + column.bytes()).sum()
+        self.bytes
     }
 
     /// The stored form.

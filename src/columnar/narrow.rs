@@ -171,6 +171,11 @@ impl Ints {
         with_narrow!(&self.offsets, values => values.iter().map(|v| self.base.wrapping_add(*v as i64)).collect())
     }
 
+    /// Appends one number a row.
+    pub fn append_to(&self, numbers: &mut Vec<i64>) {
+        with_narrow!(&self.offsets, values => numbers.extend(values.iter().map(|v| self.base.wrapping_add(*v as i64))));
+    }
+
     /// The numbers of some rows, in that order; `min` and `max` stay as bounds.
     pub fn take(&self, rows: &[u32]) -> Self {
         Self { base: self.base, max: self.max, offsets: self.offsets.take(rows) }

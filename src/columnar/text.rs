@@ -17,8 +17,11 @@ pub struct Dictionary {
 
 impl Dictionary {
     /// From texts that are already sorted and distinct.
-    pub fn from_sorted<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
-        let mut dictionary = Self::default();
+    pub fn from_sorted<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Self {
+        // exactly what it takes: it stays as it is from now on
+        let (entries, bytes) =
+            texts.clone().fold((0, 0), |(entries, bytes), text| (entries + 1, bytes + text.len()));
+        let mut dictionary = Self { text: String::with_capacity(bytes), ends: Vec::with_capacity(entries) };
         for text in texts {
             dictionary.text.push_str(text);
             dictionary.ends.push(dictionary.text.len() as u32);
@@ -96,7 +99,7 @@ impl Dictionary {
     }
 
     /// All texts in order.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
+    pub fn iter(&self) -> impl Iterator<Item = &str> + Clone {
         (0..self.len()).map(|code| self.get(code))
     }
 

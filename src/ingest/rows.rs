@@ -84,7 +84,7 @@ impl<'r> Rows<'r> {
         Self {
             rules,
             json_fields,
-            builder: BlockBuilder::default(),
+            builder: BlockBuilder::knowing(Arc::clone(&rules.known)),
             fields: Vec::new(),
             new_fields: 0,
             row: RowState::default(),

@@ -78,12 +78,13 @@ impl Server {
         // reads on to the end, so the server never waits for a full pipe
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
+                // before it is told of, so that who was told finds it
+                lines.lock().unwrap().push(line.clone());
                 if let Some((_, rest)) = line.split_once("listening on http") {
                     let rest = rest.trim_start_matches('s').trim_start_matches("://");
                     let address = rest.split(['/', ' ']).next().unwrap_or(rest);
                     let _ = announce.send(address.to_owned());
                 }
-                lines.lock().unwrap().push(line);
             }
         });
         let Ok(address) = announced.recv_timeout(DEADLINE) else {

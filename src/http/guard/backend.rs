@@ -18,6 +18,10 @@ const HEADERS_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Backend {
     stream: UnixStream,
+    token: Token,
+    /// Whether the poll tells when there is room to write. Not as a rule: it would with every piece that is read on the other
+    /// side, and wake the loop for nothing.
+    tells_room: bool,
     outgoing: Outgoing,
     incoming: Vec<u8>,
     /// Bytes of the head and of the body of the reply, where its head is there.
@@ -55,16 +59,17 @@ impl Backend {
     ) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let mut stream = UnixStream::from_std(stream);
-        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        registry.register(&mut stream, token, Interest::READABLE)?;
         let (outgoing, incoming) = (Outgoing::default(), Vec::new());
-        Ok(Self { stream, outgoing, incoming, reply: None, asked: None, counted: 0 })
+        let (tells_room, reply, asked, counted) = (false, None, None, 0);
+        Ok(Self { stream, token, tells_room, outgoing, incoming, reply, asked, counted })
     }
 
     /// Begins with a request.
     ///
     /// # Errors
     /// The connection is broken.
-    pub fn ask(&mut self, whole: Whole, asked: Asked) -> io::Result<()> {
+    pub fn ask(&mut self, whole: Whole, asked: Asked, registry: &Registry) -> io::Result<()> {
         let Whole { head, body } = whole;
         let mut text = format!("{} {} HTTP/1.1\r\n", head.method, head.target);
         for (name, value) in &head.headers {
@@ -74,15 +79,20 @@ impl Backend {
         text.push_str(&format!("{name}: {id:x}\r\nContent-Length: {length}\r\n\r\n"));
         self.outgoing = Outgoing::new(text.into_bytes(), body, 0);
         self.asked = Some(asked);
-        self.write()
+        self.write(registry)
     }
 
     /// Writes what there is room for; what is written is let go of.
     ///
     /// # Errors
     /// The connection is broken.
-    pub fn write(&mut self) -> io::Result<()> {
+    pub fn write(&mut self, registry: &Registry) -> io::Result<()> {
         self.outgoing.write(|bytes| io::Write::write(&mut self.stream, bytes))?;
+        if self.tells_room == self.is_sent() {
+            self.tells_room = !self.is_sent();
+            let room = if self.tells_room { Interest::WRITABLE } else { Interest::READABLE };
+            registry.reregister(&mut self.stream, self.token, Interest::READABLE | room)?;
+        }
         if self.outgoing.is_done() {
             self.outgoing = Outgoing::default();
         }
@@ -100,18 +110,22 @@ impl Backend {
     /// The connection is broken, or what comes is no reply.
     pub fn read(&mut self, scratch: &mut [u8]) -> io::Result<bool> {
         loop {
-            match self.stream.read(scratch) {
+            let some = match self.stream.read(scratch) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(some) => self.incoming.extend_from_slice(&scratch[..some]),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Ok(some) => some,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e),
-            }
+            };
+            self.incoming.extend_from_slice(&scratch[..some]);
             if self.is_whole()? {
                 return Ok(true);
             }
+            if some < scratch.len() {
+                // what comes after it is told of anew
+                return Ok(false);
+            }
         }
-        Ok(false)
     }
 
     fn is_whole(&mut self) -> io::Result<bool> {

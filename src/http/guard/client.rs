@@ -32,6 +32,8 @@ pub struct Client {
     pub is_last: bool,
     /// When it said that it sends nothing more.
     pub left: Option<Instant>,
+    /// Whether there may be something in its socket that was not read, of which the poll has told already.
+    pub is_unread: bool,
     /// Whether there was no room for it, and it is only told so.
     pub is_turned_away: bool,
     /// Bytes of its body that are counted among those on their way in.
@@ -142,6 +144,7 @@ impl Client {
             deadline: now + Duration::from_secs(limits::HEAD_S),
             is_last: false,
             left: None,
+            is_unread: true,
             is_turned_away: false,
             counted: 0,
             incoming: Vec::new(),

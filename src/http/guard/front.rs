@@ -222,6 +222,7 @@ impl Front {
         if event.is_error() || event.is_read_closed() && event.is_write_closed() && !client.is_read() {
             return self.drop_client(slot);
         }
+        client.is_unread |= event.is_readable() || event.is_read_closed();
         if event.is_read_closed() {
             client.left.get_or_insert_with(Instant::now);
         }
@@ -247,10 +248,19 @@ impl Front {
             }
             match client.wire.read(&mut scratch) {
                 Ok(some) if some > 0 => {
+                    // less than there was room for is all there is, and what comes after it is told of anew
+                    let is_all = some < scratch.len() && client.left.is_none() && !client.wire.is_secure();
+                    client.is_unread = !is_all;
                     let step = client.take(&scratch[..some], Instant::now());
                     self.follow(slot, step);
+                    if is_all {
+                        break;
+                    }
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    client.is_unread = false;
+                    break;
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::InvalidData => {
                     self.misunderstood(slot);
@@ -365,7 +375,7 @@ impl Front {
         backend.counted = std::mem::take(&mut client.counted);
         let (is_head, is_old) = (whole.head.method == "HEAD", whole.head.is_old);
         let asked = Asked { slot, serial: client.serial, id, is_head, is_old };
-        if let Err(e) = backend.ask(whole, asked) {
+        if let Err(e) = backend.ask(whole, asked, self.poll.registry()) {
             self.lose_backend(index, &e);
         }
     }
@@ -376,7 +386,7 @@ impl Front {
             self.scratch = scratch;
             return;
         };
-        let read = backend.write().and_then(|()| backend.read(&mut scratch));
+        let read = backend.write(self.poll.registry()).and_then(|()| backend.read(&mut scratch));
         self.scratch = scratch;
         if backend.is_sent() {
             self.bodies_bytes -= std::mem::take(&mut backend.counted);
@@ -476,7 +486,9 @@ impl Front {
             }
         }
         // what came meanwhile was not read, and is not told of again
-        self.again.push(slot);
+        if self.clients[slot].as_ref().is_some_and(|client| client.is_unread) {
+            self.again.push(slot);
+        }
     }
 
     pub(super) fn drop_client(&mut self, slot: usize) {
