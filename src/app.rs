@@ -4,6 +4,7 @@
 
 pub mod demo;
 mod engine;
+mod jobs;
 pub mod serve;
 mod warm;
 

@@ -4,6 +4,7 @@
 //! is the map of the house; a room imports only rooms before it (`tests/tidy.rs` holds this).
 
 // the ground: imports none of ours
+pub mod clock;
 pub mod config;
 pub mod error;
 pub mod fields;
@@ -23,6 +24,8 @@ pub mod records;
 
 pub mod ingest;
 
+pub mod jobs;
+
 pub mod packs;
 
 pub mod http;
@@ -35,6 +38,7 @@ pub use cache::CacheOptions;
 pub use error::{Error, Result};
 pub use ingest::accept::Accepted;
 pub use ingest::import::ImportOptions;
+pub use jobs::{Context, Effects, JobOptions, Jobs, Kind, NewJob, Outcome};
 pub use query::answer::Answer;
 pub use query::budget::Limits;
 pub use query::format::Format;

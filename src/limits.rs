@@ -232,3 +232,45 @@ pub const IMPORT_CHUNK_BYTES: usize = 16 << 20;
 pub const IMPORT_DECODERS: usize = 4;
 /// Rows from which an import tells time field and types of columns.
 pub const IMPORT_SAMPLE_ROWS: usize = 10_000;
+/// Jobs of a queue that wait, where nothing else is set; one more is refused as busy.
+pub const QUEUE_JOBS: u64 = 1_000;
+/// Queues that jobs are in.
+pub const QUEUES: usize = 1_000;
+/// Bytes of the name of a queue or of a kind of job.
+pub const QUEUE_NAME_BYTES: usize = 63;
+/// Bytes of the payload of a job, and of its result.
+pub const JOB_BYTES: usize = 1 << 20;
+/// Bytes of the unique key of a job.
+pub const JOB_KEY_BYTES: usize = 255;
+/// Bytes of an error of a job, and of the message of its progress; the rest is cut off.
+pub const JOB_ERROR_BYTES: usize = 4 << 10;
+/// Jobs that are submitted at once.
+pub const JOBS_AT_ONCE: usize = 10_000;
+/// Jobs that a job may come after.
+pub const JOB_AFTER: usize = 100;
+/// Attempts of a job where nothing else is said, and at most.
+pub const JOB_ATTEMPTS: u32 = 3;
+/// See [`JOB_ATTEMPTS`].
+pub const JOB_ATTEMPTS_MAX: u32 = 1_000;
+/// How much later a job is queued for each priority below the first, µs: what waits longer than that overtakes.
+pub const JOB_AGEING_US: i64 = 60 * 1_000_000;
+/// Wait before the second attempt of a job, µs; it doubles with each.
+pub const JOB_BACKOFF_US: i64 = 1_000_000;
+/// The longest wait between two attempts, µs.
+pub const JOB_BACKOFF_MAX_US: i64 = 3_600 * 1_000_000;
+/// How long an attempt may take where nothing else is said.
+pub const JOB_DEADLINE: Duration = Duration::from_secs(3_600);
+/// How long a job is kept after it was done or cancelled, µs: a week.
+pub const JOB_KEEP_US: i64 = 7 * 24 * 3_600 * 1_000_000;
+/// How long a dead job is kept, µs: 30 days.
+pub const JOB_KEEP_DEAD_US: i64 = 30 * 24 * 3_600 * 1_000_000;
+/// Delayed jobs that are queued in one transaction when they are due.
+pub const JOBS_DUE_AT_ONCE: usize = 1_000;
+/// Jobs that are handed out ahead of free workers, where they prove short.
+pub const JOBS_AHEAD: usize = 512;
+/// Work in jobs that is handed out ahead of free workers, µs: what comes with a better priority waits so long.
+pub const JOBS_AHEAD_US: u64 = 20_000;
+/// Times an attempt is run again because what it read was changed by others before its effects were written.
+pub const JOB_CONFLICTS: u32 = 1_000;
+/// Seconds that running jobs have to end by themselves when the workers stop, before they are told to.
+pub const JOBS_STOP_S: u64 = 5;

@@ -10,6 +10,7 @@ use crate::fields::{Declaration, check_dataset_name};
 use crate::ingest::accept::{Accepted, accept, decode_json};
 use crate::ingest::destination::{Patient, Table};
 use crate::ingest::import::{self, ImportOptions, Report};
+use crate::jobs::{Jobs, Kinds};
 use crate::query::answer::Answer;
 use crate::query::budget::Limits;
 use crate::query::describe::describe;
@@ -56,6 +57,7 @@ pub struct Engine {
     pub(super) store: Arc<Store>,
     pub(super) limits: Limits,
     pub(super) cache: Option<Arc<Cache>>,
+    pub(super) jobs: Arc<Jobs>,
 }
 
 impl Engine {
@@ -73,7 +75,8 @@ impl Engine {
     /// As [`Engine::open`].
     pub fn open_with(path: impl AsRef<Path>, options: StoreOptions) -> Result<Self> {
         let store = Arc::new(Store::open(path.as_ref(), options)?);
-        Ok(Self { store, limits: Limits::default(), cache: None })
+        let jobs = Arc::new(Jobs::idle(Arc::clone(&store), Kinds::default()));
+        Ok(Self { store, limits: Limits::default(), cache: None, jobs })
     }
 
     /// The same database, which keeps answers and parts of answers for those who ask again. They stay exact: a question
@@ -347,9 +350,10 @@ impl Engine {
         backup::backup(self.store.path(), file.as_ref(), false, &Progress::default())
     }
 
-    /// Commits what was accepted, checkpoints and closes the file; dropping the last clone does the same. An engine
+    /// Ends the jobs that run, commits what was accepted, checkpoints and closes the file; dropping the last clone does the same. An engine
     /// that is closed refuses writes.
     pub fn close(&self) {
+        self.jobs.stop();
         if let Some(cache) = &self.cache {
             cache.close();
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded, select};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::app::jobs::kinds;
 use crate::app::warm::Warmer;
 use crate::app::{Engine, cache_options, store_options};
 use crate::config::Settings;
@@ -22,6 +23,7 @@ use crate::http::guard::{self, Bounds};
 use crate::http::listener::Listener;
 use crate::http::live::hub::Hub;
 use crate::http::{Service, routes};
+use crate::jobs::JobOptions;
 use crate::limits;
 use crate::proxies::Trusted;
 use crate::query::warm::WarmList;
@@ -40,6 +42,7 @@ pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
     let warm = WarmList::of(settings.cache_warm.as_deref())?;
     let engine = Engine::open_with(&settings.database, store_options(settings))?;
     let engine = engine.with_limits(settings.into()).with_cache(cache);
+    let engine = engine.with_jobs(kinds(), JobOptions::default())?;
     let has_keys = engine.store.keys().iter().next().is_some();
     let ended = entrance.serve(&engine, settings, warm, |address, link| {
         let is_safe = settings.listen.ip().is_loopback() || settings.tls.is_some();

@@ -113,6 +113,30 @@ pub fn put(store: &Store, reach: &Reach, batch: Batch, options: PutOptions) -> R
     Ok(Some(put))
 }
 
+/// The rows of a batch as records that are put together with other things, all of them or none.
+///
+/// # Errors
+/// As [`put`]; the first row that is rejected.
+pub fn whole(store: &Store, batch: Batch, mode: Mode) -> Result<RecordBatch> {
+    let snapshot = store.snapshot();
+    let dataset = snapshot.whole_dataset(&batch.dataset)?;
+    dataset.keyed()?;
+    let options = PutOptions { mode, is_atomic: true, ..PutOptions::default() };
+    let mut rejected = Vec::new();
+    let (fields, records) = records(&batch, (dataset, None), options, &mut rejected)?;
+    if let Some(item) = rejected.first() {
+        let (place, message) = (item.index, &item.message);
+        return Err(Error::invalid(format!(
+            "record {place} for \"{}\" cannot be put: {message}",
+            batch.dataset
+        )));
+    }
+    let columns = fields.into_iter().map(|(name, column)| (Arc::clone(name), Arc::clone(column))).collect();
+    let dataset = Arc::clone(&batch.dataset);
+    let rules = batch.rules;
+    Ok(RecordBatch { dataset, rules, columns, records, mode, is_atomic: true, within: None })
+}
+
 /// Adds what became of a chunk.
 pub fn add(all: &mut Put, more: Put) {
     all.inserted += more.inserted;

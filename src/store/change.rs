@@ -29,6 +29,15 @@ pub(super) struct Changed {
     imports: Vec<ImportMark>,
 }
 
+/// A dataset at some moment of a transaction.
+pub(super) struct Mark {
+    dataset: Dataset,
+    is_touched: bool,
+    blocks: usize,
+    new_fields: usize,
+    imports: usize,
+}
+
 impl Changed {
     /// The dataset of a name, made when there is none.
     pub fn of(transaction: &Transaction<'_>, current: &Snapshot, name: &Arc<str>) -> Result<Self> {
@@ -57,6 +66,30 @@ impl Changed {
     /// Whether the transaction has something to write of it.
     pub fn is_changed(&self) -> bool {
         self.is_touched || !self.blocks.is_empty()
+    }
+
+    /// What it is now, to go back to.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            dataset: self.dataset.clone(),
+            is_touched: self.is_touched,
+            blocks: self.blocks.len(),
+            new_fields: self.new_fields.len(),
+            imports: self.imports.len(),
+        }
+    }
+
+    /// Forgets what was added since a mark.
+    pub fn go_back_to(&mut self, mark: Mark) {
+        (self.dataset, self.is_touched) = (mark.dataset, mark.is_touched);
+        self.blocks.truncate(mark.blocks);
+        self.new_fields.truncate(mark.new_fields);
+        self.imports.truncate(mark.imports);
+    }
+
+    /// Has its row written.
+    pub fn touch(&mut self) {
+        self.is_touched = true;
     }
 
     /// Takes in a batch, unless the rules have changed since it was decoded.

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../schema/migrate/0004_versions.sql"),
     include_str!("../../schema/migrate/0005_keys.sql"),
     include_str!("../../schema/migrate/0006_idempotency.sql"),
+    include_str!("../../schema/migrate/0007_jobs.sql"),
 ];
 
 /// "WNDR": tells a Windrow file from any other SQLite file.

@@ -10,6 +10,7 @@ pub mod compose;
 mod copy;
 pub mod describe;
 mod failure;
+mod group;
 pub mod keyed;
 pub mod keys;
 pub mod lock;
@@ -22,6 +23,7 @@ pub mod optimize;
 pub mod part;
 pub mod pool;
 pub mod progress;
+pub mod queue;
 pub mod replies;
 pub mod restore;
 pub mod rewrite;
@@ -57,12 +59,14 @@ use crate::store::keys::PublishedKeys;
 use crate::store::lock::Lock;
 use crate::store::open::{Durability, Readers};
 use crate::store::pool::BufferPool;
+use crate::store::queue::Board;
 use crate::store::segment::Segment;
 use crate::store::segments::{PooledBytes, TransactionBytes};
 use crate::store::snapshot::Snapshot;
 use crate::store::upkeep::Upkeep;
 use crate::store::watch::Watch;
 use crate::store::writer::{Appended, Batch, Command, Reply, SegmentBatch, Writer};
+use crate::time;
 
 /// How a store is opened.
 #[derive(Debug, Clone, Copy)]
@@ -97,6 +101,7 @@ pub struct Store {
     path: PathBuf,
     published: Arc<Published>,
     keys: Arc<PublishedKeys>,
+    board: Arc<Board>,
     commands: Sender<Command>,
     queued_bytes: Arc<AtomicUsize>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -141,6 +146,15 @@ impl Store {
         if let Err(e) = bury_left_behind(&connection) {
             tracing::warn!("removed segments keep their space until the next start: {e}");
         }
+        match queue::recover::take_back(&connection, time::now()) {
+            Ok(0) => {}
+            Ok(jobs) => tracing::info!(
+                "{jobs} jobs that were in hand when the last process ended go back to their queues"
+            ),
+            Err(e) => {
+                tracing::warn!("what was in hand when the last process ended is left for the next start: {e}")
+            }
+        }
         let readers = open::readers(path, options.readers)?;
         let pool =
             Arc::new(BufferPool::new(Box::new(PooledBytes(readers.clone())), options.buffer_pool_bytes));
@@ -150,6 +164,8 @@ impl Store {
         published.publish(load(&connection, None, &pool, &|| Ok(keyed_readers.clone()))?);
         let keys = Arc::new(PublishedKeys::default());
         keys.publish(keys::load(&connection)?);
+        let board = Arc::new(Board::default());
+        board.publish(queue::load(&connection)?);
         let (commands, waiting) = bounded(limits::WRITER_QUEUE);
         let (wake, woken) = bounded(1);
         let queued_bytes = Arc::new(AtomicUsize::new(0));
@@ -165,6 +181,7 @@ impl Store {
             dead: Vec::new(),
             published: Arc::clone(&published),
             keys: Arc::clone(&keys),
+            board: Arc::clone(&board),
             queued_bytes: Arc::clone(&queued_bytes),
             watch: Watch::of(path, &wal),
             ballast: Ballast::keep(path),
@@ -177,6 +194,7 @@ impl Store {
             path: path.to_owned(),
             published,
             keys,
+            board,
             commands,
             queued_bytes,
             writer: Mutex::new(Some(thread("writer", move || writer.run(&waiting))?)),

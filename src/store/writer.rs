@@ -2,10 +2,9 @@
 //! into one transaction, commits, publishes the new snapshot, then acknowledges: acknowledged means committed and
 //! visible to the next query.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -19,19 +18,22 @@ use crate::store::ballast::Ballast;
 use crate::store::catalog::ImportMark;
 use crate::store::change::{self, Changed};
 use crate::store::compose::NewSegment;
-use crate::store::failure::{Failure, TRIAL_EVERY, told_to_all};
+use crate::store::failure::{Failure, TRIAL_EVERY};
+use crate::store::group::Work;
 use crate::store::keyed::tables::{self, Declared};
 use crate::store::keyed::write::{DeleteBatch, Deleted, PutOutcome, RecordBatch};
 use crate::store::keys::{KeyChange, PublishedKeys};
 use crate::store::open::Readers;
 use crate::store::pool::BufferPool;
-use crate::store::replies::{self, Once};
+use crate::store::queue::Board;
+use crate::store::queue::change::{JobChange, JobChanged};
+use crate::store::replies::Once;
 use crate::store::seen::IdHashes;
 use crate::store::segment::Segment;
 use crate::store::snapshot::{Dataset, Snapshot};
 use crate::store::swap::{Swap, Vacuumed};
 use crate::store::watch::Watch;
-use crate::store::{Published, catalog, seen, tail, upkeep};
+use crate::store::{Published, catalog, seen, tail};
 
 /// Rows for one dataset.
 #[derive(Debug)]
@@ -111,6 +113,10 @@ pub enum Appended {
 /// What the writer is asked for.
 pub(super) enum Command {
     Append(Batch, Reply<Appended>),
+    /// What is folded with it.
+    Work(Work),
+    /// At a time, µs.
+    Jobs(JobChange, i64, Reply<JobChanged>),
     /// Answered with the version of the rules after it, `None` where it is stale.
     AppendSegment(Box<SegmentBatch>, Reply<Option<u64>>),
     /// Answered with false where what goes is not there any more.
@@ -151,6 +157,7 @@ pub(super) struct Writer {
     pub dead: Vec<Arc<Segment>>,
     pub published: Arc<Published>,
     pub keys: Arc<PublishedKeys>,
+    pub board: Arc<Board>,
     pub queued_bytes: Arc<AtomicUsize>,
     pub wal: PathBuf,
     /// Whether the file is still the one that was opened.
@@ -183,7 +190,11 @@ impl Writer {
             };
             let mut wal_bytes = limits::WAL_CHECKPOINT_BYTES;
             match command {
-                Command::Append(batch, reply) => next = self.append_group((batch, reply), commands),
+                Command::Append(batch, reply) => next = self.group(Work::append(batch, reply), commands),
+                Command::Work(work) => next = self.group(work, commands),
+                Command::Jobs(change, now_us, reply) => {
+                    let _ = reply.send(self.change_jobs(&change, now_us));
+                }
                 Command::Declare(name, declaration, reply) => {
                     let done = self.change(|writer| writer.declare(&name, *declaration));
                     let _ = reply.send(done);
@@ -236,48 +247,6 @@ impl Writer {
         self.finish();
     }
 
-    /// Takes every append that waits, up to the size of one transaction; gives back a command of another sort that
-    /// ended the group.
-    fn append_group(
-        &mut self,
-        first: (Batch, Reply<Appended>),
-        commands: &Receiver<Command>,
-    ) -> Option<Command> {
-        let mut bytes = first.0.block.bytes();
-        let mut group = vec![first];
-        let mut next = None;
-        while bytes < limits::TRANSACTION_BYTES && group.len() < limits::WRITER_QUEUE {
-            match commands.try_recv() {
-                Ok(Command::Append(batch, reply)) => {
-                    bytes += batch.block.bytes();
-                    group.push((batch, reply));
-                }
-                Ok(other) => {
-                    next = Some(other);
-                    break;
-                }
-                Err(_) => break,
-            }
-        }
-        self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        let (batches, replies): (Vec<Batch>, Vec<Reply<Appended>>) = group.into_iter().unzip();
-        let room = self.check_room_to_append(bytes);
-        match room.and_then(|()| self.change(|writer| writer.commit_group(batches))) {
-            Ok(outcomes) => {
-                for (reply, outcome) in replies.iter().zip(outcomes) {
-                    let _ = reply.send(Ok(outcome));
-                }
-                self.merge_tails();
-            }
-            Err(e) => {
-                for reply in &replies {
-                    let _ = reply.send(Err(told_to_all(&e)));
-                }
-            }
-        }
-        next
-    }
-
     pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {
         connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -286,42 +255,6 @@ impl Writer {
 
     pub(super) fn commit(transaction: Transaction<'_>) -> Result<()> {
         transaction.commit().map_err(|e| Error::sqlite("cannot commit", e))
-    }
-
-    /// One transaction for all batches: one log row a dataset, in the order the batches came.
-    fn commit_group(&mut self, batches: Vec<Batch>) -> Result<Vec<Appended>> {
-        let current = self.published.current();
-        let mut changed: BTreeMap<Arc<str>, Changed> = BTreeMap::new();
-        let mut outcomes = Vec::with_capacity(batches.len());
-        let transaction = Self::begin(&mut self.connection)?;
-        for batch in batches {
-            let entry = match changed.entry(Arc::clone(&batch.dataset)) {
-                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::btree_map::Entry::Vacant(entry) => {
-                    entry.insert(Changed::of(&transaction, &current, &batch.dataset)?)
-                }
-            };
-            let once = batch.rules.once.clone();
-            let outcome = entry.add(&transaction, batch)?;
-            if let (Some(once), Appended::Committed { duplicates, .. }) = (once, outcome) {
-                replies::note(&transaction, &once, duplicates)?;
-            }
-            outcomes.push(outcome);
-        }
-        changed.retain(|_, entry| entry.is_changed());
-        for entry in changed.values_mut() {
-            entry.write(&transaction)?;
-        }
-        self.watch.commit(transaction)?;
-        let mut snapshot = Snapshot::clone(&current);
-        for (name, entry) in changed {
-            if upkeep::wants_seal(&entry.dataset, self.seal_rows) {
-                let _ = self.wake.try_send(());
-            }
-            snapshot.datasets.insert(name, Arc::new(entry.dataset));
-        }
-        self.published.publish(snapshot);
-        Ok(outcomes)
     }
 
     fn declare(&mut self, name: &Arc<str>, declared: Declared) -> Result<()> {
@@ -389,7 +322,7 @@ impl Writer {
     }
 
     /// After the acknowledgement, so that nobody waits for it.
-    fn merge_tails(&self) {
+    pub(super) fn merge_tails(&self) {
         let current = self.published.current();
         let mut merged: Option<Snapshot> = None;
         for (name, dataset) in current.datasets.iter().filter(|(_, dataset)| tail::wants_merge(&dataset.tail))
@@ -436,6 +369,7 @@ mod tests {
             dead: Vec::new(),
             published: Arc::default(),
             keys: Arc::default(),
+            board: Arc::default(),
             queued_bytes: Arc::default(),
             wal: folder.path().join("a.db-wal"),
             watch: Watch::of(&path, &folder.path().join("a.db-wal")),

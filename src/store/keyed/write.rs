@@ -80,7 +80,8 @@ pub struct Record {
 }
 
 impl RecordBatch {
-    fn bytes(&self) -> usize {
+    /// Bytes of its values, roughly.
+    pub(in crate::store) fn bytes(&self) -> usize {
         // several chunks share the columns of a request
         let rows = self.columns.first().map_or(1, |(_, column)| column.rows.max(1));
         let all: usize = self.columns.iter().map(|(_, column)| column.bytes()).sum();
@@ -306,13 +307,13 @@ impl Writer {
 }
 
 /// Columns that readers keep are those of an earlier commit from now on.
-fn begin(dataset: &Dataset) {
+pub(in crate::store) fn begin(dataset: &Dataset) {
     if let Some(keyed) = &dataset.keyed {
         keyed.derived.columns.begin(keyed.changes);
     }
 }
 
-fn savepoint(transaction: &Transaction<'_>, sql: &str) -> Result<()> {
+pub(in crate::store) fn savepoint(transaction: &Transaction<'_>, sql: &str) -> Result<()> {
     transaction
         .prepare_cached(sql)
         .and_then(|mut statement| statement.execute([]))
@@ -321,7 +322,11 @@ fn savepoint(transaction: &Transaction<'_>, sql: &str) -> Result<()> {
 }
 
 /// Writes one batch into the transaction.
-fn put(transaction: &Transaction<'_>, dataset: &mut Dataset, batch: &RecordBatch) -> Result<PutOutcome> {
+pub(in crate::store) fn put(
+    transaction: &Transaction<'_>,
+    dataset: &mut Dataset,
+    batch: &RecordBatch,
+) -> Result<PutOutcome> {
     let has = |name: &str| batch.columns.iter().any(|(field, _)| **field == *name);
     let Some(fresh) = batch.rules.fresh_fields(dataset.rules_version, &dataset.fields, &[], has) else {
         return Ok(PutOutcome::Stale);

@@ -1,0 +1,386 @@
+//! The dispatcher: one thread that has jobs handed out by the writer and gives them to the workers, within what each queue allows.
+//! It sleeps until something happens or is due. Where jobs prove short it has some handed out ahead, so that one commit serves
+//! many; those go back when it stops.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, select};
+
+use crate::error::{Error, Result};
+use crate::jobs::backoff::{Random, wait_us};
+use crate::jobs::context::{Running, Why};
+use crate::jobs::worker::{Attempt, Ending, Shop, settle};
+use crate::limits;
+use crate::store::queue::{Acted, Claim, Claimed, QueueNow, State, Verdict, Want};
+
+/// How long the writer is left alone after it failed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest sleep: a system clock that is set changes when things are due.
+const SLEEP: Duration = Duration::from_secs(60);
+
+/// What the dispatcher is told.
+pub(super) enum Event {
+    /// Jobs were handed out.
+    Claimed(Result<Vec<Claimed>>),
+    /// The function of a job has returned after so long.
+    Returned(i64, Duration),
+    /// What became of an ending.
+    Settled(Box<(Attempt, Ending, Result<Acted>)>),
+    /// A job that is in hand was cancelled.
+    Cancel(i64),
+    /// No more jobs are begun; those that run may go on for a while, and are told to end then.
+    Stop(Duration, Duration),
+    /// Something may be due.
+    Look,
+}
+
+/// What runs, for those who look at it from other threads.
+#[derive(Debug, Default)]
+pub(super) struct InHand(Mutex<HashMap<i64, Arc<Running>>>);
+
+impl InHand {
+    pub fn get(&self, id: i64) -> Option<Arc<Running>> {
+        self.lock().get(&id).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<i64, Arc<Running>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A queue as the dispatcher has it.
+#[derive(Default)]
+struct Line {
+    /// Handed out and not begun, in their order.
+    waiting: VecDeque<Claimed>,
+    /// Functions that are running.
+    running: usize,
+    /// How long a function takes, µs, the latest counting most; `None` before the first.
+    usual_us: Option<f64>,
+}
+
+impl Line {
+    fn note(&mut self, took: Duration) {
+        let us = took.as_secs_f64() * 1e6;
+        self.usual_us = Some(self.usual_us.map_or(us, |usual| usual * 0.9 + us * 0.1));
+    }
+
+    /// How many may be handed out ahead of free workers.
+    fn ahead(&self, workers: usize) -> usize {
+        let Some(usual_us) = self.usual_us else { return 0 };
+        let jobs = workers as f64 * limits::JOBS_AHEAD_US as f64 / usual_us.max(1.0);
+        (jobs as usize).min(limits::JOBS_AHEAD)
+    }
+}
+
+pub(super) struct Dispatcher {
+    pub shop: Arc<Shop>,
+    pub in_hand: Arc<InHand>,
+    pub tasks: Sender<Attempt>,
+    /// Given to those who tell it something.
+    pub events: Sender<Event>,
+    /// Functions that may run at once.
+    pub workers: usize,
+    lines: BTreeMap<Arc<str>, Line>,
+    /// The queue of each job whose function is running.
+    running: HashMap<i64, Arc<str>>,
+    is_claiming: bool,
+    /// Whether something has happened since the last claim was sent that may let another one bring jobs.
+    has_news: bool,
+    /// Endings that wait for the writer.
+    later: Vec<(Attempt, Ending)>,
+    paused_until: Option<Instant>,
+    stopping: Option<Stopping>,
+    random: Random,
+}
+
+/// When what runs is told to end, and when it is given up.
+struct Stopping {
+    tell_at: Instant,
+    give_up_at: Instant,
+}
+
+impl Dispatcher {
+    pub fn new(
+        shop: Arc<Shop>,
+        in_hand: Arc<InHand>,
+        (tasks, events): (Sender<Attempt>, Sender<Event>),
+        workers: usize,
+    ) -> Self {
+        let random = Random::new(shop.clock.now_us());
+        Self {
+            shop,
+            in_hand,
+            tasks,
+            events,
+            workers,
+            lines: BTreeMap::new(),
+            running: HashMap::new(),
+            is_claiming: false,
+            has_news: true,
+            later: Vec::new(),
+            paused_until: None,
+            stopping: None,
+            random,
+        }
+    }
+
+    /// Works until it is stopped; true where nothing was left running.
+    pub fn run(mut self, inbox: &Receiver<Event>) -> bool {
+        let bell = self.shop.store.job_bell();
+        loop {
+            self.begin_what_may();
+            self.claim();
+            let wait = self.wait();
+            select! {
+                recv(inbox) -> event => if let Ok(event) = event { self.take(event) },
+                recv(bell) -> _ => self.has_news = true,
+                default(wait) => self.has_news = true,
+            }
+            while let Ok(event) = inbox.try_recv() {
+                self.take(event);
+            }
+            self.look_at_the_clock();
+            if let Some(stopping) = &self.stopping {
+                let is_empty = self.in_hand.lock().is_empty() && !self.is_claiming;
+                if is_empty || Instant::now() >= stopping.give_up_at {
+                    return is_empty;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Claimed(claimed) => self.take_claimed(claimed),
+            Event::Returned(id, took) => {
+                self.has_news = true;
+                if let Some(line) = self.running.remove(&id).and_then(|queue| self.lines.get_mut(&queue)) {
+                    line.running = line.running.saturating_sub(1);
+                    line.note(took);
+                }
+            }
+            Event::Settled(settled) => {
+                let (attempt, ending, told) = *settled;
+                self.take_settled(attempt, ending, told);
+            }
+            Event::Cancel(id) => {
+                let waits = |line: &Line| line.waiting.iter().position(|job| job.id == id);
+                let found = self.lines.values_mut().find_map(|line| line.waiting.remove(waits(line)?));
+                match found {
+                    Some(job) => self.give_back(job),
+                    None => _ = self.in_hand.get(id).map(|running| running.end(Why::Cancelled)),
+                }
+            }
+            Event::Stop(grace, rest) => {
+                let tell_at = Instant::now() + grace;
+                self.stopping = Some(Stopping { tell_at, give_up_at: tell_at + rest });
+                let waiting: Vec<Claimed> =
+                    self.lines.values_mut().flat_map(|line| line.waiting.drain(..)).collect();
+                waiting.into_iter().for_each(|job| self.give_back(job));
+            }
+            Event::Look => self.has_news = true,
+        }
+    }
+
+    fn take_claimed(&mut self, claimed: Result<Vec<Claimed>>) {
+        self.is_claiming = false;
+        match claimed {
+            Ok(jobs) => {
+                self.has_news |= !jobs.is_empty();
+                for job in jobs {
+                    if self.stopping.is_some() {
+                        self.give_back(job);
+                    } else {
+                        self.lines.entry(Arc::clone(&job.queue)).or_default().waiting.push_back(job);
+                    }
+                }
+            }
+            Err(e) => {
+                tracing::warn!("no jobs are handed out for a while: {e}");
+                self.paused_until = Some(Instant::now() + PAUSE);
+            }
+        }
+    }
+
+    /// Puts a job back that was not begun.
+    fn give_back(&mut self, job: Claimed) {
+        let attempt = self.attempt(job);
+        self.in_hand.lock().insert(attempt.job.id, Arc::clone(&attempt.running));
+        settle(&self.shop, attempt, Ending::of(Verdict::Released), &self.events);
+    }
+
+    fn attempt(&mut self, job: Claimed) -> Attempt {
+        let base_us = self.shop.kinds.get(&job.kind).map_or(limits::JOB_BACKOFF_US, |kind| {
+            i64::try_from(kind.backoff.as_micros()).unwrap_or(i64::MAX)
+        });
+        let backoff_us = wait_us(base_us, job.failures.saturating_add(1), self.random.next());
+        Attempt { running: Arc::new(Running::new(&job)), job, backoff_us, conflicts: 0, stale: 0 }
+    }
+
+    /// Gives the workers what waits, the best rank of all queues first.
+    fn begin_what_may(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
+        let queues = self.shop.store.queues();
+        while self.running.len() < self.workers {
+            let may =
+                |(name, line): &(&Arc<str>, &Line)| line.running < concurrency(queues.by_name.get(*name));
+            let lines = self.lines.iter().filter(may);
+            let first = lines.filter_map(|(name, line)| Some((line.waiting.front()?.rank_us, name))).min();
+            let Some(name) = first.map(|(_, name)| Arc::clone(name)) else { return };
+            let Some(job) = self.lines.get_mut(&name).and_then(|line| line.waiting.pop_front()) else {
+                return;
+            };
+            let attempt = self.attempt(job);
+            self.begin(attempt);
+        }
+    }
+
+    fn begin(&mut self, attempt: Attempt) {
+        let (id, queue) = (attempt.job.id, Arc::clone(&attempt.job.queue));
+        self.lines.entry(Arc::clone(&queue)).or_default().running += 1;
+        self.running.insert(id, queue);
+        self.in_hand.lock().insert(id, Arc::clone(&attempt.running));
+        // a worker takes it at once: there are as many as functions may run
+        let _ = self.tasks.send(attempt);
+    }
+
+    /// Asks the writer for jobs, where some wait and may be begun.
+    fn claim(&mut self) {
+        let is_paused = self.paused_until.is_some_and(|until| Instant::now() < until);
+        if self.is_claiming || !self.has_news || self.stopping.is_some() || is_paused {
+            return;
+        }
+        self.paused_until = None;
+        let now_us = self.shop.clock.now_us();
+        let queues = self.shop.store.queues();
+        let waiting: usize = self.lines.values().map(|line| line.waiting.len()).sum();
+        let mut free = self.workers.saturating_sub(self.running.len() + waiting);
+        let mut wants = Vec::new();
+        for (queue, now) in queues.by_name.iter().filter(|(_, now)| now.count(State::Queued) > 0) {
+            let line = self.lines.entry(Arc::clone(queue)).or_default();
+            let most = concurrency(Some(now)).saturating_sub(line.running + line.waiting.len()).min(free);
+            free -= most;
+            let ahead =
+                line.ahead(self.workers).min(concurrency(Some(now)).saturating_mul(limits::JOBS_AHEAD));
+            // by halves, so that one commit brings many
+            let ahead = if line.waiting.len() * 2 <= ahead { ahead - line.waiting.len() } else { 0 };
+            if most + ahead > 0 {
+                wants.push(Want { queue: Arc::clone(queue), now: most, ahead });
+            }
+        }
+        let is_due = queues.next_due_us.is_some_and(|due_us| due_us <= now_us);
+        if wants.is_empty() && !is_due {
+            return;
+        }
+        (self.is_claiming, self.has_news) = (true, false);
+        let events = self.events.clone();
+        self.shop.store.claim_jobs(Claim { now_us, wants }, move |claimed| {
+            let _ = events.send(Event::Claimed(claimed));
+        });
+    }
+
+    fn take_settled(&mut self, mut attempt: Attempt, ending: Ending, told: Result<Acted>) {
+        let now_us = self.shop.clock.now_us();
+        let failed = match told {
+            Ok(Acted::Done(..) | Acted::Cancelled) => None,
+            Ok(Acted::Lost) => {
+                tracing::warn!(
+                    "job {} is not of this attempt any more; nothing of it was written",
+                    attempt.job.id
+                );
+                None
+            }
+            Ok(Acted::Stale) if attempt.stale < limits::STALE_RETRIES => {
+                attempt.stale += 1;
+                settle(&self.shop, attempt, ending, &self.events);
+                return;
+            }
+            Ok(Acted::Stale) => Some(Error::Busy {
+                detail: "the declaration of a dataset keeps changing".into(),
+                retry_after_s: 1,
+            }),
+            Ok(Acted::Outdated(_)) if self.stopping.is_some() => {
+                settle(&self.shop, attempt, Ending::of(Verdict::Stopped), &self.events);
+                return;
+            }
+            Ok(Acted::Outdated(_)) if attempt.conflicts < limits::JOB_CONFLICTS => {
+                attempt.conflicts += 1;
+                self.begin(attempt);
+                return;
+            }
+            Ok(Acted::Outdated(why)) => Some(Error::Conflict(format!("what it read keeps changing: {why}"))),
+            Err(Error::StorageUnavailable(why)) if self.stopping.is_none() => {
+                tracing::warn!("the end of job {} is written later: {why}", attempt.job.id);
+                self.paused_until = Some(Instant::now() + PAUSE);
+                self.later.push((attempt, ending));
+                return;
+            }
+            Err(e) => Some(e),
+        };
+        match failed {
+            // what a verdict alone meets is not the job's fault, and the next start finds it
+            Some(e) if ending.effects.is_none() => {
+                tracing::error!("the end of job {} cannot be written: {e}", attempt.job.id);
+            }
+            Some(e) => {
+                let ending = attempt.failed(&e, false, now_us);
+                settle(&self.shop, attempt, ending, &self.events);
+                return;
+            }
+            None => {}
+        }
+        self.in_hand.lock().remove(&attempt.job.id);
+    }
+
+    /// How long nothing has to be done, unless something happens.
+    fn wait(&self) -> Duration {
+        let now = Instant::now();
+        let mut until = now + SLEEP;
+        let is_ahead = |deadline: &Instant| *deadline > now;
+        let next =
+            self.in_hand.lock().values().filter_map(|running| running.deadline()).filter(is_ahead).min();
+        let stopping = self.stopping.as_ref();
+        let told = stopping
+            .map(|stopping| if stopping.tell_at > now { stopping.tell_at } else { stopping.give_up_at });
+        for time in [next, told, self.paused_until].into_iter().flatten() {
+            until = until.min(time);
+        }
+        let wait = until.saturating_duration_since(now);
+        match self.shop.store.queues().next_due_us {
+            Some(due_us) if self.stopping.is_none() && !self.is_claiming && self.paused_until.is_none() => {
+                let left_us = due_us.saturating_sub(self.shop.clock.now_us()).max(1_000);
+                wait.min(Duration::from_micros(left_us.unsigned_abs()))
+            }
+            _ => wait,
+        }
+    }
+
+    /// What the time brings: deadlines, a writer that is asked again, the end of patience.
+    fn look_at_the_clock(&mut self) {
+        let now = Instant::now();
+        if self.stopping.as_ref().is_some_and(|stopping| now >= stopping.tell_at) {
+            self.in_hand.lock().values().for_each(|running| running.end(Why::Stopping));
+        }
+        for running in self.in_hand.lock().values() {
+            if running.deadline().is_some_and(|deadline| now >= deadline) && running.why() == Why::Nothing {
+                running.end(Why::Deadline);
+            }
+        }
+        if self.paused_until.is_none_or(|until| now >= until) {
+            self.paused_until = None;
+            for (attempt, ending) in std::mem::take(&mut self.later) {
+                settle(&self.shop, attempt, ending, &self.events);
+            }
+        }
+    }
+}
+
+/// How many jobs of a queue may run at once.
+fn concurrency(queue: Option<&QueueNow>) -> usize {
+    queue.and_then(|now| now.settings.concurrency).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,250 @@
+//! Jobs for whoever looks: one by its id with its history, a list, counts by queue. `Store` reads by its pool; a process beside
+//! a server reads by a connection of its own ([`JobFile`]).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::types::Value as Owned;
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+
+use crate::error::{Error, Result};
+use crate::limits;
+use crate::store::queue::{Queues, State, load};
+use crate::store::{Store, open};
+
+/// A job as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Which.
+    pub id: i64,
+    /// What does it.
+    pub kind: String,
+    /// Where it waits, or waited.
+    pub queue: String,
+    /// Where it stands.
+    pub state: State,
+    /// 1 is first, 15 last.
+    pub priority: u8,
+    /// JSON.
+    pub payload: String,
+    /// For whom it is.
+    pub user: Option<String>,
+    /// No other unfinished job of its kind has it.
+    pub unique: Option<String>,
+    /// The jobs it waits for.
+    pub after: Vec<i64>,
+    /// The latest attempt, from 1; 0 before the first.
+    pub attempt: i64,
+    /// Attempts that failed since it was submitted or retried.
+    pub failures: u32,
+    /// Failures after which it is dead.
+    pub max_attempts: u32,
+    /// Whether it runs and was told to end.
+    pub is_cancelled: bool,
+    /// When it is queued, where it waits for its time; when it is forgotten, where it is finished, µs.
+    pub due_us: Option<i64>,
+    /// When it was submitted, µs.
+    pub created_us: i64,
+    /// When the latest attempt began, µs.
+    pub started_us: Option<i64>,
+    /// When it was finished, µs.
+    pub finished_us: Option<i64>,
+    /// What came of it, JSON.
+    pub result: Option<String>,
+    /// The latest error.
+    pub error: Option<String>,
+}
+
+/// An attempt that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Which.
+    pub attempt: i64,
+    /// When, µs.
+    pub at_us: i64,
+    /// Why.
+    pub error: String,
+}
+
+/// Which jobs are listed, the newest first.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    /// Those of a queue.
+    pub queue: Option<String>,
+    /// Those of a kind.
+    pub kind: Option<String>,
+    /// Those in a state.
+    pub state: Option<State>,
+    /// Those with a smaller id: the last one of the page before.
+    pub before: Option<i64>,
+    /// So many at most; `None`: the usual number of rows of a page.
+    pub limit: Option<usize>,
+}
+
+const COLUMNS: &str = "id, kind, queue, state, priority, payload, unique_key, attempt, failures, max_attempts, is_cancelled, \
+                       due_us, created_us, started_us, finished_us, result, error, user";
+
+fn job(row: &Row<'_>) -> rusqlite::Result<(i64, Job)> {
+    let job = Job {
+        id: row.get(0)?,
+        kind: row.get(1)?,
+        queue: row.get(2)?,
+        state: State::Queued,
+        priority: row.get(4)?,
+        payload: row.get(5)?,
+        user: row.get(17)?,
+        unique: row.get(6)?,
+        after: Vec::new(),
+        attempt: row.get(7)?,
+        failures: row.get(8)?,
+        max_attempts: row.get(9)?,
+        is_cancelled: row.get(10)?,
+        due_us: row.get(11)?,
+        created_us: row.get(12)?,
+        started_us: row.get(13)?,
+        finished_us: row.get(14)?,
+        result: row.get(15)?,
+        error: row.get(16)?,
+    };
+    Ok((row.get(3)?, job))
+}
+
+/// The job of an id.
+fn get(connection: &Connection, id: i64) -> Result<Job> {
+    let sql = format!("SELECT {COLUMNS} FROM job WHERE id = ?1");
+    let found = connection
+        .prepare_cached(&sql)
+        .and_then(|mut statement| statement.query_row([id], job).optional())
+        .map_err(|e| Error::sqlite("cannot read a job", e))?;
+    let (code, job) = found.ok_or_else(|| {
+        Error::NotFound(format!("there is no job {id}; finished jobs are forgotten after a while"))
+    })?;
+    complete(connection, code, job)
+}
+
+/// Adds what the row itself does not tell.
+fn complete(connection: &Connection, code: i64, job: Job) -> Result<Job> {
+    let state = State::stored(code)?;
+    // those that wait alone have such rows, and those that ended because of them
+    let after = match state {
+        State::Blocked | State::Dead | State::Cancelled => connection
+            .prepare_cached("SELECT after_id FROM job_after WHERE job_id = ?1 ORDER BY after_id")
+            .and_then(|mut statement| statement.query_map([job.id], |row| row.get(0))?.collect())
+            .map_err(|e| Error::sqlite("cannot read what a job waits for", e))?,
+        _ => Vec::new(),
+    };
+    Ok(Job { state, after, ..job })
+}
+
+fn failures(connection: &Connection, id: i64) -> Result<Vec<Failure>> {
+    let read = |row: &Row<'_>| Ok(Failure { attempt: row.get(0)?, at_us: row.get(1)?, error: row.get(2)? });
+    connection
+        .prepare_cached("SELECT attempt, at_us, error FROM job_failure WHERE job_id = ?1 ORDER BY attempt")
+        .and_then(|mut statement| statement.query_map([id], read)?.collect())
+        .map_err(|e| Error::sqlite("cannot read the failures of a job", e))
+}
+
+fn list(connection: &Connection, filter: &JobFilter) -> Result<Vec<Job>> {
+    let limit = filter.limit.unwrap_or(limits::PAGE_ROWS_DEFAULT);
+    if limit > limits::PAGE_ROWS {
+        return Err(Error::invalid(format!("limit is {limit}, and {} at most", limits::PAGE_ROWS)));
+    }
+    let (mut conditions, mut values) = (vec!["1"], Vec::new());
+    let mut add = |condition, value: Option<Owned>| {
+        if let Some(value) = value {
+            conditions.push(condition);
+            values.push(value);
+        }
+    };
+    add("queue = ?", filter.queue.clone().map(Owned::Text));
+    add("kind = ?", filter.kind.clone().map(Owned::Text));
+    add("state = ?", filter.state.map(|state| Owned::Integer(state.code())));
+    add("id < ?", filter.before.map(Owned::Integer));
+    values.push(Owned::Integer(limit as i64));
+    let conditions = conditions.join(" AND ");
+    let sql = format!("SELECT {COLUMNS} FROM job WHERE {conditions} ORDER BY id DESC LIMIT ?");
+    let found: Vec<(i64, Job)> = connection
+        .prepare_cached(&sql)
+        .and_then(|mut statement| statement.query_map(params_from_iter(values), job)?.collect())
+        .map_err(|e| Error::sqlite("cannot list jobs", e))?;
+    found.into_iter().map(|(code, job)| complete(connection, code, job)).collect()
+}
+
+impl Store {
+    /// The job of an id.
+    ///
+    /// # Errors
+    /// `NotFound`; `Busy` where all read connections are in use.
+    pub fn job(&self, id: i64) -> Result<Job> {
+        get(&*self.reader()?, id)
+    }
+
+    /// The attempts of a job that failed, in their order.
+    ///
+    /// # Errors
+    /// `Busy` where all read connections are in use.
+    pub fn job_failures(&self, id: i64) -> Result<Vec<Failure>> {
+        failures(&*self.reader()?, id)
+    }
+
+    /// Jobs, the newest first.
+    ///
+    /// # Errors
+    /// A limit out of bounds; `Busy` where all read connections are in use.
+    pub fn list_jobs(&self, filter: &JobFilter) -> Result<Vec<Job>> {
+        list(&*self.reader()?, filter)
+    }
+
+    /// All queues as of the last commit.
+    pub fn queues(&self) -> Arc<Queues> {
+        self.board.current()
+    }
+}
+
+/// The jobs of a file that another process may be serving.
+#[derive(Debug)]
+pub struct JobFile(Connection);
+
+impl JobFile {
+    /// Opens a file to look at its jobs.
+    ///
+    /// # Errors
+    /// There is no such file, it is none of ours, older, newer, or damaged.
+    pub fn open(path: &Path) -> Result<Self> {
+        let connection = open::reader(path)?;
+        open::require_current(&connection)?;
+        Ok(Self(connection))
+    }
+
+    /// The job of an id.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn job(&self, id: i64) -> Result<Job> {
+        get(&self.0, id)
+    }
+
+    /// The attempts of a job that failed, in their order.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn failures(&self, id: i64) -> Result<Vec<Failure>> {
+        failures(&self.0, id)
+    }
+
+    /// Jobs, the newest first.
+    ///
+    /// # Errors
+    /// A limit out of bounds.
+    pub fn list(&self, filter: &JobFilter) -> Result<Vec<Job>> {
+        list(&self.0, filter)
+    }
+
+    /// All queues.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn queues(&self) -> Result<Queues> {
+        load(&self.0)
+    }
+}
