@@ -276,7 +276,7 @@ impl Table<'_> {
             return Ok(());
         }
         let sql = format!(
-            "SELECT id FROM job WHERE state = 1 AND due_us <= ?1 ORDER BY due_us, id LIMIT {}",
+            "SELECT id FROM job INDEXED BY job_delayed WHERE state = 1 AND due_us <= ?1 ORDER BY due_us, id LIMIT {}",
             limits::JOBS_DUE_AT_ONCE
         );
         for id in self.ids(&sql, now_us)? {

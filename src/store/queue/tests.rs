@@ -176,7 +176,10 @@ fn handing_out_walks_an_index() {
     let reader = store.reader().unwrap();
     for (sql, index) in [
         ("SELECT id FROM job WHERE state = 0 AND queue = 'q' ORDER BY rank_us, id LIMIT 5", "job_queued"),
-        ("SELECT id FROM job WHERE state = 1 AND due_us <= 1 ORDER BY due_us, id LIMIT 5", "job_delayed"),
+        (
+            "SELECT id FROM job INDEXED BY job_delayed WHERE state = 1 AND due_us <= 1 ORDER BY due_us, id LIMIT 5",
+            "job_delayed",
+        ),
         ("SELECT min(due_us) FROM job WHERE state = 1", "job_delayed"),
         ("SELECT id FROM job WHERE state >= 4 AND due_us <= 1 ORDER BY due_us LIMIT 5", "job_kept"),
         ("SELECT id FROM job WHERE kind = 'k' AND unique_key = 'u' AND state < 4", "job_unique"),
