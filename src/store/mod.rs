@@ -143,18 +143,7 @@ impl Store {
             Err(e) if e.is_of_the_disk() && ballast::release_of(path) => open_to_write(path, options)?,
             opened => opened?,
         };
-        if let Err(e) = bury_left_behind(&connection) {
-            tracing::warn!("removed segments keep their space until the next start: {e}");
-        }
-        match queue::recover::take_back(&connection, time::now()) {
-            Ok(0) => {}
-            Ok(jobs) => tracing::info!(
-                "{jobs} jobs that were in hand when the last process ended go back to their queues"
-            ),
-            Err(e) => {
-                tracing::warn!("what was in hand when the last process ended is left for the next start: {e}")
-            }
-        }
+        tidy_left_behind(&connection);
         let readers = open::readers(path, options.readers)?;
         let pool =
             Arc::new(BufferPool::new(Box::new(PooledBytes(readers.clone())), options.buffer_pool_bytes));
@@ -446,6 +435,22 @@ fn open_to_write(path: &Path, options: StoreOptions) -> Result<(Connection, [u8;
     let connection = open::writer(path, options.durability)?;
     let secret = maker::secret(&connection, options.made_by)?;
     Ok((connection, secret))
+}
+
+/// Does what an earlier process had no time for. A disk that is full now is no reason not to open.
+fn tidy_left_behind(connection: &Connection) {
+    if let Err(e) = bury_left_behind(connection) {
+        tracing::warn!("removed segments keep their space until the next start: {e}");
+    }
+    match queue::recover::take_back(connection, time::now()) {
+        Ok(0) => {}
+        Ok(jobs) => {
+            tracing::info!("{jobs} jobs that were in hand when the last process ended are queued again")
+        }
+        Err(e) => {
+            tracing::warn!("what was in hand when the last process ended stays so until the next start: {e}")
+        }
+    }
 }
 
 /// Removes segments that an earlier process took out and had no time to remove.

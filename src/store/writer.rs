@@ -176,18 +176,7 @@ impl Writer {
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
         let mut next = None;
         loop {
-            let command = match next.take() {
-                Some(command) => command,
-                None => match commands.recv_timeout(if self.failed.is_some() { TRIAL_EVERY } else { IDLE }) {
-                    Ok(command) => command,
-                    Err(RecvTimeoutError::Timeout) => {
-                        self.look_after_failure();
-                        self.tidy_up();
-                        continue;
-                    }
-                    Err(RecvTimeoutError::Disconnected) => break,
-                },
-            };
+            let Some(command) = next.take().or_else(|| self.wait(commands)) else { break };
             let mut wal_bytes = limits::WAL_CHECKPOINT_BYTES;
             match command {
                 Command::Append(batch, reply) => next = self.group(Work::append(batch, reply), commands),
@@ -245,6 +234,20 @@ impl Writer {
             self.checkpoint_if_larger_than(wal_bytes);
         }
         self.finish();
+    }
+
+    /// The next command, and what is to be looked after until it comes; `None` where nobody is left.
+    fn wait(&mut self, commands: &Receiver<Command>) -> Option<Command> {
+        loop {
+            match commands.recv_timeout(if self.failed.is_some() { TRIAL_EVERY } else { IDLE }) {
+                Ok(command) => return Some(command),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look_after_failure();
+                    self.tidy_up();
+                }
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
     }
 
     pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>> {

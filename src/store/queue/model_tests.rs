@@ -216,6 +216,37 @@ fn verdict(how: u8, now_us: i64) -> Verdict {
     }
 }
 
+fn new_job(
+    now_us: i64,
+    (queue, priority): (usize, u8),
+    delay: Option<i64>,
+    key: Option<u8>,
+    after: Option<usize>,
+) -> (NewRow, Model) {
+    let after: Vec<usize> = after.into_iter().collect();
+    let row = NewRow {
+        priority,
+        run_at_us: delay.map(|steps| now_us + steps * limits::JOB_AGEING_US),
+        unique: key.map(|key| key.to_string()),
+        after: after.iter().map(|at| *at as i64 + 1).collect(),
+        ..new_row(QUEUES[queue])
+    };
+    let new = Model {
+        state: State::Queued,
+        queue,
+        priority,
+        rank_us: 0,
+        due_us: row.run_at_us,
+        key,
+        after,
+        attempt: 0,
+        failures: 0,
+        was_cut_off: false,
+        is_cancelled: false,
+    };
+    (row, new)
+}
+
 fn play(steps: &[Step]) {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(&folder);
@@ -230,27 +261,7 @@ fn play(steps: &[Step]) {
         let existing = |at: usize| (at < world.jobs.len()).then_some(at);
         match step.clone() {
             Step::Submit { queue, priority, delay, key, after } => {
-                let after: Vec<usize> = after.into_iter().collect();
-                let row = NewRow {
-                    priority,
-                    run_at_us: delay.map(|steps| now_us + steps * limits::JOB_AGEING_US),
-                    unique: key.map(|key| key.to_string()),
-                    after: after.iter().map(|at| *at as i64 + 1).collect(),
-                    ..new_row(QUEUES[queue])
-                };
-                let new = Model {
-                    state: State::Queued,
-                    queue,
-                    priority,
-                    rank_us: 0,
-                    due_us: row.run_at_us,
-                    key,
-                    after,
-                    attempt: 0,
-                    failures: 0,
-                    was_cut_off: false,
-                    is_cancelled: false,
-                };
+                let (row, new) = new_job(now_us, (queue, priority), delay, key, after);
                 let told = submit(&store, now_us, vec![row]).ok();
                 let told = told.map(|told| (place(told[0].id), told[0].is_new));
                 assert_eq!(told, world.submit(new));
