@@ -4,7 +4,7 @@
 
 pub mod demo;
 mod engine;
-mod jobs;
+pub mod jobs;
 pub mod serve;
 mod warm;
 

@@ -3,20 +3,61 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::app::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::fields::check_is_no_own;
 use crate::jobs::{Context, JobOptions, Jobs, Kind, Kinds, Outcome};
 use crate::query::budget::Limits;
+use crate::query::erase::erase;
+use crate::query::parse;
+use crate::query::reach::Reach;
 
 /// The kinds of jobs that a server runs.
-pub(super) fn kinds() -> Vec<Kind> {
+pub fn kinds() -> Vec<Kind> {
     let optimize = Kind::new("optimize", |context| {
         context.store().upkeep().optimize()?;
         Ok(Outcome::result(Value::Null))
+    })
+    .with_check(|payload| match payload {
+        Value::Null => Ok(()),
+        Value::Object(fields) if fields.is_empty() => Ok(()),
+        other => {
+            Err(Error::invalid(format!("a job of the kind optimize has no payload, and {other} is one")))
+        }
     });
-    vec![Kind { queue: "maintenance".into(), ..optimize }]
+    // what is erased is gone however often it is done
+    let erase = Kind::new("erase", |context| {
+        let Erase { dataset, condition } = Erase::of(context.payload())?;
+        let erased = erase(context.store(), &Reach::everything(), &dataset, &condition)?;
+        Ok(Outcome::result(json!({ "erased": erased })))
+    })
+    .with_check(|payload| Erase::of(payload).map(drop));
+    [optimize, erase].map(|kind| Kind { queue: "maintenance".into(), ..kind }).into()
+}
+
+/// The payload of a job that erases.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Erase {
+    dataset: String,
+    #[serde(rename = "where")]
+    condition: String,
+}
+
+impl Erase {
+    fn of(payload: &Value) -> Result<Self> {
+        let found = Self::deserialize(payload).map_err(|e| {
+            Error::invalid(format!(
+                "the payload of a job of the kind erase: {e}; it is {{\"dataset\": \"visits\", \"where\": \"ms > 1000\"}}"
+            ))
+        })?;
+        check_is_no_own(&found.dataset)?;
+        parse::expression(&found.condition)?;
+        Ok(found)
+    }
 }
 
 impl Engine {

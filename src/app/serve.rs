@@ -128,7 +128,8 @@ impl Entrance {
         let pages = self.address_of_pages(&settings.hosts);
         let link = (!self.no_auth).then(|| format!("{pages}/signin?code={code}"));
         let store = Arc::clone(&engine.store);
-        let service = Service::new(store, self.address, engine.limits(), warm);
+        let service =
+            Service::new(store, self.address, engine.limits(), warm).with_jobs(Arc::clone(&engine.jobs));
         let service = Arc::new(service.with_gate(gate).with_rate_limits(settings.rate_limits.clone()));
         let warmer = Warmer::start(engine, Arc::clone(&service))?;
         let hub = Hub::start(Arc::clone(&service))?;

@@ -13,6 +13,7 @@ pub mod export;
 pub mod failure;
 mod hints;
 pub mod import;
+pub mod jobs;
 pub mod keys;
 pub mod optimize;
 pub mod output;
@@ -131,6 +132,8 @@ pub enum Verb {
     Optimize(optimize::OptimizeArguments),
     /// Tell what is kept of answers; forget it, or ask ahead
     Cache(cache::CacheArguments),
+    /// List the jobs and queues; submit, cancel or retry one
+    Jobs(jobs::JobsArguments),
     /// List the keys; make, rotate or revoke one
     Keys(keys::KeysArguments),
     /// Print the settings in force and where each comes from
@@ -183,6 +186,7 @@ impl Verb {
             Self::Restore(arguments) => backup::run_restore(session, arguments),
             Self::Optimize(arguments) => optimize::run(session, arguments),
             Self::Cache(arguments) => cache::run(session, arguments),
+            Self::Jobs(arguments) => jobs::run(session, arguments),
             Self::Keys(arguments) => keys::run(session, arguments),
             Self::Config(arguments) => config::run(session, arguments),
             Self::Completions(arguments) => completions::run(session, arguments),

@@ -15,6 +15,7 @@ use crate::http::message::{Method, Request, Response};
 use crate::http::problem::{self, Problem};
 use crate::http::routes::{Call, Handler, Route};
 use crate::limits;
+use crate::store::queue::{OnceOf, Submitted};
 use crate::store::replies::{Asked, KeptReply, Once};
 use crate::time;
 
@@ -24,7 +25,8 @@ pub const HEADER: &str = "idempotency-key";
 pub const REPLAYED: &str = "Idempotent-Replayed";
 
 /// The routes that create something.
-pub const CREATING: [(Method, &str); 1] = [(Method::Post, "/v1/datasets/{dataset}/events")];
+pub const CREATING: [(Method, &str); 2] =
+    [(Method::Post, "/v1/datasets/{dataset}/events"), (Method::Post, "/v1/jobs")];
 
 /// Whether a route creates something.
 pub fn applies(route: &Route) -> bool {
@@ -81,6 +83,15 @@ impl Ticket {
     pub fn once(&self, body: impl Fn(u64) -> Result<Response> + Send + Sync + 'static) -> Once {
         let reply = move |duplicates| kept(&body(duplicates).unwrap_or_else(|e| problem::response(&e)));
         Once { asked: self.asked, reply: Arc::new(reply) }
+    }
+
+    /// The reply that is to be committed with jobs; `body` makes it of what became of them.
+    pub fn once_of(&self, body: impl Fn(&[Submitted]) -> Result<Response> + Send + Sync + 'static) -> OnceOf {
+        let asked = self.asked;
+        OnceOf(Arc::new(move |submitted| {
+            let reply = kept(&body(submitted).unwrap_or_else(|e| problem::response(&e)));
+            Once { asked, reply: Arc::new(move |_| reply.clone()) }
+        }))
     }
 
     /// Notes that it was committed.

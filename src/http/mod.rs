@@ -33,6 +33,7 @@ use crate::http::idempotency::Idempotency;
 use crate::http::limiting::Subject;
 use crate::http::live::hub::Reception;
 use crate::http::message::Request;
+use crate::jobs::{Jobs, Kinds};
 use crate::limiter::Limiter;
 use crate::limiter::policy::Policies;
 use crate::limiter::slots::Slots;
@@ -61,6 +62,8 @@ pub struct Service {
     pub limiter: Limiter,
     /// What of it goes on.
     pub slots: Slots,
+    /// Work in the background.
+    pub jobs: Arc<Jobs>,
     /// Where clients join that are told what is new.
     pub live: Reception,
     /// Who asks, for limits.
@@ -71,7 +74,9 @@ pub struct Service {
 impl Service {
     /// A service over an open file that lets anyone in, ready from the start.
     pub fn new(store: Arc<Store>, address: SocketAddr, limits: Limits, warm: WarmList) -> Self {
+        let jobs = Arc::new(Jobs::idle(Arc::clone(&store), Kinds::default()));
         Self {
+            jobs,
             store,
             address,
             limits,
@@ -91,6 +96,12 @@ impl Service {
     #[must_use]
     pub fn with_gate(self, gate: Gate) -> Self {
         Self { gate, ..self }
+    }
+
+    /// The same, which submits to these jobs.
+    #[must_use]
+    pub fn with_jobs(self, jobs: Arc<Jobs>) -> Self {
+        Self { jobs, ..self }
     }
 
     /// The same with other limits.

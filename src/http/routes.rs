@@ -9,7 +9,7 @@ use crate::http::Service;
 use crate::http::access::audit::Entry;
 use crate::http::access::{Access, Need, origin};
 use crate::http::api::{
-    cache, datasets, events, health, keys, live, performance, query, records, rows, search, sequences,
+    cache, datasets, events, health, jobs, keys, live, performance, query, records, rows, search, sequences,
     sign_in,
 };
 use crate::http::body;
@@ -90,7 +90,7 @@ const fn route(
 }
 
 /// Everything that can be called.
-pub const ROUTES: [Route; 35] = [
+pub const ROUTES: [Route; 42] = [
     Route {
         method: Method::Get,
         pattern: "/",
@@ -282,6 +282,50 @@ pub const ROUTES: [Route; 35] = [
         Need::Read,
         sequences::paths,
         "tells which ways are taken from step to step",
+    ),
+    Route {
+        method: Method::Get,
+        pattern: "/v1/jobs",
+        parameters: &["queue", "kind", "state", "before", "limit"],
+        doc: "lists the jobs, the newest first",
+        need: Need::Admin(None),
+        handler: jobs::list,
+    },
+    route(
+        Method::Post,
+        "/v1/jobs",
+        Need::Admin(Some("job.submitted")),
+        jobs::submit,
+        "submits a job, which is stored and then run",
+    ),
+    route(
+        Method::Get,
+        "/v1/jobs/{id}",
+        Need::Admin(None),
+        jobs::show,
+        "tells where a job stands, and what went wrong with it",
+    ),
+    route(
+        Method::Post,
+        "/v1/jobs/{id}/cancel",
+        Need::Admin(Some("job.cancelled")),
+        jobs::cancel,
+        "cancels a job; one that runs is told to end",
+    ),
+    route(
+        Method::Post,
+        "/v1/jobs/{id}/retry",
+        Need::Admin(Some("job.retried")),
+        jobs::retry,
+        "tries a dead or cancelled job again",
+    ),
+    route(Method::Get, "/v1/queues", Need::Admin(None), jobs::queues, "lists the queues and what is in them"),
+    route(
+        Method::Put,
+        "/v1/queues/{queue}",
+        Need::Admin(Some("queue.configured")),
+        jobs::configure,
+        "sets how many jobs of a queue may wait, and how many run",
     ),
     route(Method::Get, "/v1/keys", Need::Admin(None), keys::list, "lists the keys, without their secrets"),
     route(
@@ -488,6 +532,7 @@ mod tests {
             let expected: &[Scope] = match route.pattern {
                 "/healthz" | "/readyz" | "/openapi.json" | "/signin" | "/signout" => &[],
                 pattern if pattern.starts_with("/v1/keys") => &[Scope::Admin],
+                pattern if pattern.starts_with("/v1/jobs") || pattern == "/v1/queues" => &[Scope::Admin],
                 // they tell of what everybody asks
                 "/v1/cache" | "/v1/performance/recommendations" => &[Scope::Admin],
                 _ if reads => &[Scope::Read],

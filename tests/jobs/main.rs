@@ -1,7 +1,11 @@
-//! Jobs from outside, through the library: kill -9 while they run, and what is there after it.
+//! Jobs from outside: kill -9 while they run, and what is there after it; HTTP and the command line.
 //!
-//! `kills`: the process that runs them is this test program itself, started anew as a child.
+//! `over_http` asks a server, `kills` goes through the library: the process that runs them is this test program itself, started anew as a child.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod kills;
+mod over_http;

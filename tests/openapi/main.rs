@@ -16,8 +16,12 @@ use common::{Client, Reply, Server, encode, temp_dir};
 /// The id of a key in the examples, which no key really has.
 const KEY_ID: &str = "k3yid";
 
-/// What each call finds: the datasets that the examples name, and a key, whose id it gives.
-fn prepare(server: &Server) -> String {
+/// The id of a job in the examples, which no job really has.
+const JOB_ID: &str = "/7007";
+
+/// What each call finds: the datasets that the examples name, a key and a job, which is cancelled where it is to be tried again.
+/// The path with their ids.
+fn prepare(server: &Server, path: &str) -> String {
     let events = r#"[{"ts":"2026-03-01T10:00:00Z","country":"DE","ms":12,"page":"a"},
                      {"ts":"2026-03-01T11:00:00Z","country":"FR","ms":30,"page":"b"},
                      {"ts":"2026-03-02T09:00:00Z","country":"DE","ms":40,"page":"a"}]"#;
@@ -32,7 +36,17 @@ fn prepare(server: &Server) -> String {
     client.send("PUT", "/v1/datasets/pages/records", &[], records.as_bytes()).ok();
     let made = client.send("POST", "/v1/keys", &[], br#"{"name": "example", "scopes": ["read"]}"#);
     assert_eq!(made.status, 201, "{}", made.text());
-    made.json()["id"].as_str().unwrap().to_owned()
+    let path = path.replace(KEY_ID, made.json()["id"].as_str().unwrap());
+    if !path.contains(JOB_ID) {
+        return path;
+    }
+    let job = client.send("POST", "/v1/jobs", &[], br#"{"kind": "optimize", "run_at": "1h"}"#);
+    assert_eq!(job.status, 201, "{}", job.text());
+    let id = format!("/{}", job.json()["id"]);
+    if path.ends_with("/retry") {
+        client.send("POST", &format!("/v1/jobs{id}/cancel"), &[], b"").ok();
+    }
+    path.replace(JOB_ID, &id)
 }
 
 fn resolved<'d>(document: &'d Value, part: &'d Value) -> &'d Value {
@@ -149,7 +163,7 @@ fn every_example_is_answered_as_the_document_says() {
             for body in bodies(&document, operation) {
                 for media in media(operation) {
                     // what an earlier call took away or changed is there again
-                    let target = target.replace(KEY_ID, &prepare(&server));
+                    let target = prepare(&server, &target);
                     let what = format!("{method} {target} {body} as {media}");
                     let headers = [("Accept", media.as_str())];
                     // the reply to a GET has no end; tests/live has what is in it

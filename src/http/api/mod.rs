@@ -4,6 +4,7 @@ pub mod cache;
 pub mod datasets;
 pub mod events;
 pub mod health;
+pub mod jobs;
 pub mod keys;
 pub mod live;
 pub mod performance;

@@ -25,12 +25,13 @@ const ABOUT: &str = "An embedded analytics engine: events and records go in, que
                      not needed; they may be packed by gzip or zstd, and so are replies where Accept-Encoding allows it.";
 
 /// Sections of the document.
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 7] = [
     ("access", "Keys, and signing in."),
     ("datasets", "What there is, and what is declared of it."),
     ("events", "Appended, never changed."),
     ("records", "Found by a key, changed, deleted."),
     ("questions", "Rows, searches, queries, analyses."),
+    ("jobs", "Work in the background, and its queues."),
     ("operations", "How the server is doing."),
 ];
 

@@ -1,0 +1,378 @@
+//! `windrow jobs`: the jobs of a database and its queues; `submit`, `cancel` and `retry` change them. A running server is asked;
+//! without one the file is opened, and what is submitted waits for the next server.
+
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use crate::app::jobs::kinds;
+use crate::app::store_options;
+use crate::cli::terminal::table::{Cell, Head, Table};
+use crate::cli::{Session, remote};
+use crate::error::{Error, Result};
+use crate::http::api::jobs::{
+    After, JobRequest, id, told_all, told_queues, told_state, told_submitted, told_whole,
+};
+use crate::http::message::encode;
+use crate::jobs::{Jobs, Kinds};
+use crate::limits;
+use crate::store::lock::{self, Served};
+use crate::store::queue::State;
+use crate::store::queue::read::{JobFile, JobFilter};
+use crate::store::{Store, open};
+use crate::time;
+
+/// What `jobs` takes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  windrow jobs\n  windrow jobs list --state dead\n  windrow jobs submit optimize\n  \
+    windrow jobs submit optimize --run-at 8h --unique nightly\n  windrow jobs show 12\n  windrow jobs cancel 12\n  \
+    windrow jobs queues\n\n\
+    A running server is asked, and runs what is submitted; without one it waits in the file."
+)]
+pub struct JobsArguments {
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// List the jobs, the newest first
+    List(ListArguments),
+    /// Tell where a job stands, and what went wrong with it
+    Show(OfJob),
+    /// Submit a job
+    Submit(Box<SubmitArguments>),
+    /// Cancel a job; one that runs is told to end
+    Cancel(OfJob),
+    /// Try a dead or cancelled job again
+    Retry(OfJob),
+    /// List the queues and what is in them
+    Queues,
+}
+
+#[derive(Debug, Default, Args)]
+struct ListArguments {
+    /// Those of a queue
+    #[arg(long, value_name = "NAME")]
+    queue: Option<String>,
+    /// Those of a kind
+    #[arg(long, value_name = "NAME")]
+    kind: Option<String>,
+    /// Those in a state: queued, delayed, blocked, running, done, dead, cancelled
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
+    /// Those with a smaller id: the last one of the page before
+    #[arg(long, value_name = "ID")]
+    before: Option<i64>,
+    /// So many at most [default: 100]
+    #[arg(long, value_name = "COUNT")]
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+struct OfJob {
+    /// The id of the job
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+#[derive(Debug, Args)]
+struct SubmitArguments {
+    /// What does it
+    #[arg(value_name = "KIND")]
+    kind: String,
+    /// What it is about, as JSON
+    #[arg(value_name = "PAYLOAD")]
+    payload: Option<String>,
+    /// Where it waits [default: the queue of its kind]
+    #[arg(long, value_name = "NAME")]
+    queue: Option<String>,
+    /// 1 is first, 15 last
+    #[arg(long, value_name = "NUMBER")]
+    priority: Option<i64>,
+    /// When it is queued: a time, or a duration from now
+    #[arg(long, value_name = "TIME")]
+    run_at: Option<String>,
+    /// For whom it is
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// While an unfinished job of the kind has the same key, that one is meant
+    #[arg(long, value_name = "KEY")]
+    unique: Option<String>,
+    /// A job that has to be done before; several with commas
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    after: Vec<i64>,
+    /// Failures after which it is dead
+    #[arg(long, value_name = "COUNT")]
+    max_attempts: Option<i64>,
+    /// How long an attempt may take: 30s, 5m, 2h
+    #[arg(long, value_name = "TIME")]
+    deadline: Option<String>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// The server refuses, there is no such job, or what is asked for is not possible.
+pub fn run(session: &Session, arguments: &JobsArguments) -> Result<()> {
+    let place = Place::of(session);
+    let list_all = ListArguments::default();
+    let what = arguments.what.as_ref();
+    let told = match what {
+        None => place.list(&list_all)?,
+        Some(What::List(filter)) => place.list(filter)?,
+        Some(What::Show(job)) => place.show(id(&job.id)?)?,
+        Some(What::Submit(submit)) => place.submit(request(submit)?)?,
+        Some(What::Cancel(job)) => place.cancel(id(&job.id)?)?,
+        Some(What::Retry(job)) => place.retry(id(&job.id)?)?,
+        Some(What::Queues) => place.queues()?,
+    };
+    let text = match what {
+        _ if session.json => format!("{told}\n"),
+        None | Some(What::List(_)) => jobs(&told, session),
+        Some(What::Show(_)) => whole(&told),
+        Some(What::Submit(_)) => submitted(&told, matches!(place, Place::File(_))),
+        Some(What::Cancel(_)) if told["state"] == State::Running.name() => {
+            format!("{}: it runs, and was told to end\n", told["id"])
+        }
+        Some(What::Cancel(_) | What::Retry(_)) => format!("{}: {}\n", told["id"], text_of(&told, "state")),
+        Some(What::Queues) => queues(&told, session),
+    };
+    session.print(text.as_bytes())
+}
+
+fn request(submit: &SubmitArguments) -> Result<JobRequest> {
+    let payload = submit.payload.as_deref().map(serde_json::from_str).transpose();
+    let payload = payload.map_err(|e| {
+        Error::invalid(format!("the payload is not JSON: {e}; quote it, such as '{{\"n\": 1}}'"))
+    })?;
+    Ok(JobRequest {
+        kind: submit.kind.clone(),
+        payload: payload.unwrap_or_default(),
+        queue: submit.queue.clone(),
+        priority: submit.priority,
+        run_at: submit.run_at.clone(),
+        user: submit.user.clone(),
+        unique: submit.unique.clone(),
+        after: (!submit.after.is_empty()).then(|| After::All(submit.after.clone())),
+        max_attempts: submit.max_attempts,
+        deadline: submit.deadline.clone(),
+    })
+}
+
+/// Where the jobs are: with a server, or in a file that nobody serves.
+enum Place<'s> {
+    Server(Served),
+    File(&'s Session),
+}
+
+impl<'s> Place<'s> {
+    fn of(session: &'s Session) -> Self {
+        lock::served(&session.settings.database).map_or(Self::File(session), Self::Server)
+    }
+
+    fn list(&self, filter: &ListArguments) -> Result<Value> {
+        let limit = filter.limit.unwrap_or(limits::PAGE_ROWS_DEFAULT);
+        match self {
+            Self::Server(server) => {
+                let mut path = format!("/v1/jobs?limit={limit}");
+                let before = filter.before.map(|before| before.to_string());
+                for (name, value) in [
+                    ("queue", &filter.queue),
+                    ("kind", &filter.kind),
+                    ("state", &filter.state),
+                    ("before", &before),
+                ] {
+                    if let Some(value) = value {
+                        path.push_str(&format!("&{name}={}", encode(value)));
+                    }
+                }
+                asked(server, "GET", &path, "")
+            }
+            Self::File(session) => {
+                let filter = JobFilter {
+                    queue: filter.queue.clone(),
+                    kind: filter.kind.clone(),
+                    state: filter.state.as_deref().map(State::of).transpose()?,
+                    before: filter.before,
+                    limit: Some(limit),
+                };
+                told_all(&file(session)?.list(&filter)?, limit, |_| None)
+            }
+        }
+    }
+
+    fn show(&self, id: i64) -> Result<Value> {
+        match self {
+            Self::Server(server) => asked(server, "GET", &format!("/v1/jobs/{id}"), ""),
+            Self::File(session) => {
+                let file = file(session)?;
+                told_whole(&file.job(id)?, None, &file.failures(id)?)
+            }
+        }
+    }
+
+    fn queues(&self) -> Result<Value> {
+        match self {
+            Self::Server(server) => asked(server, "GET", "/v1/queues", ""),
+            Self::File(session) => Ok(told_queues(&file(session)?.queues()?)),
+        }
+    }
+
+    fn submit(&self, request: JobRequest) -> Result<Value> {
+        match self {
+            Self::Server(server) => {
+                let body = serde_json::to_string(&request)
+                    .map_err(|e| Error::Internal(format!("a request does not serialize: {e}")))?;
+                asked(server, "POST", "/v1/jobs", &body)
+            }
+            Self::File(session) => {
+                let submitted = idle(session)?.submit(request.job(time::now())?)?;
+                Ok(told_submitted(&[submitted]))
+            }
+        }
+    }
+
+    fn cancel(&self, id: i64) -> Result<Value> {
+        match self {
+            Self::Server(server) => asked(server, "POST", &format!("/v1/jobs/{id}/cancel"), ""),
+            Self::File(session) => Ok(told_state(id, idle(session)?.cancel(id)?)),
+        }
+    }
+
+    fn retry(&self, id: i64) -> Result<Value> {
+        match self {
+            Self::Server(server) => asked(server, "POST", &format!("/v1/jobs/{id}/retry"), ""),
+            Self::File(session) => Ok(told_state(id, idle(session)?.retry(id)?)),
+        }
+    }
+}
+
+/// The jobs of a file that nobody serves, to be read.
+fn file(session: &Session) -> Result<JobFile> {
+    JobFile::open(&session.settings.database)
+}
+
+/// The same, to be changed; nothing is run.
+fn idle(session: &Session) -> Result<Jobs> {
+    let database = &session.settings.database;
+    if !database.exists() {
+        // opened to write, it would be made
+        return Err(open::missing(database));
+    }
+    let store = Arc::new(Store::open(database, store_options(&session.settings))?);
+    Ok(Jobs::idle(store, Kinds::of(kinds())?))
+}
+
+fn asked(server: &Served, method: &str, path: &str, body: &str) -> Result<Value> {
+    let reply = remote::ask(server, method, path, body)?;
+    serde_json::from_str(&reply).map_err(|e| Error::Internal(format!("the server's reply is not JSON: {e}")))
+}
+
+fn text_of(told: &Value, name: &str) -> String {
+    match &told[name] {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The day and the second are what people look for.
+fn time_of(told: &Value, name: &str) -> String {
+    text_of(told, name).chars().take(19).collect::<String>().replace('T', " ")
+}
+
+fn submitted(told: &Value, is_in_file: bool) -> String {
+    let id = &told["id"];
+    match (told["is_new"] == true, is_in_file) {
+        (false, _) => format!("{id}: it is there already, with this unique key\n"),
+        (true, false) => format!("{id}: submitted\n"),
+        (true, true) => format!("{id}: submitted; it is run when the database is served\n"),
+    }
+}
+
+/// The jobs as people read them.
+fn jobs(told: &Value, session: &Session) -> String {
+    let jobs = told["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if jobs.is_empty() {
+        return "there are no such jobs; windrow jobs submit KIND submits one\n".to_owned();
+    }
+    let heads = ["id", "kind", "queue", "state", "priority", "attempt", "created", "error"];
+    let mut table = Table::new(heads.map(Head::text), "--json");
+    let row = |job: &Value| {
+        let attempt = format!("{} of {}", job["failures"], job["max_attempts"]);
+        let cells = [
+            text_of(job, "id"),
+            text_of(job, "kind"),
+            text_of(job, "queue"),
+            text_of(job, "state"),
+            text_of(job, "priority"),
+            attempt,
+            time_of(job, "created"),
+            text_of(job, "error"),
+        ];
+        cells.map(Cell::text).to_vec().into()
+    };
+    table.rows = jobs.iter().map(row).collect();
+    let mut text = table.write(&session.screen);
+    if let Some(next) = told["next"].as_i64() {
+        text.push_str(&format!("older ones: windrow jobs list --before {next}\n"));
+    }
+    text
+}
+
+/// One job as people read it: what is there of it, a line each.
+fn whole(told: &Value) -> String {
+    let mut text = String::new();
+    for (name, value) in told.as_object().into_iter().flatten() {
+        let is_empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+        if !is_empty && name != "history" {
+            text.push_str(&format!("{name:<13}{}\n", text_of(told, name)));
+        }
+    }
+    for failure in told["history"].as_array().into_iter().flatten() {
+        let (attempt, at) = (&failure["attempt"], time_of(failure, "at"));
+        text.push_str(&format!("attempt {attempt:<5}{at}  {}\n", text_of(failure, "error")));
+    }
+    text
+}
+
+/// The queues as people read them.
+fn queues(told: &Value, session: &Session) -> String {
+    let queues = told["queues"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if queues.is_empty() {
+        return "there are no queues yet: the first job of a queue makes it\n".to_owned();
+    }
+    let mut heads = vec!["queue", "size", "at once"];
+    heads.extend(State::ALL.map(|(_, name)| name));
+    let mut table = Table::new(heads.into_iter().map(Head::text).collect::<Vec<_>>(), "--json");
+    let row = |queue: &Value| {
+        let at_once = match &queue["settings"]["concurrency"] {
+            Value::Null => "any".to_owned(),
+            some => some.to_string(),
+        };
+        let mut cells = vec![text_of(queue, "name"), text_of(&queue["settings"], "size"), at_once];
+        cells.extend(State::ALL.map(|(_, name)| text_of(&queue["jobs"], name)));
+        cells.into_iter().map(Cell::text).collect::<Vec<_>>().into()
+    };
+    table.rows = queues.iter().map(row).collect();
+    table.write(&session.screen)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_job_is_told_by_what_is_there_of_it() {
+        let told = json!({"id": 7, "kind": "optimize", "user": null, "after": [],
+            "history": [{"attempt": 1, "at": "2026-03-01T10:00:00.5Z", "error": "no"}]});
+        let text = whole(&told);
+        assert_eq!(text, "id           7\nkind         optimize\nattempt 1    2026-03-01 10:00:00  no\n");
+        assert_eq!(submitted(&json!({"id": 7, "is_new": true}), false), "7: submitted\n");
+    }
+}
