@@ -1,6 +1,6 @@
 //! Which days the page shows: the last 30 with today, or where no event lies in them the 30 up to the newest event.
 
-use crate::time::{Bucket, Bucketer, Calendar};
+use crate::time::{Bucket, Bucketer, Calendar, SECOND};
 
 /// Days of the page.
 pub const DAYS: usize = 30;
@@ -25,11 +25,11 @@ impl Window {
     pub fn of(events_us: Option<(i64, i64)>, calendar: Calendar, now_us: i64) -> Option<Self> {
         let (first, last) = events_us?;
         let mut days = Bucketer::new(Bucket::Day, &calendar);
-        // whole seconds, which is what the calls can say in few words
-        let now_us = now_us.div_euclid(crate::time::SECOND) * crate::time::SECOND;
         let today = days.start(now_us);
         let mut from_us = back(&mut days, today);
-        let mut to_us = now_us.max(today + crate::time::SECOND);
+        // whole seconds, which is what the calls can say in few words, and this one too: who has just sent the first event
+        // finds it
+        let mut to_us = (now_us.div_euclid(SECOND) + 1) * SECOND;
         let ends_now = last >= from_us && first < to_us;
         if !ends_now {
             let newest = days.start(last);
@@ -71,13 +71,20 @@ mod tests {
     #[test]
     fn the_last_days_end_now_and_begin_at_midnight_of_the_zone() {
         let told = window(&["2026-03-31T09:00:00Z"], "Europe/Berlin", "2026-04-01T10:00:00.75Z").unwrap();
-        assert_eq!(told, ("2026-03-03T00:00:00+01:00".into(), "2026-04-01T12:00:00+02:00".into(), true));
+        assert_eq!(told, ("2026-03-03T00:00:00+01:00".into(), "2026-04-01T12:00:01+02:00".into(), true));
     }
 
     #[test]
     fn the_first_moment_of_a_day_has_a_span_too() {
         let (_, to, _) = window(&["2026-03-31T09:00:00Z"], "UTC", "2026-04-01T00:00:00Z").unwrap();
         assert_eq!(to, "2026-04-01T00:00:01Z");
+    }
+
+    #[test]
+    fn an_event_of_this_very_second_is_there() {
+        let (_, to, ends_now) =
+            window(&["2026-04-01T10:00:00.5Z"], "UTC", "2026-04-01T10:00:00.75Z").unwrap();
+        assert_eq!((to.as_str(), ends_now), ("2026-04-01T10:00:01Z", true));
     }
 
     #[test]
