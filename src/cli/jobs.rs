@@ -334,7 +334,7 @@ fn whole(told: &Value) -> String {
     }
     for failure in told["history"].as_array().into_iter().flatten() {
         let (attempt, at) = (&failure["attempt"], time_of(failure, "at"));
-        text.push_str(&format!("attempt {attempt:<5}{at}  {}\n", text_of(failure, "error")));
+        text.push_str(&format!("attempt {:<5}{at}  {}\n", attempt.to_string(), text_of(failure, "error")));
     }
     text
 }
