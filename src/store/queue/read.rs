@@ -216,6 +216,10 @@ impl JobFile {
         Ok(Self(connection))
     }
 
+    pub(super) fn connection(&self) -> &Connection {
+        &self.0
+    }
+
     /// The job of an id.
     ///
     /// # Errors

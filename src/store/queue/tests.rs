@@ -140,7 +140,7 @@ fn who_waits_longer_than_a_step_goes_before_a_better_priority() {
 fn settings_of_queues_are_kept_and_a_full_queue_takes_the_repetition_of_what_is_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
-    let settings = QueueSettings { size: 1, concurrency: Some(3) };
+    let settings = QueueSettings { size: 1, concurrency: Some(3), ..QueueSettings::default() };
     store.configure_queue("q", settings.clone()).unwrap();
     drop(store);
     let store = open(&folder);
@@ -175,10 +175,19 @@ fn handing_out_walks_an_index() {
     let store = open(&folder);
     let reader = store.reader().unwrap();
     for (sql, index) in [
-        ("SELECT id FROM job WHERE state = 0 AND queue = 'q' ORDER BY rank_us, id LIMIT 5", "job_queued"),
-        ("SELECT id FROM job WHERE state = 1 AND due_us <= 1 ORDER BY due_us, id LIMIT 5", "job_delayed"),
-        ("SELECT min(due_us) FROM job WHERE state = 1", "job_delayed"),
-        ("SELECT id FROM job WHERE state >= 4 AND due_us <= 1 ORDER BY due_us LIMIT 5", "job_kept"),
+        (
+            "SELECT id FROM job INDEXED BY job_queued WHERE state = 0 AND queue = 'q' ORDER BY rank_us, id LIMIT 5",
+            "job_queued",
+        ),
+        (
+            "SELECT id FROM job INDEXED BY job_delayed WHERE state = 1 AND due_us <= 1 ORDER BY due_us, id LIMIT 5",
+            "job_delayed",
+        ),
+        ("SELECT min(due_us) FROM job INDEXED BY job_delayed WHERE state = 1", "job_delayed"),
+        (
+            "SELECT id FROM job INDEXED BY job_kept WHERE state >= 4 AND due_us <= 1 ORDER BY due_us LIMIT 5",
+            "job_kept",
+        ),
         ("SELECT id FROM job WHERE kind = 'k' AND unique_key = 'u' AND state < 4", "job_unique"),
         ("SELECT id FROM job WHERE state = 3 ORDER BY id", "job_state"),
     ] {
