@@ -13,6 +13,9 @@ use crate::records::declare;
 use crate::store::StoreOptions;
 use crate::time;
 
+/// Clocks that stand do so here: the upkeep forgets by the real one.
+const FUTURE: &str = "2096-03-25T00:00:00Z";
+
 fn store(folder: &tempfile::TempDir) -> Arc<Store> {
     Arc::new(Store::open(&folder.path().join("a.db"), StoreOptions::default()).unwrap())
 }
@@ -301,14 +304,15 @@ fn progress_is_there_while_a_job_runs() {
 fn a_delayed_job_runs_when_the_clock_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
-    let clock = Clock::standing(1_000_000);
+    let begin = time::parse(FUTURE).unwrap();
+    let clock = Clock::standing(begin);
     let nothing = quick("nothing", |_| Ok(Outcome::default()));
     let jobs = start_with(&store, [nothing], JobOptions { clock: clock.clone(), ..JobOptions::default() });
-    let id = jobs.submit(NewJob::new("nothing").run_at(5_000_000)).unwrap().id;
+    let id = jobs.submit(NewJob::new("nothing").run_at(begin + 5)).unwrap().id;
     let marker = jobs.submit(NewJob::new("nothing")).unwrap().id;
     reaches(&jobs, marker, State::Done);
     assert_eq!(jobs.get(id).unwrap().state, State::Delayed);
-    clock.set(5_000_000);
+    clock.set(begin + 5);
     jobs.look();
     reaches(&jobs, id, State::Done);
 }
@@ -367,7 +371,7 @@ fn until(what: &str, holds: impl Fn() -> bool) {
 fn a_schedule_submits_a_job_each_time_and_one_for_all_that_went_by() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
-    let minutes = |minutes: i64| time::parse("2026-03-29T00:00:00Z").unwrap() + minutes * time::MINUTE;
+    let minutes = |minutes: i64| time::parse(FUTURE).unwrap() + minutes * time::MINUTE;
     let clock = Clock::standing(minutes(1));
     let options = || JobOptions { clock: clock.clone(), ..JobOptions::default() };
     let kind = || quick("tidy", |_| Ok(Outcome::default()));
@@ -412,15 +416,15 @@ fn a_schedule_submits_a_job_each_time_and_one_for_all_that_went_by() {
 fn two_jobs_of_a_schedule_are_never_there_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
-    let clock = Clock::standing(0);
+    let hours = |hours: i64| time::parse(FUTURE).unwrap() + hours * time::HOUR;
+    let clock = Clock::standing(hours(0));
     let (held, go, begins) = held("held");
     let jobs = start_with(&store, [held], JobOptions { clock: clock.clone(), ..JobOptions::default() });
     jobs.schedule(&Schedule::new("hours", "@hourly", NewJob::new("held"))).unwrap();
-    let next = |hours: i64| jobs.schedules().unwrap()[0].next_us == hours * time::HOUR;
-    for hours in 1..4 {
-        clock.set(hours * time::HOUR);
+    for now in 1..4 {
+        clock.set(hours(now));
         jobs.look();
-        until("it goes on", || next(hours + 1));
+        until("it goes on", || jobs.schedules().unwrap()[0].next_us == hours(now + 1));
     }
     let id = begins.recv().unwrap();
     assert_eq!(jobs.list(&JobFilter::default()).unwrap().len(), 1);

@@ -3,6 +3,7 @@
 use super::read::JobFilter;
 use super::*;
 use crate::store::{Store, StoreOptions};
+use crate::time;
 
 pub(super) fn open(folder: &tempfile::TempDir) -> Store {
     Store::open(&folder.path().join("a.db"), StoreOptions::default()).unwrap()
@@ -20,8 +21,9 @@ pub(super) fn new_row(queue: &str) -> NewRow {
         after: Vec::new(),
         max_attempts: 3,
         deadline_ms: None,
-        keep_us: 1_000,
-        keep_dead_us: 2_000,
+        // the upkeep looks at the real clock
+        keep_us: 200 * 366 * time::DAY,
+        keep_dead_us: 200 * 366 * time::DAY,
     }
 }
 
@@ -100,15 +102,17 @@ fn a_last_attempt_is_not_handed_out_ahead() {
 fn finished_jobs_are_forgotten_when_their_time_is_over_and_ids_are_not_used_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
-    submit(&store, 0, vec![new_row("q"), new_row("q")]).unwrap();
+    let short = NewRow { keep_us: 1_000, keep_dead_us: 2_000, ..new_row("q") };
+    let end = time::now() + time::DAY;
+    submit(&store, 0, vec![short.clone(), short]).unwrap();
     let jobs = claim(&store, 0, &[("q", 2, 0)]);
-    finish(&store, &jobs[0], Verdict::Done(Some("1".into())), 10);
+    finish(&store, &jobs[0], Verdict::Done(Some("1".into())), end);
     let failed = Verdict::Failed { error: "no".into(), retry_at_us: 0, is_final: true };
-    finish(&store, &jobs[1], failed, 10);
-    assert_eq!(store.forget_jobs(1_009).unwrap(), 0);
-    assert_eq!(store.forget_jobs(1_010).unwrap(), 1);
+    finish(&store, &jobs[1], failed, end);
+    assert_eq!(store.forget_jobs(end + 999).unwrap(), 0);
+    assert_eq!(store.forget_jobs(end + 1_000).unwrap(), 1);
     assert!(matches!(store.job(jobs[0].id), Err(Error::NotFound(_))));
-    assert_eq!(store.forget_jobs(2_010).unwrap(), 1);
+    assert_eq!(store.forget_jobs(end + 2_000).unwrap(), 1);
     assert_eq!(store.job_failures(jobs[1].id).unwrap(), []);
     drop(store);
     let store = open(&folder);
