@@ -18,7 +18,7 @@ pub mod schedules;
 pub(super) mod table;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::Connection;
@@ -349,11 +349,13 @@ impl Queues {
 pub(super) struct Board {
     current: RwLock<Arc<Queues>>,
     bell: (Sender<()>, Receiver<()>),
+    /// Held from before a commit of jobs until what it wrote is published.
+    publishing: Mutex<()>,
 }
 
 impl Default for Board {
     fn default() -> Self {
-        Self { current: RwLock::default(), bell: bounded(1) }
+        Self { current: RwLock::default(), bell: bounded(1), publishing: Mutex::default() }
     }
 }
 
@@ -369,6 +371,16 @@ impl Board {
         if rings {
             let _ = self.bell.0.try_send(());
         }
+    }
+
+    /// Taken by the writer around a commit of jobs and its publication.
+    pub fn publishing(&self) -> MutexGuard<'_, ()> {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until what a reader has seen of jobs is published: a job that is done has its effects there for the next question.
+    pub fn wait_for_what_was_seen(&self) {
+        drop(self.publishing());
     }
 
     pub fn bell(&self) -> &Receiver<()> {
