@@ -1,8 +1,8 @@
 //! What stands between strangers and the server: one event loop that owns every client's socket. A client gets a worker when its
 //! request is there, whole and well-formed, and no worker waits for a client.
 //!
-//! `front` is the loop, `sweep` what time does to connections, `client` one connection, `head` and `chunks` read what comes, `backend` and `opener` are the private
-//! connections to the server behind, `crowd` counts addresses, `wire` is the sockets, `tls` those that are encrypted, `refusal` what
+//! `front` is the loop, `sweep` what time does to connections, `client` one connection, `head` and `chunks` read what comes, `backend`, `dispatch` and `opener` are
+//! the private connections to the server behind, `crowd` counts addresses, `wire` is the sockets, `tls` those that are encrypted, `refusal` what
 //! the guard says itself, `live` and `deliver` clients that stay to be told what is new.
 //! `app` starts and stops it.
 
@@ -11,6 +11,7 @@ mod chunks;
 mod client;
 mod crowd;
 mod deliver;
+mod dispatch;
 mod front;
 mod head;
 mod live;
