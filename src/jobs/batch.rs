@@ -1,12 +1,13 @@
 //! Many items in batches, some at once: for a job, or any other work, that goes through a list and tells how far it is.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crossbeam_channel::{bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::error::Result;
 use crate::jobs::progress::Progress;
@@ -55,31 +56,15 @@ pub fn process<T: Send, R: Send>(
         _ => None,
     };
     let begun = Instant::now();
-    let is_over = AtomicBool::new(false);
+    let stop = Stop::default();
     let (send, batches) = bounded::<(usize, Vec<T>)>(concurrency);
     let (tell, told) = unbounded();
-    let panic = Mutex::new(None);
     let mut results: Vec<Option<R>> = Vec::new();
     let mut failed = None;
     std::thread::scope(|scope| {
         for _ in 0..concurrency {
-            let (batches, tell, work, is_over, panic) =
-                (batches.clone(), tell.clone(), &work, &is_over, &panic);
-            scope.spawn(move || {
-                for (place, batch) in batches {
-                    if is_over.load(Ordering::Relaxed) {
-                        continue;
-                    }
-                    let count = batch.len();
-                    match catch_unwind(AssertUnwindSafe(|| work(batch))) {
-                        Ok(result) => _ = tell.send((place, count, result)),
-                        Err(what) => {
-                            is_over.store(true, Ordering::Relaxed);
-                            *panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
-                        }
-                    }
-                }
-            });
+            let (batches, tell, work, stop) = (batches.clone(), tell.clone(), &work, &stop);
+            scope.spawn(move || work_off(&batches, work, &tell, stop));
         }
         drop((batches, tell));
         let mut send = Some(send);
@@ -88,7 +73,7 @@ pub fn process<T: Send, R: Send>(
             while let Some(channel) = send.as_ref().filter(|_| in_work < concurrency) {
                 let batch: Vec<T> = items.by_ref().take(size).collect();
                 if batch.is_empty()
-                    || is_over.load(Ordering::Relaxed)
+                    || stop.is_over.load(Ordering::Relaxed)
                     || channel.send((place, batch)).is_err()
                 {
                     // the threads end with what they have
@@ -110,17 +95,46 @@ pub fn process<T: Send, R: Send>(
             });
             if let Err(e) = noted {
                 failed.get_or_insert(e);
-                is_over.store(true, Ordering::Relaxed);
+                stop.is_over.store(true, Ordering::Relaxed);
                 send = None;
             }
         }
     });
-    if let Some(what) = panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    if let Some(what) = stop.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
         resume_unwind(what);
     }
     match failed {
         Some(e) => Err(e),
         None => Ok(results.into_iter().flatten().collect()),
+    }
+}
+
+/// Why no further batch begins.
+#[derive(Default)]
+struct Stop {
+    is_over: AtomicBool,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// Does batches until there are no more.
+fn work_off<T, R>(
+    batches: &Receiver<(usize, Vec<T>)>,
+    work: &impl Fn(Vec<T>) -> Result<R>,
+    tell: &Sender<(usize, usize, Result<R>)>,
+    stop: &Stop,
+) {
+    for (place, batch) in batches {
+        if stop.is_over.load(Ordering::Relaxed) {
+            continue;
+        }
+        let count = batch.len();
+        match catch_unwind(AssertUnwindSafe(|| work(batch))) {
+            Ok(result) => _ = tell.send((place, count, result)),
+            Err(what) => {
+                stop.is_over.store(true, Ordering::Relaxed);
+                *stop.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
+            }
+        }
     }
 }
 
