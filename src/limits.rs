@@ -274,3 +274,7 @@ pub const JOBS_AHEAD_US: u64 = 20_000;
 pub const JOB_CONFLICTS: u32 = 1_000;
 /// Seconds that running jobs have to end by themselves when the workers stop, before they are told to.
 pub const JOBS_STOP_S: u64 = 5;
+/// Schedules of jobs.
+pub const SCHEDULES: usize = 1_000;
+/// Jobs that may run at once for each core, where they do better the more there are.
+pub const JOBS_PER_CORE: usize = 8;

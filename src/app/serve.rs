@@ -42,7 +42,10 @@ pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
     let warm = WarmList::of(settings.cache_warm.as_deref())?;
     let engine = Engine::open_with(&settings.database, store_options(settings))?;
     let engine = engine.with_limits(settings.into()).with_cache(cache);
-    let engine = engine.with_jobs(kinds(), JobOptions::default())?;
+    let engine = engine.with_jobs(
+        kinds(),
+        JobOptions { policies: Arc::new(settings.rate_limits.clone()), ..JobOptions::default() },
+    )?;
     let has_keys = engine.store.keys().iter().next().is_some();
     let ended = entrance.serve(&engine, settings, warm, |address, link| {
         let is_safe = settings.listen.ip().is_loopback() || settings.tls.is_some();

@@ -61,6 +61,11 @@ impl Running {
         all.into_iter().find(|why| *why as u8 == told).unwrap_or(Why::Nothing)
     }
 
+    /// For how long it runs.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
     /// When its time is over.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.allowed.and_then(|allowed| self.begun.checked_add(allowed))

@@ -9,8 +9,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select};
 
 use crate::error::{Error, Result};
+use crate::jobs::JobOptions;
 use crate::jobs::backoff::{Random, wait_us};
 use crate::jobs::context::{Running, Why};
+use crate::jobs::gauge::Gauge;
+use crate::jobs::rates::{Rates, Wait};
+use crate::jobs::timetable::Timetable;
 use crate::jobs::worker::{Attempt, Ending, Shop, settle};
 use crate::limits;
 use crate::store::queue::{Acted, Claim, Claimed, QueueNow, State, Verdict, Want};
@@ -32,6 +36,10 @@ pub(super) enum Event {
     Cancel(i64),
     /// No more jobs are begun; those that run may go on for a while, and are told to end then.
     Stop(Duration, Duration),
+    /// A schedule was due, and went on to its next time with this.
+    Scheduled(Arc<str>, i64, Result<Acted>),
+    /// Schedules were changed.
+    Schedules,
     /// Something may be due.
     Look,
 }
@@ -57,11 +65,17 @@ struct Line {
     waiting: VecDeque<Claimed>,
     /// Functions that are running.
     running: usize,
+    /// A limit lets none of it begin before.
+    not_before: Option<Instant>,
     /// How long a function takes, µs, the latest counting most; `None` before the first.
     usual_us: Option<f64>,
 }
 
 impl Line {
+    fn is_let(&self) -> bool {
+        self.not_before.is_none_or(|time| Instant::now() >= time)
+    }
+
     fn note(&mut self, took: Duration) {
         let us = took.as_secs_f64() * 1e6;
         self.usual_us = Some(self.usual_us.map_or(us, |usual| usual * 0.9 + us * 0.1));
@@ -82,7 +96,9 @@ pub(super) struct Dispatcher {
     /// Given to those who tell it something.
     pub events: Sender<Event>,
     /// Functions that may run at once.
-    pub workers: usize,
+    gauge: Gauge,
+    rates: Rates,
+    timetable: Timetable,
     lines: BTreeMap<Arc<str>, Line>,
     /// The queue of each job whose function is running.
     running: HashMap<i64, Arc<str>>,
@@ -107,7 +123,7 @@ impl Dispatcher {
         shop: Arc<Shop>,
         in_hand: Arc<InHand>,
         (tasks, events): (Sender<Attempt>, Sender<Event>),
-        workers: usize,
+        options: JobOptions,
     ) -> Self {
         let random = Random::new(shop.clock.now_us());
         Self {
@@ -115,7 +131,9 @@ impl Dispatcher {
             in_hand,
             tasks,
             events,
-            workers,
+            gauge: Gauge::new(options.workers, options.workers_max, Instant::now()),
+            rates: Rates::new(options.limiter, options.policies),
+            timetable: Timetable::default(),
             lines: BTreeMap::new(),
             running: HashMap::new(),
             is_claiming: false,
@@ -130,7 +148,9 @@ impl Dispatcher {
     /// Works until it is stopped; true where nothing was left running.
     pub fn run(mut self, inbox: &Receiver<Event>) -> bool {
         let bell = self.shop.store.job_bell();
+        self.read_schedules();
         loop {
+            self.submit_what_is_due();
             self.begin_what_may();
             self.claim();
             let wait = self.wait();
@@ -157,6 +177,7 @@ impl Dispatcher {
             Event::Claimed(claimed) => self.take_claimed(claimed),
             Event::Returned(id, took) => {
                 self.has_news = true;
+                self.gauge.note();
                 if let Some(line) = self.running.remove(&id).and_then(|queue| self.lines.get_mut(&queue)) {
                     line.running = line.running.saturating_sub(1);
                     line.note(took);
@@ -170,7 +191,7 @@ impl Dispatcher {
                 let waits = |line: &Line| line.waiting.iter().position(|job| job.id == id);
                 let found = self.lines.values_mut().find_map(|line| line.waiting.remove(waits(line)?));
                 match found {
-                    Some(job) => self.give_back(job),
+                    Some(job) => self.give_back(job, Verdict::Released),
                     None => _ = self.in_hand.get(id).map(|running| running.end(Why::Cancelled)),
                 }
             }
@@ -179,8 +200,15 @@ impl Dispatcher {
                 self.stopping = Some(Stopping { tell_at, give_up_at: tell_at + rest });
                 let waiting: Vec<Claimed> =
                     self.lines.values_mut().flat_map(|line| line.waiting.drain(..)).collect();
-                waiting.into_iter().for_each(|job| self.give_back(job));
+                waiting.into_iter().for_each(|job| self.give_back(job, Verdict::Released));
             }
+            Event::Scheduled(name, next_us, told) => {
+                let told = told.map(|acted| matches!(acted, Acted::Done(..)).then_some(next_us));
+                if !self.timetable.taken(&name, told, self.shop.clock.now_us()) {
+                    self.read_schedules();
+                }
+            }
+            Event::Schedules => self.read_schedules(),
             Event::Look => self.has_news = true,
         }
     }
@@ -192,7 +220,7 @@ impl Dispatcher {
                 self.has_news |= !jobs.is_empty();
                 for job in jobs {
                     if self.stopping.is_some() {
-                        self.give_back(job);
+                        self.give_back(job, Verdict::Released);
                     } else {
                         self.lines.entry(Arc::clone(&job.queue)).or_default().waiting.push_back(job);
                     }
@@ -206,10 +234,10 @@ impl Dispatcher {
     }
 
     /// Puts a job back that was not begun.
-    fn give_back(&mut self, job: Claimed) {
+    fn give_back(&mut self, job: Claimed, verdict: Verdict) {
         let attempt = self.attempt(job);
         self.in_hand.lock().insert(attempt.job.id, Arc::clone(&attempt.running));
-        settle(&self.shop, attempt, Ending::of(Verdict::Released), &self.events);
+        settle(&self.shop, attempt, Ending::of(verdict), &self.events);
     }
 
     fn attempt(&mut self, job: Claimed) -> Attempt {
@@ -226,17 +254,55 @@ impl Dispatcher {
             return;
         }
         let queues = self.shop.store.queues();
-        while self.running.len() < self.workers {
-            let may =
-                |(name, line): &(&Arc<str>, &Line)| line.running < concurrency(queues.by_name.get(*name));
+        while self.running.len() < self.gauge.limit() {
+            let may = |(name, line): &(&Arc<str>, &Line)| {
+                line.is_let() && line.running < concurrency(queues.by_name.get(*name))
+            };
             let lines = self.lines.iter().filter(may);
             let first = lines.filter_map(|(name, line)| Some((line.waiting.front()?.rank_us, name))).min();
             let Some(name) = first.map(|(_, name)| Arc::clone(name)) else { return };
             let Some(job) = self.lines.get_mut(&name).and_then(|line| line.waiting.pop_front()) else {
                 return;
             };
-            let attempt = self.attempt(job);
-            self.begin(attempt);
+            match self.rates.take(&job, queues.by_name.get(&name)) {
+                Ok(()) => {
+                    let attempt = self.attempt(job);
+                    self.begin(attempt);
+                }
+                Err(Wait::Queue(wait)) => {
+                    if let Some(line) = self.lines.get_mut(&name) {
+                        line.waiting.push_front(job);
+                        line.not_before = Some(Instant::now() + wait);
+                    }
+                }
+                // others of the queue may begin meanwhile
+                Err(Wait::User(wait)) => {
+                    let wait_us = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+                    let due_us = self.shop.clock.now_us().saturating_add(wait_us);
+                    self.give_back(job, Verdict::Later(due_us));
+                }
+            }
+        }
+    }
+
+    fn read_schedules(&mut self) {
+        match Timetable::read(&self.shop.store) {
+            Ok(timetable) => self.timetable = timetable,
+            Err(e) => tracing::error!("the schedules cannot be read, those that are known go on: {e}"),
+        }
+    }
+
+    /// Has the jobs of schedules submitted whose time has come.
+    fn submit_what_is_due(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
+        for (name, act) in self.timetable.due(&self.shop.kinds, self.shop.clock.now_us()) {
+            let next_us = act.step.as_ref().map_or(i64::MAX, |step| step.next_us);
+            let events = self.events.clone();
+            self.shop.store.act_later(act, move |told| {
+                let _ = events.send(Event::Scheduled(name, next_us, told));
+            });
         }
     }
 
@@ -258,15 +324,19 @@ impl Dispatcher {
         self.paused_until = None;
         let now_us = self.shop.clock.now_us();
         let queues = self.shop.store.queues();
-        let waiting: usize = self.lines.values().map(|line| line.waiting.len()).sum();
-        let mut free = self.workers.saturating_sub(self.running.len() + waiting);
+        let lines = self.lines.values().filter(|line| line.is_let());
+        let waiting: usize = lines.map(|line| line.waiting.len()).sum();
+        let mut free = self.gauge.limit().saturating_sub(self.running.len() + waiting);
         let mut wants = Vec::new();
         for (queue, now) in queues.by_name.iter().filter(|(_, now)| now.count(State::Queued) > 0) {
             let line = self.lines.entry(Arc::clone(queue)).or_default();
+            if !line.is_let() {
+                continue;
+            }
             let most = concurrency(Some(now)).saturating_sub(line.running + line.waiting.len()).min(free);
             free -= most;
             let ahead =
-                line.ahead(self.workers).min(concurrency(Some(now)).saturating_mul(limits::JOBS_AHEAD));
+                line.ahead(self.gauge.limit()).min(concurrency(Some(now)).saturating_mul(limits::JOBS_AHEAD));
             // by halves, so that one commit brings many
             let ahead = if line.waiting.len() * 2 <= ahead { ahead - line.waiting.len() } else { 0 };
             if most + ahead > 0 {
@@ -287,7 +357,11 @@ impl Dispatcher {
     fn take_settled(&mut self, mut attempt: Attempt, ending: Ending, told: Result<Acted>) {
         let now_us = self.shop.clock.now_us();
         let failed = match told {
-            Ok(Acted::Done(..) | Acted::Cancelled) => None,
+            Ok(Acted::Done(..)) => {
+                self.observe(&attempt, &ending);
+                None
+            }
+            Ok(Acted::Cancelled) => None,
             Ok(Acted::Lost) => {
                 tracing::warn!(
                     "job {} is not of this attempt any more; nothing of it was written",
@@ -337,6 +411,18 @@ impl Dispatcher {
         self.in_hand.lock().remove(&attempt.job.id);
     }
 
+    /// Tells limits that give way to trouble how a job went.
+    fn observe(&mut self, attempt: &Attempt, ending: &Ending) {
+        let failed = match ending.verdict {
+            Verdict::Done(_) => false,
+            Verdict::Failed { .. } => true,
+            Verdict::Stopped | Verdict::Released | Verdict::Later(_) => return,
+        };
+        let queues = self.shop.store.queues();
+        let queue = queues.by_name.get(&attempt.job.queue);
+        self.rates.observe(&attempt.job, queue, failed, attempt.running.elapsed());
+    }
+
     /// How long nothing has to be done, unless something happens.
     fn wait(&self) -> Duration {
         let now = Instant::now();
@@ -347,22 +433,42 @@ impl Dispatcher {
         let stopping = self.stopping.as_ref();
         let told = stopping
             .map(|stopping| if stopping.tell_at > now { stopping.tell_at } else { stopping.give_up_at });
-        for time in [next, told, self.paused_until].into_iter().flatten() {
+        let lines =
+            self.lines.values().filter(|line| !line.is_let()).filter_map(|line| line.not_before).min();
+        for time in [next, told, self.paused_until, lines].into_iter().flatten() {
             until = until.min(time);
         }
         let wait = until.saturating_duration_since(now);
-        match self.shop.store.queues().next_due_us {
-            Some(due_us) if self.stopping.is_none() && !self.is_claiming && self.paused_until.is_none() => {
+        if self.stopping.is_some() {
+            return wait;
+        }
+        let may_claim = !self.is_claiming && self.paused_until.is_none();
+        let jobs_us = self.shop.store.queues().next_due_us.filter(|_| may_claim);
+        match jobs_us.into_iter().chain(self.timetable.next_us()).min() {
+            Some(due_us) => {
                 let left_us = due_us.saturating_sub(self.shop.clock.now_us()).max(1_000);
                 wait.min(Duration::from_micros(left_us.unsigned_abs()))
             }
-            _ => wait,
+            None => wait,
         }
+    }
+
+    /// Whether jobs wait that would begin if more might.
+    fn has_more(&self) -> bool {
+        let more = |(name, now): (&Arc<str>, &QueueNow)| {
+            let line = self.lines.get(name);
+            let waiting = line.map_or(0, |line| line.waiting.len()) as u64 + now.count(State::Queued);
+            let may = line.is_none_or(|line| line.is_let() && line.running < concurrency(Some(now)));
+            waiting > 0 && may
+        };
+        self.shop.store.queues().by_name.iter().any(more)
     }
 
     /// What the time brings: deadlines, a writer that is asked again, the end of patience.
     fn look_at_the_clock(&mut self) {
         let now = Instant::now();
+        let is_full = self.running.len() >= self.gauge.limit();
+        self.gauge.look(is_full && self.has_more(), now);
         if self.stopping.as_ref().is_some_and(|stopping| now >= stopping.tell_at) {
             self.in_hand.lock().values().for_each(|running| running.end(Why::Stopping));
         }

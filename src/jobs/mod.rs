@@ -11,12 +11,17 @@
 //! failure, a record that changed meanwhile), but what it gives back to be written is written once.
 
 mod backoff;
+mod batch;
 mod context;
+mod cron;
 mod dispatch;
 mod effects;
+mod gauge;
 mod kind;
 mod new_job;
 mod progress;
+mod rates;
+mod timetable;
 mod worker;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,30 +35,47 @@ use crate::error::{Error, Result};
 use crate::jobs::dispatch::{Dispatcher, Event, InHand};
 use crate::jobs::kind::check_name;
 use crate::jobs::worker::Shop;
+use crate::limiter::Limiter;
+use crate::limiter::policy::Policies;
 use crate::limits;
 use crate::store::Store;
 use crate::store::queue::read::{Failure, Job, JobFilter};
 use crate::store::queue::{Act, Acted, OnceOf, QueueSettings, Queues, State, Submitted};
 
+pub use batch::{BatchOptions, process};
 pub use context::Context;
+pub use cron::Cron;
 pub use effects::Effects;
 pub use kind::{Kind, Kinds, Outcome};
 pub use new_job::NewJob;
 pub use progress::Progress;
+pub use timetable::{Schedule, Scheduled};
 
 /// How jobs are run.
 #[derive(Debug, Clone)]
 pub struct JobOptions {
-    /// Jobs that run at once, of all queues.
+    /// Jobs that may run at once, of all queues, whatever they do.
     pub workers: usize,
+    /// Jobs that may run at once where that proves better: for jobs that wait more than they compute. Not below `workers`.
+    pub workers_max: usize,
     /// What tells when jobs are due.
     pub clock: Clock,
+    /// Counts what queues limit.
+    pub limiter: Arc<Limiter>,
+    /// The named limits that queues may share.
+    pub policies: Arc<Policies>,
 }
 
 impl Default for JobOptions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { workers: cores.max(2), clock: Clock::default() }
+        Self {
+            workers: cores.max(2),
+            workers_max: cores.saturating_mul(limits::JOBS_PER_CORE),
+            clock: Clock::default(),
+            limiter: Arc::default(),
+            policies: Arc::default(),
+        }
     }
 }
 
@@ -62,6 +84,7 @@ impl Default for JobOptions {
 pub struct Jobs {
     shop: Arc<Shop>,
     in_hand: Arc<InHand>,
+    policies: Arc<Policies>,
     events: Option<Sender<Event>>,
     threads: Mutex<Option<Threads>>,
 }
@@ -76,7 +99,13 @@ impl Jobs {
     /// Jobs that nobody runs here: they are submitted for, and by, another process.
     pub fn idle(store: Arc<Store>, kinds: Kinds) -> Self {
         let shop = Arc::new(Shop { store, kinds, clock: Clock::default() });
-        Self { shop, in_hand: Arc::default(), events: None, threads: Mutex::default() }
+        Self {
+            shop,
+            in_hand: Arc::default(),
+            policies: Arc::default(),
+            events: None,
+            threads: Mutex::default(),
+        }
     }
 
     /// Starts to run jobs of these kinds.
@@ -84,21 +113,22 @@ impl Jobs {
     /// # Errors
     /// The system gives no threads.
     pub fn start(store: Arc<Store>, kinds: Kinds, options: JobOptions) -> Result<Self> {
-        let shop = Arc::new(Shop { store, kinds, clock: options.clock });
+        let shop = Arc::new(Shop { store, kinds, clock: options.clock.clone() });
+        let policies = Arc::clone(&options.policies);
         let (events, inbox) = unbounded();
         let (tasks, waiting) = unbounded();
         let in_hand = Arc::new(InHand::default());
-        let count = options.workers.max(1);
+        let count = options.workers.max(options.workers_max).max(1);
         let mut workers = Vec::with_capacity(count);
         for _ in 0..count {
             let (shop, waiting, events) = (Arc::clone(&shop), waiting.clone(), events.clone());
             workers.push(thread("job", move || worker::work(&shop, &waiting, &events))?);
         }
         let sends = (tasks, events.clone());
-        let dispatcher = Dispatcher::new(Arc::clone(&shop), Arc::clone(&in_hand), sends, count);
+        let dispatcher = Dispatcher::new(Arc::clone(&shop), Arc::clone(&in_hand), sends, options);
         let dispatcher = thread("jobs", move || dispatcher.run(&inbox))?;
         let threads = Mutex::new(Some(Threads { dispatcher, workers }));
-        Ok(Self { shop, in_hand, events: Some(events), threads })
+        Ok(Self { shop, in_hand, policies, events: Some(events), threads })
     }
 
     /// Where they are.
@@ -229,7 +259,55 @@ impl Jobs {
                 "a concurrency of 0 would let no job of the queue run; it is 1 at least",
             ));
         }
+        rates::check(&settings, &self.policies)?;
         self.shop.store.configure_queue(queue, settings)
+    }
+
+    /// Has a job submitted again and again; a schedule of the same name is replaced. One that says the same again keeps its next
+    /// time, so a program can say its schedules at each start. What went by while nobody was there is caught up by one job.
+    ///
+    /// ```
+    /// use windrow::jobs::Schedule;
+    /// use windrow::{Engine, JobOptions, Kind, NewJob, Outcome};
+    ///
+    /// # fn main() -> windrow::Result<()> {
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let tidy = Kind::new("tidy", |_| Ok(Outcome::default()));
+    /// let engine = Engine::open(folder.path().join("a.db"))?.with_jobs([tidy], JobOptions::default())?;
+    /// let nightly = Schedule::new("nightly", "30 2 * * *", NewJob::new("tidy")).zone("Europe/Berlin");
+    /// engine.jobs().schedule(&nightly)?;
+    /// assert_eq!(engine.jobs().schedules()?[0].schedule, nightly);
+    /// engine.jobs().unschedule("nightly")?;
+    /// # engine.close();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What it says cannot be, or is never due.
+    pub fn schedule(&self, schedule: &Schedule) -> Result<()> {
+        let row = schedule.row(&self.shop.kinds, self.shop.clock.now_us())?;
+        self.shop.store.put_schedule(row)?;
+        self.tell(Event::Schedules);
+        Ok(())
+    }
+
+    /// Ends a schedule; the jobs that it has submitted stay.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn unschedule(&self, name: &str) -> Result<()> {
+        self.shop.store.drop_schedule(name)?;
+        self.tell(Event::Schedules);
+        Ok(())
+    }
+
+    /// All schedules, by name.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn schedules(&self) -> Result<Vec<Scheduled>> {
+        self.shop.store.schedules()?.into_iter().map(Scheduled::of).collect()
     }
 
     /// Has everybody look at the clock: for who moves it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -18,7 +18,8 @@ use crate::store::queue::NewRow;
 /// let job = NewJob::new("greet").payload(serde_json::json!({"name": "Ada"})).priority(1).after(7);
 /// assert_eq!(job.kind, "greet");
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct NewJob {
     /// What does it.
     pub kind: String,

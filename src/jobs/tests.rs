@@ -13,6 +13,9 @@ use crate::records::declare;
 use crate::store::StoreOptions;
 use crate::time;
 
+/// Clocks that stand do so here: the upkeep forgets by the real one.
+const FUTURE: &str = "2096-03-25T00:00:00Z";
+
 fn store(folder: &tempfile::TempDir) -> Arc<Store> {
     Arc::new(Store::open(&folder.path().join("a.db"), StoreOptions::default()).unwrap())
 }
@@ -242,7 +245,8 @@ fn a_queue_runs_no_more_at_once_than_it_may_and_takes_no_more_than_its_size() {
         Ok(Outcome::default())
     });
     let jobs = start_with(&store, [counts], JobOptions { workers: 8, ..JobOptions::default() });
-    jobs.configure("narrow", QueueSettings { size: 50, concurrency: Some(2) }).unwrap();
+    jobs.configure("narrow", QueueSettings { size: 50, concurrency: Some(2), ..QueueSettings::default() })
+        .unwrap();
     let many = |count: usize| (0..count).map(|_| NewJob::new("counts").queue("narrow"));
     assert!(matches!(jobs.submit_all(many(51)), Err(Error::Busy { .. })));
     assert_eq!(jobs.list(&JobFilter::default()).unwrap(), [], "all or none of them");
@@ -293,21 +297,22 @@ fn progress_is_there_while_a_job_runs() {
     assert!(progress.left_s.is_some());
     go.send(()).unwrap();
     reaches(&jobs, id, State::Done);
-    assert_eq!(jobs.progress(id), None);
+    until("nothing is told of what has ended", || jobs.progress(id).is_none());
 }
 
 #[test]
 fn a_delayed_job_runs_when_the_clock_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(&folder);
-    let clock = Clock::standing(1_000_000);
+    let begin = time::parse(FUTURE).unwrap();
+    let clock = Clock::standing(begin);
     let nothing = quick("nothing", |_| Ok(Outcome::default()));
     let jobs = start_with(&store, [nothing], JobOptions { clock: clock.clone(), ..JobOptions::default() });
-    let id = jobs.submit(NewJob::new("nothing").run_at(5_000_000)).unwrap().id;
+    let id = jobs.submit(NewJob::new("nothing").run_at(begin + 5)).unwrap().id;
     let marker = jobs.submit(NewJob::new("nothing")).unwrap().id;
     reaches(&jobs, marker, State::Done);
     assert_eq!(jobs.get(id).unwrap().state, State::Delayed);
-    clock.set(5_000_000);
+    clock.set(begin + 5);
     jobs.look();
     reaches(&jobs, id, State::Done);
 }
@@ -350,4 +355,154 @@ fn a_job_of_a_kind_that_nobody_knows_is_dead_and_says_why() {
     let jobs = start(&store, [quick("new", |_| Ok(Outcome::default()))]);
     let told = reaches(&jobs, id, State::Dead).error.unwrap();
     assert!(told.contains("no kind of job \"old\"") && told.contains("\"new\""), "{told}");
+}
+
+/// Waits until a condition holds.
+#[track_caller]
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_schedule_submits_a_job_each_time_and_one_for_all_that_went_by() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let minutes = |minutes: i64| time::parse(FUTURE).unwrap() + minutes * time::MINUTE;
+    let clock = Clock::standing(minutes(1));
+    let options = || JobOptions { clock: clock.clone(), ..JobOptions::default() };
+    let kind = || quick("tidy", |_| Ok(Outcome::default()));
+    let jobs = start_with(&store, [kind()], options());
+    let every = Schedule::new("tens", "*/10 * * * *", NewJob::new("tidy")).zone("Europe/Berlin");
+    jobs.schedule(&every).unwrap();
+    let done = |jobs: &Jobs| jobs.queues().by_name.get("default").map_or(0, |queue| queue.count(State::Done));
+    let scheduled = |jobs: &Jobs| jobs.schedules().unwrap().remove(0);
+    assert_eq!((scheduled(&jobs).next_us, done(&jobs)), (minutes(10), 0));
+    for (now, jobs_so_far, next) in [(10, 1, 20), (20, 2, 30), (95, 3, 100)] {
+        clock.set(minutes(now));
+        jobs.look();
+        until("it is due", || done(&jobs) == jobs_so_far && scheduled(&jobs).next_us == minutes(next));
+    }
+    let last = scheduled(&jobs);
+    assert_eq!(last.last_us, Some(minutes(30)), "the first of those that went by");
+    assert_eq!(jobs.get(last.last_job.unwrap()).unwrap().state, State::Done);
+    drop(jobs);
+    clock.set(minutes(500));
+    let jobs = start_with(&store, [kind()], options());
+    jobs.schedule(&every).unwrap();
+    until("what went by is caught up", || done(&jobs) == 4 && scheduled(&jobs).next_us == minutes(510));
+    jobs.unschedule("tens").unwrap();
+    clock.set(minutes(1_000));
+    jobs.look();
+    let marker = jobs.submit(NewJob::new("tidy")).unwrap().id;
+    reaches(&jobs, marker, State::Done);
+    assert_eq!(done(&jobs), 5, "the marker alone");
+    assert!(matches!(jobs.unschedule("tens"), Err(Error::NotFound(_))));
+    for wrong in [
+        Schedule::new("a b", "@daily", NewJob::new("tidy")),
+        Schedule::new("a", "0 0 31 feb *", NewJob::new("tidy")),
+        Schedule::new("a", "@daily", NewJob::new("tidy")).zone("Europe/Berlim"),
+        Schedule::new("a", "@daily", NewJob::new("tydi")),
+        Schedule::new("a", "@daily", NewJob::new("tidy").run_at(1)),
+    ] {
+        assert!(matches!(jobs.schedule(&wrong), Err(Error::Invalid { .. })), "{wrong:?}");
+    }
+}
+
+#[test]
+fn two_jobs_of_a_schedule_are_never_there_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let hours = |hours: i64| time::parse(FUTURE).unwrap() + hours * time::HOUR;
+    let clock = Clock::standing(hours(0));
+    let (held, go, begins) = held("held");
+    let jobs = start_with(&store, [held], JobOptions { clock: clock.clone(), ..JobOptions::default() });
+    jobs.schedule(&Schedule::new("hours", "@hourly", NewJob::new("held"))).unwrap();
+    for now in 1..4 {
+        clock.set(hours(now));
+        jobs.look();
+        until("it goes on", || jobs.schedules().unwrap()[0].next_us == hours(now + 1));
+    }
+    let id = begins.recv().unwrap();
+    assert_eq!(jobs.list(&JobFilter::default()).unwrap().len(), 1);
+    go.send(()).unwrap();
+    reaches(&jobs, id, State::Done);
+}
+
+/// A limiter on a clock of its own, and that.
+fn limiter() -> (Arc<Limiter>, Arc<AtomicU64>) {
+    let seconds = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&seconds);
+    (Arc::new(Limiter::with_clock(move || Duration::from_secs(clock.load(Ordering::SeqCst)))), seconds)
+}
+
+#[test]
+fn a_queue_begins_no_more_jobs_than_its_rate_and_the_first_ones_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&order);
+    let note = quick("note", move |context| {
+        seen.lock().unwrap().push(context.id());
+        Ok(Outcome::default())
+    });
+    let (limiter, _) = limiter();
+    let options = JobOptions { limiter, ..JobOptions::default() };
+    let jobs = start_with(&store, [note], options);
+    let rated = QueueSettings { rate: Some("3/min".into()), ..QueueSettings::default() };
+    jobs.configure("rated", rated).unwrap();
+    let of = |priority| NewJob::new("note").queue("rated").priority(priority);
+    let submitted = jobs.submit_all([of(9), of(8), of(2), of(1), of(15)]).unwrap();
+    let free = jobs.submit(NewJob::new("note")).unwrap().id;
+    reaches(&jobs, free, State::Done);
+    until("three began", || order.lock().unwrap().len() == 4);
+    std::thread::sleep(Duration::from_millis(50));
+    let begun = order.lock().unwrap().clone();
+    let begun: Vec<i64> = begun.into_iter().filter(|id| *id != free).collect();
+    let mut first = vec![submitted[3].id, submitted[2].id, submitted[1].id];
+    first.sort_unstable();
+    let mut sorted = begun.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, first, "the best three of five");
+    for wrong in ["3", "3/min windw"] {
+        let settings = QueueSettings { user_rate: Some(wrong.into()), ..QueueSettings::default() };
+        assert!(jobs.configure("rated", settings).is_err());
+    }
+    let unknown = QueueSettings { limit: Some("model_cals".into()), ..QueueSettings::default() };
+    let told = jobs.configure("rated", unknown).unwrap_err().to_string();
+    assert!(told.contains("did you mean \"model_calls\""), "{told}");
+}
+
+#[test]
+fn a_user_who_has_had_his_share_keeps_nobody_else_waiting_and_queues_share_a_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let (limiter, _) = limiter();
+    let policies = Arc::new(Policies::read("model_calls=2/min").unwrap());
+    let nothing = quick("nothing", |_| Ok(Outcome::default()));
+    let jobs = start_with(&store, [nothing], JobOptions { limiter, policies, ..JobOptions::default() });
+    let fair = QueueSettings { user_rate: Some("1/min".into()), ..QueueSettings::default() };
+    jobs.configure("fair", fair).unwrap();
+    let of = |user: &str| NewJob::new("nothing").queue("fair").user(user);
+    let submitted = jobs.submit_all([of("ada"), of("ada"), of("ada"), of("bob")]).unwrap();
+    reaches(&jobs, submitted[0].id, State::Done);
+    reaches(&jobs, submitted[3].id, State::Done);
+    let waits = reaches(&jobs, submitted[1].id, State::Delayed);
+    assert_eq!((waits.attempt, waits.failures), (0, 0));
+    for queue in ["left", "right"] {
+        let shared = QueueSettings { limit: Some("model_calls".into()), ..QueueSettings::default() };
+        jobs.configure(queue, shared).unwrap();
+    }
+    let of = |queue: &str| NewJob::new("nothing").queue(queue);
+    jobs.submit_all([of("left"), of("right"), of("left"), of("right")]).unwrap();
+    let done = || {
+        let queues = jobs.queues();
+        ["left", "right"].iter().map(|queue| queues.by_name[*queue].count(State::Done)).sum::<u64>()
+    };
+    until("two began", || done() == 2);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(done(), 2, "two of both queues together");
 }

@@ -90,6 +90,20 @@ impl Policy {
         let rate = Rate { quota, window: Duration::from_secs(60), shape: Shape::Bucket };
         Self { name: name.into(), rate, unit, counts_failures: true, adaptive: None }
     }
+
+    /// A rate with its words, as the setting has them, under a name; `None` where it is `unlimited`.
+    ///
+    /// # Errors
+    /// What cannot be read, and what may be written.
+    ///
+    /// ```
+    /// let policy = windrow::limiter::policy::Policy::read("mine", "50/5m window adaptive:2s")?.unwrap();
+    /// assert_eq!((policy.rate.quota, policy.rate.window.as_secs()), (50, 300));
+    /// # Ok::<(), String>(())
+    /// ```
+    pub fn read(name: &str, text: &str) -> Result<Option<Self>, String> {
+        read(name, Unit::Requests, text)
+    }
 }
 
 /// The policies in force.
@@ -112,38 +126,37 @@ impl Default for Policies {
 impl Declared {
     /// The policy with another rate; `None` where it is to be unlimited.
     fn read(&self, text: &str) -> Result<Option<Policy>, String> {
-        let mut words = text.split_whitespace();
-        let rate = words.next().unwrap_or_default();
-        if rate == "unlimited" && words.clone().next().is_none() {
-            return Ok(None);
-        }
-        let mut policy = Policy {
-            name: self.name.into(),
-            rate: rate.parse()?,
-            unit: self.unit,
-            counts_failures: true,
-            adaptive: None,
-        };
-        for word in words {
-            let latency = |text: &str| parse_duration(text).and_then(|us| u64::try_from(us).ok());
-            match word.split_once(':') {
-                None if word == "bucket" => policy.rate.shape = Shape::Bucket,
-                None if word == "window" => policy.rate.shape = Shape::Window,
-                None if word == "uncounted" => policy.counts_failures = false,
-                None if word == "adaptive" => policy.adaptive = Some(LATENCY),
-                Some(("adaptive", text)) if latency(text).is_some_and(|us| us > 0) => {
-                    policy.adaptive = latency(text).map(Duration::from_micros);
-                }
-                _ => {
-                    return Err(format!(
-                        "\"{word}\" is none of bucket, window, uncounted, adaptive, adaptive:5s{}",
-                        nearest(word, ["bucket", "window", "uncounted", "adaptive"].into_iter())
-                    ));
-                }
+        read(self.name, self.unit, text)
+    }
+}
+
+fn read(name: &str, unit: Unit, text: &str) -> Result<Option<Policy>, String> {
+    let mut words = text.split_whitespace();
+    let rate = words.next().unwrap_or_default();
+    if rate == "unlimited" && words.clone().next().is_none() {
+        return Ok(None);
+    }
+    let mut policy =
+        Policy { name: name.into(), rate: rate.parse()?, unit, counts_failures: true, adaptive: None };
+    for word in words {
+        let latency = |text: &str| parse_duration(text).and_then(|us| u64::try_from(us).ok());
+        match word.split_once(':') {
+            None if word == "bucket" => policy.rate.shape = Shape::Bucket,
+            None if word == "window" => policy.rate.shape = Shape::Window,
+            None if word == "uncounted" => policy.counts_failures = false,
+            None if word == "adaptive" => policy.adaptive = Some(LATENCY),
+            Some(("adaptive", text)) if latency(text).is_some_and(|us| us > 0) => {
+                policy.adaptive = latency(text).map(Duration::from_micros);
+            }
+            _ => {
+                return Err(format!(
+                    "\"{word}\" is none of bucket, window, uncounted, adaptive, adaptive:5s{}",
+                    nearest(word, ["bucket", "window", "uncounted", "adaptive"].into_iter())
+                ));
             }
         }
-        Ok(Some(policy))
     }
+    Ok(Some(policy))
 }
 
 impl Policies {
@@ -192,6 +205,11 @@ impl Policies {
         self.all.retain(|policy| *policy.name != *name);
         self.all.extend(policy.map(Arc::new));
         Ok(())
+    }
+
+    /// The names of all policies, also of those that are unlimited.
+    pub fn names() -> impl Iterator<Item = &'static str> + Clone {
+        DECLARED.iter().map(|declared| declared.name)
     }
 
     /// The policy of a name; `None` where it is unlimited.

@@ -195,6 +195,7 @@ impl Writer {
         }
         growing.write()?;
         let Group { changed, queues, .. } = growing;
+        let _publishing = queues.is_some().then(|| self.board.publishing());
         self.watch.commit(transaction)?;
         if !changed.is_empty() {
             let mut snapshot = Snapshot::clone(&current);

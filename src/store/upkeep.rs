@@ -24,7 +24,7 @@ use crate::time;
 
 /// How often the thread looks around when nothing wakes it.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How often replies that are too old are looked for.
+/// How often replies and jobs that are too old are looked for.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// How long the thread leaves everything alone after a failure, at first and after many.
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ pub(super) struct Work {
     pub(super) expired: HashMap<i64, (i64, Instant)>,
     /// By dataset: the day on which the ids that are forgotten were last looked for.
     pub(super) swept: HashMap<i64, i64>,
-    /// When old replies were last forgotten.
+    /// When old replies and jobs were last forgotten.
     replies: Option<Instant>,
 }
 
@@ -160,6 +160,7 @@ impl Upkeep {
         done?;
         if work.replies.is_none_or(|last| last.elapsed() > FORGET_EVERY) {
             self.forget_replies(time::now())?;
+            self.forget_jobs(time::now())?;
             work.replies = Some(Instant::now());
         }
         // pages that the next segments will need are not worth moving

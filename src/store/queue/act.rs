@@ -24,7 +24,7 @@ impl Act {
 
     /// Whether nothing of it can be refused.
     fn is_plain(&self) -> bool {
-        self.events.is_empty() && self.records.is_empty() && self.jobs.is_empty()
+        self.events.is_empty() && self.records.is_empty() && self.jobs.is_empty() && self.step.is_none()
     }
 }
 
@@ -117,6 +117,11 @@ impl Group<'_> {
         let now_us = act.now_us;
         let submitted: Vec<Submitted> =
             act.jobs.iter().map(|job| self.jobs().insert(job, now_us)).collect::<Result<_>>()?;
+        if let Some(step) = &act.step
+            && !self.jobs().step(step, submitted.first().map(|job| job.id))?
+        {
+            return Err(Refusal::Told(Acted::Lost));
+        }
         if let Some(once) = &act.once {
             replies::note(self.transaction, &(once.0)(&submitted), 0)?;
         }

@@ -6,8 +6,10 @@ use rusqlite::{ErrorCode, params};
 
 use crate::error::{Error, Result};
 use crate::store::Store;
+use crate::store::queue::schedules::ScheduleRow;
 use crate::store::queue::table::Table;
 use crate::store::queue::{QueueNow, QueueSettings, Queues, State};
+use crate::store::upkeep::Upkeep;
 use crate::store::writer::{Command, Writer};
 
 /// Jobs that one transaction forgets.
@@ -24,6 +26,10 @@ pub(in crate::store) enum JobChange {
     Configure(Arc<str>, QueueSettings),
     /// Forgets some jobs whose time is over.
     Forget,
+    /// Stores a schedule.
+    PutSchedule(Box<ScheduleRow>),
+    /// Removes a schedule.
+    DropSchedule(String),
 }
 
 /// What came of it.
@@ -64,7 +70,7 @@ impl Store {
     /// # Errors
     /// The file cannot be written.
     pub fn configure_queue(&self, name: &str, settings: QueueSettings) -> Result<()> {
-        self.ask(|reply| Command::Jobs(JobChange::Configure(name.into(), settings), 0, reply)).map(|_| ())
+        self.count_changed(JobChange::Configure(name.into(), settings), 0).map(|_| ())
     }
 
     /// Forgets some finished jobs whose time is over; gives how many.
@@ -72,17 +78,30 @@ impl Store {
     /// # Errors
     /// The file cannot be written.
     pub fn forget_jobs(&self, now_us: i64) -> Result<usize> {
-        match self.ask(|reply| Command::Jobs(JobChange::Forget, now_us, reply))? {
+        self.count_changed(JobChange::Forget, now_us)
+    }
+
+    pub(super) fn count_changed(&self, change: JobChange, now_us: i64) -> Result<usize> {
+        match self.ask(|reply| Command::Jobs(change, now_us, reply))? {
             JobChanged::Count(count) => Ok(count),
-            JobChanged::State(_) => Ok(0),
+            JobChanged::State(_) => Err(Error::Internal("a change of jobs has no count".into())),
         }
     }
 }
 
+impl Upkeep {
+    /// Forgets the finished jobs whose time is over, in small bites.
+    pub(in crate::store) fn forget_jobs(&self, now_us: i64) -> Result<()> {
+        let forget = || self.ask(|reply| Command::Jobs(JobChange::Forget, now_us, reply));
+        while !self.is_stopping() && forget()? != JobChanged::Count(0) {}
+        Ok(())
+    }
+}
+
 impl Writer {
-    /// Carries out one change of jobs. Forgetting and cancelling are tried on a full disk too.
+    /// Carries out one change of jobs. Forgetting, cancelling and removing are tried on a full disk too.
     pub(in crate::store) fn change_jobs(&mut self, change: &JobChange, now_us: i64) -> Result<JobChanged> {
-        let frees = matches!(change, JobChange::Forget | JobChange::Cancel(_));
+        let frees = matches!(change, JobChange::Forget | JobChange::Cancel(_) | JobChange::DropSchedule(_));
         self.guarded(frees, |writer| writer.try_change_jobs(change, now_us))
     }
 
@@ -95,6 +114,8 @@ impl Writer {
             JobChange::Retry(id) => JobChanged::State(table.retry(*id, now_us)?),
             JobChange::Configure(name, settings) => JobChanged::Count(table.configure(name, settings)?),
             JobChange::Forget => JobChanged::Count(table.forget(now_us)?),
+            JobChange::PutSchedule(new) => JobChanged::Count(table.put_schedule(new)?),
+            JobChange::DropSchedule(name) => JobChanged::Count(table.drop_schedule(name)?),
         };
         self.watch.commit(transaction)?;
         self.board.publish(queues);
@@ -178,7 +199,7 @@ impl Table<'_> {
 
     fn forget(&mut self, now_us: i64) -> Result<usize> {
         let sql = format!(
-            "SELECT id FROM job WHERE state >= 4 AND due_us <= ?1 ORDER BY due_us LIMIT {FORGOTTEN_AT_ONCE}"
+            "SELECT id FROM job INDEXED BY job_kept WHERE state >= 4 AND due_us <= ?1 ORDER BY due_us LIMIT {FORGOTTEN_AT_ONCE}"
         );
         let ids = self.ids(&sql, now_us)?;
         for id in &ids {

@@ -14,10 +14,11 @@ pub mod act;
 pub mod change;
 pub mod read;
 pub(super) mod recover;
+pub mod schedules;
 pub(super) mod table;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::Connection;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, nearest};
 use crate::limits;
 use crate::store::keyed::write::RecordBatch;
+use crate::store::queue::schedules::Step;
 use crate::store::replies::Once;
 use crate::store::writer::Batch;
 
@@ -203,6 +205,8 @@ pub enum Verdict {
     Stopped,
     /// It was not begun: it goes back, and the attempt does not count.
     Released,
+    /// As [`Verdict::Released`], but it keeps its place until then, µs: a limit does not let it begin.
+    Later(i64),
 }
 
 /// What is written in one transaction, or not at all: what a job comes to, or what is submitted.
@@ -218,6 +222,8 @@ pub struct Act {
     pub records: Vec<RecordBatch>,
     /// Jobs.
     pub jobs: Vec<NewRow>,
+    /// A schedule that this is due of.
+    pub step: Option<Step>,
     /// The reply that is kept with it, where the request may be sent again.
     pub once: Option<OnceOf>,
 }
@@ -242,7 +248,7 @@ pub enum Acted {
     Done(Vec<Submitted>, Option<State>),
     /// The job was cancelled meanwhile, and is so now; nothing else of it was written.
     Cancelled,
-    /// The job does not run in that attempt any more; nothing of it was written.
+    /// The job does not run in that attempt any more, or the schedule is not due at that time; nothing of it was written.
     Lost,
     /// The rules of a dataset have changed since its rows were decoded; nothing of it was written.
     Stale,
@@ -259,11 +265,20 @@ pub struct QueueSettings {
     /// Jobs of it that may run at once; `None`: as many as there are workers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<usize>,
+    /// How often its jobs begin, as in `100/min` or `50/5m window`; `None`: at any time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+    /// The same for each user that its jobs are for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_rate: Option<String>,
+    /// A named limit that it shares with other queues, as in `model_calls`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
 }
 
 impl Default for QueueSettings {
     fn default() -> Self {
-        Self { size: limits::QUEUE_JOBS, concurrency: None }
+        Self { size: limits::QUEUE_JOBS, concurrency: None, rate: None, user_rate: None, limit: None }
     }
 }
 
@@ -334,11 +349,13 @@ impl Queues {
 pub(super) struct Board {
     current: RwLock<Arc<Queues>>,
     bell: (Sender<()>, Receiver<()>),
+    /// Held from before a commit of jobs until what it wrote is published.
+    publishing: Mutex<()>,
 }
 
 impl Default for Board {
     fn default() -> Self {
-        Self { current: RwLock::default(), bell: bounded(1) }
+        Self { current: RwLock::default(), bell: bounded(1), publishing: Mutex::default() }
     }
 }
 
@@ -354,6 +371,16 @@ impl Board {
         if rings {
             let _ = self.bell.0.try_send(());
         }
+    }
+
+    /// Taken by the writer around a commit of jobs and its publication.
+    pub fn publishing(&self) -> MutexGuard<'_, ()> {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until what a reader has seen of jobs is published: a job that is done has its effects there for the next question.
+    pub fn wait_for_what_was_seen(&self) {
+        drop(self.publishing());
     }
 
     pub fn bell(&self) -> &Receiver<()> {

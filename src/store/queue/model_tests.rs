@@ -251,7 +251,7 @@ fn play(steps: &[Step]) {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(&folder);
     for queue in QUEUES {
-        store.configure_queue(queue, QueueSettings { size: SIZE, concurrency: None }).unwrap();
+        store.configure_queue(queue, QueueSettings { size: SIZE, ..QueueSettings::default() }).unwrap();
     }
     let mut world = World { now_us: 1_000_000, jobs: Vec::new() };
     let mut in_hand: Vec<Claimed> = Vec::new();

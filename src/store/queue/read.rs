@@ -176,7 +176,9 @@ impl Store {
     /// # Errors
     /// `NotFound`; `Busy` where all read connections are in use.
     pub fn job(&self, id: i64) -> Result<Job> {
-        get(&*self.reader()?, id)
+        let job = get(&*self.reader()?, id);
+        self.board.wait_for_what_was_seen();
+        job
     }
 
     /// The attempts of a job that failed, in their order.
@@ -192,7 +194,9 @@ impl Store {
     /// # Errors
     /// A limit out of bounds; `Busy` where all read connections are in use.
     pub fn list_jobs(&self, filter: &JobFilter) -> Result<Vec<Job>> {
-        list(&*self.reader()?, filter)
+        let jobs = list(&*self.reader()?, filter);
+        self.board.wait_for_what_was_seen();
+        jobs
     }
 
     /// All queues as of the last commit.
@@ -214,6 +218,10 @@ impl JobFile {
         let connection = open::reader(path)?;
         open::require_current(&connection)?;
         Ok(Self(connection))
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.0
     }
 
     /// The job of an id.

@@ -54,7 +54,7 @@ pub(super) fn short(text: &str) -> &str {
 /// When the next delayed job is due.
 pub(super) fn next_due(connection: &Connection) -> Result<Option<i64>> {
     connection
-        .prepare_cached("SELECT min(due_us) FROM job WHERE state = 1")
+        .prepare_cached("SELECT min(due_us) FROM job INDEXED BY job_delayed WHERE state = 1")
         .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
         .map_err(|e| Error::sqlite("cannot look for delayed jobs", e))
 }
@@ -232,7 +232,7 @@ impl Table<'_> {
             .connection
             .prepare_cached(
                 "SELECT id, kind, payload, priority, rank_us, attempt, failures, max_attempts, deadline_ms, was_cut_off, user
-                   FROM job WHERE state = 0 AND queue = ?1 ORDER BY rank_us, id LIMIT ?2",
+                   FROM job INDEXED BY job_queued WHERE state = 0 AND queue = ?1 ORDER BY rank_us, id LIMIT ?2",
             )
             .map_err(context)?;
         let most = want.now + want.ahead;
@@ -311,6 +311,15 @@ impl Table<'_> {
             Verdict::Failed { error, retry_at_us, is_final } => {
                 let last = if *is_final { 0 } else { row.max_attempts };
                 self.fail(id, &row, (error, last), Some(*retry_at_us), now_us)?
+            }
+            Verdict::Later(due_us) => {
+                self.run(
+                    "UPDATE job SET state = 1, attempt = ?2, due_us = ?3 WHERE id = ?1",
+                    [id, attempt - 1, *due_us],
+                )?;
+                self.queues.shift(&row.queue, Some(State::Running), Some(State::Delayed));
+                self.queues.expect(*due_us);
+                State::Delayed
             }
             Verdict::Stopped | Verdict::Released => {
                 let attempt = if matches!(verdict, Verdict::Released) { attempt - 1 } else { attempt };

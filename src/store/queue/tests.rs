@@ -3,6 +3,7 @@
 use super::read::JobFilter;
 use super::*;
 use crate::store::{Store, StoreOptions};
+use crate::time;
 
 pub(super) fn open(folder: &tempfile::TempDir) -> Store {
     Store::open(&folder.path().join("a.db"), StoreOptions::default()).unwrap()
@@ -20,8 +21,9 @@ pub(super) fn new_row(queue: &str) -> NewRow {
         after: Vec::new(),
         max_attempts: 3,
         deadline_ms: None,
-        keep_us: 1_000,
-        keep_dead_us: 2_000,
+        // the upkeep looks at the real clock
+        keep_us: 200 * 366 * time::DAY,
+        keep_dead_us: 200 * 366 * time::DAY,
     }
 }
 
@@ -100,15 +102,17 @@ fn a_last_attempt_is_not_handed_out_ahead() {
 fn finished_jobs_are_forgotten_when_their_time_is_over_and_ids_are_not_used_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
-    submit(&store, 0, vec![new_row("q"), new_row("q")]).unwrap();
+    let short = NewRow { keep_us: 1_000, keep_dead_us: 2_000, ..new_row("q") };
+    let end = time::now() + time::DAY;
+    submit(&store, 0, vec![short.clone(), short]).unwrap();
     let jobs = claim(&store, 0, &[("q", 2, 0)]);
-    finish(&store, &jobs[0], Verdict::Done(Some("1".into())), 10);
+    finish(&store, &jobs[0], Verdict::Done(Some("1".into())), end);
     let failed = Verdict::Failed { error: "no".into(), retry_at_us: 0, is_final: true };
-    finish(&store, &jobs[1], failed, 10);
-    assert_eq!(store.forget_jobs(1_009).unwrap(), 0);
-    assert_eq!(store.forget_jobs(1_010).unwrap(), 1);
+    finish(&store, &jobs[1], failed, end);
+    assert_eq!(store.forget_jobs(end + 999).unwrap(), 0);
+    assert_eq!(store.forget_jobs(end + 1_000).unwrap(), 1);
     assert!(matches!(store.job(jobs[0].id), Err(Error::NotFound(_))));
-    assert_eq!(store.forget_jobs(2_010).unwrap(), 1);
+    assert_eq!(store.forget_jobs(end + 2_000).unwrap(), 1);
     assert_eq!(store.job_failures(jobs[1].id).unwrap(), []);
     drop(store);
     let store = open(&folder);
@@ -140,7 +144,7 @@ fn who_waits_longer_than_a_step_goes_before_a_better_priority() {
 fn settings_of_queues_are_kept_and_a_full_queue_takes_the_repetition_of_what_is_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
-    let settings = QueueSettings { size: 1, concurrency: Some(3) };
+    let settings = QueueSettings { size: 1, concurrency: Some(3), ..QueueSettings::default() };
     store.configure_queue("q", settings.clone()).unwrap();
     drop(store);
     let store = open(&folder);
@@ -175,13 +179,19 @@ fn handing_out_walks_an_index() {
     let store = open(&folder);
     let reader = store.reader().unwrap();
     for (sql, index) in [
-        ("SELECT id FROM job WHERE state = 0 AND queue = 'q' ORDER BY rank_us, id LIMIT 5", "job_queued"),
+        (
+            "SELECT id FROM job INDEXED BY job_queued WHERE state = 0 AND queue = 'q' ORDER BY rank_us, id LIMIT 5",
+            "job_queued",
+        ),
         (
             "SELECT id FROM job INDEXED BY job_delayed WHERE state = 1 AND due_us <= 1 ORDER BY due_us, id LIMIT 5",
             "job_delayed",
         ),
-        ("SELECT min(due_us) FROM job WHERE state = 1", "job_delayed"),
-        ("SELECT id FROM job WHERE state >= 4 AND due_us <= 1 ORDER BY due_us LIMIT 5", "job_kept"),
+        ("SELECT min(due_us) FROM job INDEXED BY job_delayed WHERE state = 1", "job_delayed"),
+        (
+            "SELECT id FROM job INDEXED BY job_kept WHERE state >= 4 AND due_us <= 1 ORDER BY due_us LIMIT 5",
+            "job_kept",
+        ),
         ("SELECT id FROM job WHERE kind = 'k' AND unique_key = 'u' AND state < 4", "job_unique"),
         ("SELECT id FROM job WHERE state = 3 ORDER BY id", "job_state"),
     ] {
