@@ -299,17 +299,17 @@ fn jobs(told: &Value, session: &Session) -> String {
     if jobs.is_empty() {
         return "there are no such jobs; windrow jobs submit KIND submits one\n".to_owned();
     }
-    let heads = ["id", "kind", "queue", "state", "priority", "attempt", "created", "error"];
+    let heads = ["id", "kind", "queue", "state", "priority", "failed", "created", "error"];
     let mut table = Table::new(heads.map(Head::text), "--json");
     let row = |job: &Value| {
-        let attempt = format!("{} of {}", job["failures"], job["max_attempts"]);
+        let failed = format!("{} of {}", job["failures"], job["max_attempts"]);
         let cells = [
             text_of(job, "id"),
             text_of(job, "kind"),
             text_of(job, "queue"),
             text_of(job, "state"),
             text_of(job, "priority"),
-            attempt,
+            failed,
             time_of(job, "created"),
             text_of(job, "error"),
         ];

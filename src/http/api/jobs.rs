@@ -294,7 +294,7 @@ pub fn configure(call: &Call<'_>) -> Result<Response> {
     let body = body::decode(call.request)?;
     let settings: QueueSettings = serde_json::from_slice(&body).map_err(|e| {
         Error::invalid(format!(
-            "the body is not understood: {e}; send {{\"size\": 1000, \"concurrency\": 4}}, each of which may be left out"
+            "the body is not understood: {e}; send {{\"size\": 1000, \"concurrency\": 4, \"rate\": \"100/min\"}}, each of which may be left out"
         ))
     })?;
     let name = call.captured.first().map_or("", String::as_str);
