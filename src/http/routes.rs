@@ -1,5 +1,7 @@
-//! What there is to call: one table of method, path, parameters, what it needs of its caller, and handler. `server` hands
-//! every request to [`answer`]; a new route is a row here and a function in `api`.
+//! What there is to call: one `table` of method, path, parameters, what it needs of its caller, and handler. `server` hands
+//! every request to [`answer`], which finds its row and runs it.
+
+mod table;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -8,18 +10,15 @@ use crate::error::{Error, Result, nearest};
 use crate::http::Service;
 use crate::http::access::audit::Entry;
 use crate::http::access::{Access, Need, origin};
-use crate::http::api::{
-    cache, datasets, events, health, jobs, keys, live, performance, query, records, rows, search, sequences,
-    sign_in,
-};
 use crate::http::body;
 use crate::http::idempotency::Ticket;
-use crate::http::live::PATH as LIVE;
 use crate::http::message::{Method, Request, Response, decode_segment};
 use crate::http::problem::{self, Problem};
-use crate::http::{idempotency, limiting, negotiate, openapi, ui, unchanged};
+use crate::http::{idempotency, limiting, negotiate, unchanged};
 use crate::query::budget::Limits;
 use crate::store::snapshot::Snapshot;
+
+pub use table::ROUTES;
 
 /// A request with what its handler needs.
 pub struct Call<'a> {
@@ -76,274 +75,8 @@ pub struct Route {
     pub doc: &'static str,
     /// What it needs of its caller.
     pub need: Need,
-    handler: Handler,
+    pub(super) handler: Handler,
 }
-
-const fn route(
-    method: Method,
-    pattern: &'static str,
-    need: Need,
-    handler: Handler,
-    doc: &'static str,
-) -> Route {
-    Route { method, pattern, parameters: &[], doc, need, handler }
-}
-
-/// Everything that can be called.
-pub const ROUTES: [Route; 42] = [
-    Route {
-        method: Method::Get,
-        pattern: "/",
-        parameters: &ui::PARAMETERS,
-        doc: "draws the last 30 days of a dataset as a page",
-        need: Need::Page,
-        handler: ui::page,
-    },
-    Route {
-        method: Method::Get,
-        pattern: "/signin",
-        parameters: &["code"],
-        doc: "signs a browser in by the link that the server printed, or asks for a key",
-        need: Need::Nothing,
-        handler: sign_in::form,
-    },
-    route(Method::Post, "/signin", Need::Nothing, sign_in::enter, "signs a browser in by a key"),
-    route(Method::Post, "/signout", Need::Nothing, sign_in::leave, "ends the session of a browser"),
-    route(Method::Get, "/healthz", Need::Nothing, health::healthz, "says that the process lives"),
-    route(
-        Method::Get,
-        "/readyz",
-        Need::Nothing,
-        health::readyz,
-        "says whether it takes requests; 503 while it does not",
-    ),
-    route(
-        Method::Get,
-        "/openapi.json",
-        Need::Nothing,
-        openapi::describe,
-        "describes these calls for programs, as OpenAPI 3.1",
-    ),
-    Route {
-        method: Method::Get,
-        pattern: LIVE,
-        parameters: &live::PARAMETERS,
-        doc: "tells the rows of a dataset as they are committed, to a WebSocket or as server-sent events",
-        need: Need::Read,
-        handler: live::watch,
-    },
-    Route {
-        method: Method::Get,
-        pattern: "/v1/datasets",
-        parameters: &["all"],
-        doc: "lists the datasets",
-        need: Need::Read,
-        handler: datasets::list,
-    },
-    route(Method::Get, "/v1/datasets/{dataset}", Need::Read, datasets::describe, "describes a dataset"),
-    route(
-        Method::Put,
-        "/v1/datasets/{dataset}",
-        Need::Admin(Some("dataset.declared")),
-        datasets::declare,
-        "declares a dataset, made when it is new",
-    ),
-    route(
-        Method::Delete,
-        "/v1/datasets/{dataset}",
-        Need::Admin(Some("dataset.dropped")),
-        datasets::remove,
-        "drops a dataset with all its events",
-    ),
-    route(
-        Method::Post,
-        "/v1/datasets/{dataset}/events",
-        Need::Ingest,
-        events::append,
-        "appends events: an object, an array, NDJSON",
-    ),
-    Route {
-        method: Method::Delete,
-        pattern: "/v1/datasets/{dataset}/events",
-        parameters: &["where"],
-        doc: "erases the events that the condition is true for",
-        need: Need::Admin(Some("events.erased")),
-        handler: events::erase,
-    },
-    Route {
-        method: Method::Put,
-        pattern: "/v1/datasets/{dataset}/records",
-        parameters: &["atomic", "mode"],
-        doc: "puts records by their key: an object, an array, NDJSON",
-        need: Need::Ingest,
-        handler: records::put,
-    },
-    Route {
-        method: Method::Patch,
-        pattern: "/v1/datasets/{dataset}/records",
-        parameters: &["where", "atomic"],
-        doc: "sets fields of the records that the condition is true for",
-        need: Need::IngestAndRead,
-        handler: records::update,
-    },
-    Route {
-        method: Method::Delete,
-        pattern: "/v1/datasets/{dataset}/records",
-        parameters: &["where", "atomic"],
-        doc: "deletes the records that the condition is true for",
-        need: Need::IngestAndRead,
-        handler: records::delete,
-    },
-    Route {
-        method: Method::Get,
-        pattern: "/v1/datasets/{dataset}/records/{key}",
-        parameters: &["fields", "include"],
-        doc: "reads one record with all its fields",
-        need: Need::Read,
-        handler: records::get,
-    },
-    route(
-        Method::Delete,
-        "/v1/datasets/{dataset}/records/{key}",
-        Need::Ingest,
-        records::delete_one,
-        "deletes one record",
-    ),
-    Route {
-        method: Method::Get,
-        pattern: "/v1/datasets/{dataset}/rows",
-        parameters: &rows::PARAMETERS,
-        doc: "reads rows page by page, newest first unless order says otherwise",
-        need: Need::Read,
-        handler: rows::page,
-    },
-    Route {
-        method: Method::Get,
-        pattern: "/v1/datasets/{dataset}/search",
-        parameters: &search::PARAMETERS,
-        doc: "finds rows by words in their texts, with a piece of each and counts by fields",
-        need: Need::Read,
-        handler: search::search,
-    },
-    route(
-        Method::Get,
-        "/v1/performance/recommendations",
-        Need::Admin(None),
-        performance::recommendations,
-        "tells which indexes of records would help, by measure, and which nobody uses",
-    ),
-    route(
-        Method::Post,
-        "/v1/performance/optimize",
-        Need::Admin(Some("database.optimized")),
-        performance::optimize,
-        "measures the tables for the planner, merges the search, gives free space back",
-    ),
-    route(
-        Method::Get,
-        "/v1/cache",
-        Need::Admin(None),
-        cache::report,
-        "tells what is kept, and what keeping it saves",
-    ),
-    route(
-        Method::Post,
-        "/v1/cache/clear",
-        Need::Admin(Some("cache.cleared")),
-        cache::clear,
-        "forgets what is kept, all or what the body names",
-    ),
-    route(
-        Method::Post,
-        "/v1/cache/warm",
-        Need::Admin(Some("cache.warmed")),
-        cache::warm,
-        "asks the listed questions ahead",
-    ),
-    route(Method::Post, "/v1/query", Need::Read, query::query, "answers one JSON query"),
-    route(Method::Post, "/v1/sql", Need::Read, query::sql, "answers one read-only SELECT"),
-    route(
-        Method::Post,
-        "/v1/funnel",
-        Need::Read,
-        sequences::funnel,
-        "tells how many go how far through some steps",
-    ),
-    route(
-        Method::Post,
-        "/v1/retention",
-        Need::Read,
-        sequences::retention,
-        "tells how many of those who began in a period come back in later ones",
-    ),
-    route(
-        Method::Post,
-        "/v1/paths",
-        Need::Read,
-        sequences::paths,
-        "tells which ways are taken from step to step",
-    ),
-    Route {
-        method: Method::Get,
-        pattern: "/v1/jobs",
-        parameters: &["queue", "kind", "state", "before", "limit"],
-        doc: "lists the jobs, the newest first",
-        need: Need::Admin(None),
-        handler: jobs::list,
-    },
-    route(
-        Method::Post,
-        "/v1/jobs",
-        Need::Admin(Some("job.submitted")),
-        jobs::submit,
-        "submits a job, which is stored and then run",
-    ),
-    route(
-        Method::Get,
-        "/v1/jobs/{id}",
-        Need::Admin(None),
-        jobs::show,
-        "tells where a job stands, and what went wrong with it",
-    ),
-    route(
-        Method::Post,
-        "/v1/jobs/{id}/cancel",
-        Need::Admin(Some("job.cancelled")),
-        jobs::cancel,
-        "cancels a job; one that runs is told to end",
-    ),
-    route(
-        Method::Post,
-        "/v1/jobs/{id}/retry",
-        Need::Admin(Some("job.retried")),
-        jobs::retry,
-        "tries a dead or cancelled job again",
-    ),
-    route(Method::Get, "/v1/queues", Need::Admin(None), jobs::queues, "lists the queues and what is in them"),
-    route(
-        Method::Put,
-        "/v1/queues/{queue}",
-        Need::Admin(Some("queue.configured")),
-        jobs::configure,
-        "sets how many jobs of a queue may wait, and how many run",
-    ),
-    route(Method::Get, "/v1/keys", Need::Admin(None), keys::list, "lists the keys, without their secrets"),
-    route(
-        Method::Post,
-        "/v1/keys",
-        Need::Admin(Some("key.made")),
-        keys::make,
-        "makes a key, and tells its secret once",
-    ),
-    route(Method::Delete, "/v1/keys/{id}", Need::Admin(Some("key.revoked")), keys::revoke, "revokes a key"),
-    route(
-        Method::Post,
-        "/v1/keys/{id}/rotate",
-        Need::Admin(Some("key.rotated")),
-        keys::rotate,
-        "gives a key another secret; the old one works on for a time",
-    ),
-];
 
 /// Answers a request: finds its route and runs it.
 pub fn answer(service: &Service, request: &Request) -> Response {
