@@ -13,6 +13,7 @@ use crate::jobs::JobOptions;
 use crate::jobs::backoff::{Random, wait_us};
 use crate::jobs::context::{Running, Why};
 use crate::jobs::gauge::Gauge;
+use crate::jobs::line::Line;
 use crate::jobs::rates::{Rates, Wait};
 use crate::jobs::timetable::Timetable;
 use crate::jobs::worker::{Attempt, Ending, Shop, settle};
@@ -58,37 +59,6 @@ impl InHand {
     }
 }
 
-/// A queue as the dispatcher has it.
-#[derive(Default)]
-struct Line {
-    /// Handed out and not begun, in their order.
-    waiting: VecDeque<Claimed>,
-    /// Functions that are running.
-    running: usize,
-    /// A limit lets none of it begin before.
-    not_before: Option<Instant>,
-    /// How long a function takes, µs, the latest counting most; `None` before the first.
-    usual_us: Option<f64>,
-}
-
-impl Line {
-    fn is_let(&self) -> bool {
-        self.not_before.is_none_or(|time| Instant::now() >= time)
-    }
-
-    fn note(&mut self, took: Duration) {
-        let us = took.as_secs_f64() * 1e6;
-        self.usual_us = Some(self.usual_us.map_or(us, |usual| usual * 0.9 + us * 0.1));
-    }
-
-    /// How many may be handed out ahead of free workers.
-    fn ahead(&self, workers: usize) -> usize {
-        let Some(usual_us) = self.usual_us else { return 0 };
-        let jobs = workers as f64 * limits::JOBS_AHEAD_US as f64 / usual_us.max(1.0);
-        (jobs as usize).min(limits::JOBS_AHEAD)
-    }
-}
-
 pub(super) struct Dispatcher {
     pub shop: Arc<Shop>,
     pub in_hand: Arc<InHand>,
@@ -105,6 +75,9 @@ pub(super) struct Dispatcher {
     is_claiming: bool,
     /// Whether something has happened since the last claim was sent that may let another one bring jobs.
     has_news: bool,
+    /// Attempts that are run again, and the one that is: one at a time, as each changes what the others read.
+    again: VecDeque<Attempt>,
+    rerunning: Option<i64>,
     /// Endings that wait for the writer.
     later: Vec<(Attempt, Ending)>,
     paused_until: Option<Instant>,
@@ -138,6 +111,8 @@ impl Dispatcher {
             running: HashMap::new(),
             is_claiming: false,
             has_news: true,
+            again: VecDeque::new(),
+            rerunning: None,
             later: Vec::new(),
             paused_until: None,
             stopping: None,
@@ -198,6 +173,9 @@ impl Dispatcher {
             Event::Stop(grace, rest) => {
                 let tell_at = Instant::now() + grace;
                 self.stopping = Some(Stopping { tell_at, give_up_at: tell_at + rest });
+                for attempt in std::mem::take(&mut self.again) {
+                    settle(&self.shop, attempt, Ending::of(Verdict::Stopped), &self.events);
+                }
                 let waiting: Vec<Claimed> =
                     self.lines.values_mut().flat_map(|line| line.waiting.drain(..)).collect();
                 waiting.into_iter().for_each(|job| self.give_back(job, Verdict::Released));
@@ -252,6 +230,12 @@ impl Dispatcher {
     fn begin_what_may(&mut self) {
         if self.stopping.is_some() {
             return;
+        }
+        if self.rerunning.is_none()
+            && let Some(attempt) = self.again.pop_front()
+        {
+            self.rerunning = Some(attempt.job.id);
+            self.begin(attempt);
         }
         let queues = self.shop.store.queues();
         while self.running.len() < self.gauge.limit() {
@@ -356,6 +340,7 @@ impl Dispatcher {
 
     fn take_settled(&mut self, mut attempt: Attempt, ending: Ending, told: Result<Acted>) {
         let now_us = self.shop.clock.now_us();
+        self.rerunning = self.rerunning.filter(|id| *id != attempt.job.id);
         let failed = match told {
             Ok(Acted::Done(..)) => {
                 self.observe(&attempt, &ending);
@@ -384,7 +369,7 @@ impl Dispatcher {
             }
             Ok(Acted::Outdated(_)) if attempt.conflicts < limits::JOB_CONFLICTS => {
                 attempt.conflicts += 1;
-                self.begin(attempt);
+                self.again.push_back(attempt);
                 return;
             }
             Ok(Acted::Outdated(why)) => Some(Error::Conflict(format!("what it read keeps changing: {why}"))),

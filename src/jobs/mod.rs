@@ -18,6 +18,7 @@ mod dispatch;
 mod effects;
 mod gauge;
 mod kind;
+mod line;
 mod new_job;
 mod progress;
 mod rates;

@@ -121,7 +121,7 @@ fn kill_nine_amid_jobs_loses_none_and_applies_none_twice() {
 }
 
 #[test]
-#[ignore = "takes minutes; README.md has the command"]
+#[ignore = "takes a minute or more; README.md has the command"]
 fn kill_nine_fifty_times_amid_jobs_loses_none_and_applies_none_twice() {
     kill(50, 5_000);
 }
