@@ -311,17 +311,19 @@ fn who_asks_whether_the_server_lives_is_answered_while_all_others_wait() {
 
 #[test]
 fn a_stop_answers_what_is_in_flight_and_takes_nothing_more() {
-    let house = start(|request| {
+    let (begins, begun) = crossbeam_channel::unbounded();
+    let house = start(move |request| {
+        let _ = begins.send(());
         std::thread::sleep(Duration::from_millis(300));
         echo(request)
     });
     let (address, idle, mut stream) = (house.1, house.connect(), house.connect());
     stream.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    begun.recv_timeout(Duration::from_secs(20)).expect("a worker has it");
     let started = Instant::now();
     let reader = std::thread::spawn(move || rest_of(&mut stream));
     assert!(house.stop(Duration::from_secs(5)), "all was answered");
-    assert!(started.elapsed() < Duration::from_secs(2), "an idle connection holds nothing");
+    assert!(started.elapsed() < Duration::from_secs(4), "an idle connection holds nothing");
     let reply = reader.join().unwrap();
     assert!(reply.ends_with("GET /slow 0") && reply.contains("Connection: close"), "{reply}");
     assert!(TcpStream::connect(address).is_err(), "the port is closed");
@@ -330,14 +332,16 @@ fn a_stop_answers_what_is_in_flight_and_takes_nothing_more() {
 
 #[test]
 fn a_stop_waits_no_longer_than_its_deadline() {
-    let house = start(|request| {
+    let (begins, begun) = crossbeam_channel::unbounded();
+    let house = start(move |request| {
+        let _ = begins.send(());
         std::thread::sleep(Duration::from_secs(3));
         echo(request)
     });
     let mut stream = house.connect();
     stream.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    std::thread::sleep(Duration::from_millis(100));
+    begun.recv_timeout(Duration::from_secs(20)).expect("a worker has it");
     let started = Instant::now();
     assert!(!house.stop(Duration::from_millis(100)));
-    assert!(started.elapsed() < Duration::from_secs(1));
+    assert!(started.elapsed() < Duration::from_millis(2_500), "less than the request takes");
 }
