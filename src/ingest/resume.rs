@@ -35,7 +35,8 @@ pub fn resume_place(
     match store.import_mark(dataset, &name)? {
         Some(mark) if options.resume => {
             report.notes.push(format!("going on at {unit} {} of {}", mark.place, report.source));
-            report.up_to_date = mark.ended;
+            // unless more of it comes: a process may have died between the last rows and the note that there are no more
+            report.up_to_date = mark.ended || mark.place > 0;
             Ok(mark.place)
         }
         Some(mark) if !mark.ended => Err(Error::Conflict(format!(

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::fields::{Declaration, FieldDeclaration, FieldType};
 use crate::ingest::format::FileFormat;
 use crate::ingest::import::{ImportOptions, Progress, Report, import};
+use crate::store::catalog::ImportMark;
 use crate::store::{Store, StoreOptions};
 use crate::value::Value;
 
@@ -555,6 +556,21 @@ fn an_import_that_was_cut_off_goes_on_where_it_was_whatever_the_format() {
         let expected: Vec<String> = (0..rows).map(|n| n.to_string()).collect();
         assert_eq!(place.column("n"), expected, "{name}");
     }
+}
+
+#[test]
+fn an_import_that_was_cut_off_behind_its_last_row_is_whole_when_it_is_resumed() {
+    let place = Place::new();
+    let path = place.file("a.ndjson", b"{\"n\":1}\n{\"n\":2}\n");
+    assert_eq!(place.import(&path).expect("imports").accepted, 2);
+    // as a process leaves it that dies between the last rows and the note that there are no more
+    let name = path.canonicalize().expect("there").to_string_lossy().into_owned();
+    let mark = place.store.import_mark("t", &name).expect("reads").expect("is noted");
+    place.store.mark_import("t", ImportMark { ended: false, ..mark }).expect("notes");
+    place.import(&path).expect_err("is not begun anew");
+    let rest = place.import_with(&path, resumed()).expect("goes on");
+    assert_eq!((rest.accepted, rest.up_to_date, rest.broken.is_none()), (0, true, true));
+    assert_eq!(place.column("n"), ["1", "2"]);
 }
 
 #[test]
