@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use crate::app::jobs::kinds;
 use crate::app::store_options;
+use crate::cli::Session;
+use crate::cli::remote::asked;
 use crate::cli::terminal::table::{Cell, Head, Table};
-use crate::cli::{Session, remote};
 use crate::error::{Error, Result};
 use crate::http::api::jobs::{
     After, JobRequest, id, told_all, told_queues, told_state, told_submitted, told_whole,
@@ -264,11 +265,6 @@ fn idle(session: &Session) -> Result<Jobs> {
     }
     let store = Arc::new(Store::open(database, store_options(&session.settings))?);
     Ok(Jobs::idle(store, Kinds::of(kinds())?))
-}
-
-fn asked(server: &Served, method: &str, path: &str, body: &str) -> Result<Value> {
-    let reply = remote::ask(server, method, path, body)?;
-    serde_json::from_str(&reply).map_err(|e| Error::Internal(format!("the server's reply is not JSON: {e}")))
 }
 
 fn text_of(told: &Value, name: &str) -> String {

@@ -7,8 +7,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::app::store_options;
+use crate::cli::Session;
+use crate::cli::remote::{self, asked};
 use crate::cli::terminal::table::{Cell, Head, Table};
-use crate::cli::{Session, remote};
 use crate::error::{Error, Result};
 use crate::http::access::audit::{self, Entry};
 use crate::http::api::keys::{KeyRequest, made, rotated, told_all};
@@ -205,11 +206,6 @@ fn note(store: &Store, action: &'static str, id: &str) {
     let entry =
         Entry { who: "owner".into(), action, subject: id.to_owned(), status: 200, ..Entry::default() };
     audit::note(store, &entry, 0);
-}
-
-fn asked(server: &Served, method: &str, path: &str, body: &str) -> Result<Value> {
-    let reply = remote::ask(server, method, path, body)?;
-    serde_json::from_str(&reply).map_err(|e| Error::Internal(format!("the server's reply is not JSON: {e}")))
 }
 
 /// A key with its secret, for people.

@@ -14,6 +14,15 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Bytes of a reply.
 const REPLY_BYTES: u64 = 16 << 20;
 
+/// As [`ask`], for replies that are JSON.
+///
+/// # Errors
+/// As [`ask`].
+pub fn asked(server: &Served, method: &str, path: &str, body: &str) -> Result<serde_json::Value> {
+    let reply = ask(server, method, path, body)?;
+    serde_json::from_str(&reply).map_err(|e| Error::Internal(format!("the server's reply is not JSON: {e}")))
+}
+
 /// Sends a request to a server and gives the body of its reply. Who may read the lock file may read the database, and is let in
 /// for everything.
 ///
