@@ -2,10 +2,12 @@
 //! the server's, [`demo`] that of a server with data of its own; nothing else opens a store together with what works on
 //! it.
 
+mod backups;
 pub mod demo;
 mod engine;
 pub mod jobs;
 pub mod serve;
+mod upkeep;
 mod warm;
 
 use crate::cache::class::Classes;

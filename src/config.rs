@@ -54,6 +54,12 @@ pub struct Settings {
     pub cache_ages: String,
     /// A file of questions that are asked ahead; `None`: none is.
     pub cache_warm: Option<PathBuf>,
+    /// Where backups come that jobs make; `None`: jobs make none.
+    pub backup_folder: Option<PathBuf>,
+    /// When they are made: five fields of cron and a time zone; `None`: when somebody submits a job.
+    pub backup_schedule: Option<String>,
+    /// How many of them stay.
+    pub backup_keep: usize,
     /// What clients and queues may do how often.
     pub rate_limits: Policies,
     /// What a commit waits for: `full` or `normal`.
@@ -76,7 +82,7 @@ pub struct Setting {
 }
 
 /// Every setting.
-pub const SETTINGS: [Setting; 24] = [
+pub const SETTINGS: [Setting; 27] = [
     Setting {
         key: "db",
         default: "windrow.db",
@@ -232,6 +238,30 @@ pub const SETTINGS: [Setting; 24] = [
         },
     },
     Setting {
+        key: "backup_folder",
+        default: "",
+        doc: "the folder for verified copies that jobs of the kind backup make",
+        set: |settings, text| {
+            settings.backup_folder = (!text.is_empty()).then(|| text.into());
+            Ok(())
+        },
+    },
+    Setting {
+        key: "backup_schedule",
+        default: "",
+        doc: "when they are made: the five fields of cron and a time zone, as in 30 2 * * * Europe/Berlin; @daily",
+        set: |settings, text| {
+            settings.backup_schedule = (!text.is_empty()).then(|| text.to_owned());
+            Ok(())
+        },
+    },
+    Setting {
+        key: "backup_keep",
+        default: "7",
+        doc: "copies that stay in that folder; the oldest go after a newer one was verified",
+        set: |settings, text| whole(text, 1, 10_000).map(|count| settings.backup_keep = count as usize),
+    },
+    Setting {
         key: "rate_limits",
         default: "",
         doc: "what clients may ask how often, where it is not the usual: general=100/min, heavy=10/min",
@@ -297,6 +327,9 @@ impl Default for Settings {
             cache_disk_mb: limits::CACHE_DISK_BYTES as usize >> 20,
             cache_ages: String::new(),
             cache_warm: None,
+            backup_folder: None,
+            backup_schedule: None,
+            backup_keep: limits::BACKUPS_KEPT,
             rate_limits: Policies::default(),
             durability: "full",
             log: "text",

@@ -232,6 +232,8 @@ pub const IMPORT_CHUNK_BYTES: usize = 16 << 20;
 pub const IMPORT_DECODERS: usize = 4;
 /// Rows from which an import tells time field and types of columns.
 pub const IMPORT_SAMPLE_ROWS: usize = 10_000;
+/// Backups that stay in their folder, unless the settings say otherwise.
+pub const BACKUPS_KEPT: usize = 7;
 /// Jobs of a queue that wait, where nothing else is set; one more is refused as busy.
 pub const QUEUE_JOBS: u64 = 1_000;
 /// Queues that jobs are in.

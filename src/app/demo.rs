@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
-use crate::app::jobs::kinds;
 use crate::app::serve::Entrance;
 use crate::app::{Engine, cache_options, store_options};
 use crate::config::Settings;
@@ -19,7 +18,6 @@ use crate::error::{Error, Result};
 use crate::fields::Declaration;
 use crate::ingest::accept::{accept_in_turn, decode_json};
 use crate::ingest::destination::Patient;
-use crate::jobs::JobOptions;
 use crate::limits;
 use crate::packs::SampleRequest;
 use crate::packs::web::{self, Event, Events};
@@ -75,10 +73,10 @@ pub fn demo(settings: &Settings, announce: impl FnOnce(&Filled, &str) -> Result<
     lock::check_free(&settings.database)?;
     check_maker(settings)?;
     let options = StoreOptions { made_by: Some(MAKER), ..store_options(settings) };
-    let (cache, warm) = (cache_options(settings)?, WarmList::of(settings.cache_warm.as_deref())?);
+    let (cache, warm) = (cache_options(settings)?, Arc::new(WarmList::of(settings.cache_warm.as_deref())?));
     let engine = Engine::open_with(&settings.database, options)?;
     let engine = engine.with_limits(settings.into()).with_cache(cache);
-    let engine = engine.with_jobs(kinds(), JobOptions::default())?;
+    let engine = engine.with_own_jobs(settings, &warm)?;
     let filled = fill(&engine.store, ROWS, time::now())?;
     let live = Live::start(Arc::clone(&engine.store))?;
     let ended = entrance.serve(&engine, settings, warm, |address, _| announce(&filled, address));

@@ -112,7 +112,7 @@ impl Engine {
 
     /// Asks listed questions ahead, so that the next one who asks them does not wait.
     pub fn warm(&self, list: &WarmList) -> Warmed {
-        list.ask(&self.store, &self.limits(), || true)
+        list.ask(&self.store, &self.limits(), |_| true)
     }
 
     /// What a question of this engine may take, and use.
@@ -353,6 +353,8 @@ impl Engine {
     /// Ends the jobs that run, commits what was accepted, checkpoints and closes the file; dropping the last clone does the same. An engine
     /// that is closed refuses writes.
     pub fn close(&self) {
+        // jobs that begin no more do nothing for it
+        self.store.upkeep().hand_over_to(None);
         self.jobs.stop();
         if let Some(cache) = &self.cache {
             cache.close();

@@ -3,61 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
-
-use crate::app::Engine;
-use crate::error::{Error, Result};
-use crate::fields::check_is_no_own;
-use crate::jobs::{Context, JobOptions, Jobs, Kind, Kinds, Outcome};
+use crate::app::{Engine, backups, upkeep, warm};
+use crate::config::Settings;
+use crate::error::Result;
+use crate::jobs::{Context, JobOptions, Jobs, Kind, Kinds};
 use crate::query::budget::Limits;
-use crate::query::erase::erase;
-use crate::query::parse;
-use crate::query::reach::Reach;
+use crate::query::warm::WarmList;
 
-/// The kinds of jobs that a server runs.
-pub fn kinds() -> Vec<Kind> {
-    let optimize = Kind::new("optimize", |context| {
-        context.store().upkeep().optimize()?;
-        Ok(Outcome::result(Value::Null))
-    })
-    .with_check(|payload| match payload {
-        Value::Null => Ok(()),
-        Value::Object(fields) if fields.is_empty() => Ok(()),
-        other => {
-            Err(Error::invalid(format!("a job of the kind optimize has no payload, and {other} is one")))
-        }
-    });
-    // what is erased is gone however often it is done
-    let erase = Kind::new("erase", |context| {
-        let Erase { dataset, condition } = Erase::of(context.payload())?;
-        let erased = erase(context.store(), &Reach::everything(), &dataset, &condition)?;
-        Ok(Outcome::result(json!({ "erased": erased })))
-    })
-    .with_check(|payload| Erase::of(payload).map(drop));
-    [optimize, erase].map(|kind| Kind { queue: "maintenance".into(), ..kind }).into()
-}
-
-/// The payload of a job that erases.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Erase {
-    dataset: String,
-    #[serde(rename = "where")]
-    condition: String,
-}
-
-impl Erase {
-    fn of(payload: &Value) -> Result<Self> {
-        let found = Self::deserialize(payload).map_err(|e| {
-            Error::invalid(format!(
-                "the payload of a job of the kind erase: {e}; it is {{\"dataset\": \"visits\", \"where\": \"ms > 1000\"}}"
-            ))
-        })?;
-        check_is_no_own(&found.dataset)?;
-        parse::expression(&found.condition)?;
-        Ok(found)
-    }
+/// The kinds of jobs that a server with these settings runs; `warm` are the questions that are asked ahead, within `limits`.
+pub fn kinds(settings: &Settings, warm: Arc<WarmList>, limits: Limits) -> Vec<Kind> {
+    let mut kinds = upkeep::kinds();
+    kinds.extend([backups::kind(settings), warm::kind(warm, limits)]);
+    kinds
 }
 
 impl Engine {
@@ -94,6 +51,20 @@ impl Engine {
         Ok(Self { jobs: Arc::new(jobs), ..self })
     }
 
+    /// The same database with the jobs of a server, which do its upkeep too.
+    ///
+    /// # Errors
+    /// Settings that cannot be, a file that cannot be written, a system that gives no threads.
+    pub(super) fn with_own_jobs(self, settings: &Settings, warm: &Arc<WarmList>) -> Result<Self> {
+        let kinds = kinds(settings, Arc::clone(warm), self.limits());
+        let options =
+            JobOptions { policies: Arc::new(settings.rate_limits.clone()), ..JobOptions::default() };
+        let engine = self.with_jobs(kinds, options)?;
+        let ready = engine.schedule_backups(settings).and_then(|()| engine.hand_upkeep_over());
+        ready.inspect_err(|_| engine.close())?;
+        Ok(engine)
+    }
+
     /// The jobs of the database: to submit some, and to see what becomes of them.
     pub fn jobs(&self) -> &Jobs {
         &self.jobs
@@ -109,5 +80,24 @@ impl Engine {
         let store = Arc::clone(context.store());
         let jobs = Arc::new(Jobs::idle(Arc::clone(&store), context.kinds().clone()));
         Self { store, limits, cache: None, jobs }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::jobs::NewJob;
+    use crate::store::queue::read::Job;
+
+    /// Submits a job and waits until it has ended.
+    pub fn until_done(engine: &Engine, job: NewJob) -> Job {
+        let id = engine.jobs().submit(job).unwrap().id;
+        loop {
+            let job = engine.jobs().get(id).unwrap();
+            if job.state.is_finished() {
+                return job;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 }

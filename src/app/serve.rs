@@ -11,7 +11,6 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded, select};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::app::jobs::kinds;
 use crate::app::warm::Warmer;
 use crate::app::{Engine, cache_options, store_options};
 use crate::config::Settings;
@@ -23,7 +22,6 @@ use crate::http::guard::{self, Bounds};
 use crate::http::listener::Listener;
 use crate::http::live::hub::Hub;
 use crate::http::{Service, routes};
-use crate::jobs::JobOptions;
 use crate::limits;
 use crate::proxies::Trusted;
 use crate::query::warm::WarmList;
@@ -39,13 +37,10 @@ use crate::time;
 pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
     let entrance = Entrance::open(settings, no_auth)?;
     let cache = cache_options(settings)?;
-    let warm = WarmList::of(settings.cache_warm.as_deref())?;
+    let warm = Arc::new(WarmList::of(settings.cache_warm.as_deref())?);
     let engine = Engine::open_with(&settings.database, store_options(settings))?;
     let engine = engine.with_limits(settings.into()).with_cache(cache);
-    let engine = engine.with_jobs(
-        kinds(),
-        JobOptions { policies: Arc::new(settings.rate_limits.clone()), ..JobOptions::default() },
-    )?;
+    let engine = engine.with_own_jobs(settings, &warm)?;
     let has_keys = engine.store.keys().iter().next().is_some();
     let ended = entrance.serve(&engine, settings, warm, |address, link| {
         let is_safe = settings.listen.ip().is_loopback() || settings.tls.is_some();
@@ -120,7 +115,7 @@ impl Entrance {
         self,
         engine: &Engine,
         settings: &Settings,
-        warm: WarmList,
+        warm: Arc<WarmList>,
         announce: impl FnOnce(&str, Option<&str>) -> Result<()>,
     ) -> Result<()> {
         let bounds = self.bounds.within(raise_descriptor_limit());
@@ -131,10 +126,10 @@ impl Entrance {
         let pages = self.address_of_pages(&settings.hosts);
         let link = (!self.no_auth).then(|| format!("{pages}/signin?code={code}"));
         let store = Arc::clone(&engine.store);
-        let service =
-            Service::new(store, self.address, engine.limits(), warm).with_jobs(Arc::clone(&engine.jobs));
+        let service = Service::new(store, self.address, engine.limits(), Arc::clone(&warm))
+            .with_jobs(Arc::clone(&engine.jobs));
         let service = Arc::new(service.with_gate(gate).with_rate_limits(settings.rate_limits.clone()));
-        let warmer = Warmer::start(engine, Arc::clone(&service))?;
+        let warmer = Warmer::start(engine, &warm)?;
         let hub = Hub::start(Arc::clone(&service))?;
         let handler = Arc::clone(&service);
         let (own, socket) = Listener::bind_private()?;

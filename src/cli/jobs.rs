@@ -18,6 +18,8 @@ use crate::http::api::jobs::{
 use crate::http::message::encode;
 use crate::jobs::{Jobs, Kinds};
 use crate::limits;
+use crate::query::budget::Limits;
+use crate::query::warm::WarmList;
 use crate::store::lock::{self, Served};
 use crate::store::queue::State;
 use crate::store::queue::read::{JobFile, JobFilter};
@@ -264,7 +266,8 @@ fn idle(session: &Session) -> Result<Jobs> {
         return Err(open::missing(database));
     }
     let store = Arc::new(Store::open(database, store_options(&session.settings))?);
-    Ok(Jobs::idle(store, Kinds::of(kinds())?))
+    let warm = WarmList::of(session.settings.cache_warm.as_deref())?;
+    Ok(Jobs::idle(store, Kinds::of(kinds(&session.settings, Arc::new(warm), Limits::default()))?))
 }
 
 fn text_of(told: &Value, name: &str) -> String {

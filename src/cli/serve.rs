@@ -85,6 +85,15 @@ pub struct ServerFlags {
     /// A file of questions that are asked at start, a JSON object a line [env: WINDROW_CACHE_WARM]
     #[arg(long, value_name = "FILE")]
     cache_warm: Option<String>,
+    /// The folder for verified copies that jobs of the kind backup make [env: WINDROW_BACKUP_FOLDER]
+    #[arg(long, value_name = "FOLDER")]
+    backup_folder: Option<String>,
+    /// When they are made: '30 2 * * * Europe/Berlin', @daily [env: WINDROW_BACKUP_SCHEDULE]
+    #[arg(long, value_name = "TIMES")]
+    backup_schedule: Option<String>,
+    /// Copies that stay in that folder [env: WINDROW_BACKUP_KEEP] [default: 7]
+    #[arg(long, value_name = "COUNT")]
+    backup_keep: Option<String>,
     /// What clients may ask how often: general=100/min, heavy=10/min [env: WINDROW_RATE_LIMITS]
     #[arg(long, value_name = "LIMITS")]
     rate_limits: Option<String>,
@@ -121,6 +130,9 @@ impl ServerFlags {
             ("cache_disk_mb", &self.cache_disk_mb),
             ("cache_ages", &self.cache_ages),
             ("cache_warm", &self.cache_warm),
+            ("backup_folder", &self.backup_folder),
+            ("backup_schedule", &self.backup_schedule),
+            ("backup_keep", &self.backup_keep),
             ("rate_limits", &self.rate_limits),
         ];
         flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()

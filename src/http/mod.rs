@@ -51,7 +51,7 @@ pub struct Service {
     /// What each question may take.
     pub limits: Limits,
     /// The questions that are asked ahead.
-    pub warm: WarmList,
+    pub warm: Arc<WarmList>,
     /// Who is let in.
     pub gate: Gate,
     /// Requests that may be sent again.
@@ -73,14 +73,19 @@ pub struct Service {
 
 impl Service {
     /// A service over an open file that lets anyone in, ready from the start.
-    pub fn new(store: Arc<Store>, address: SocketAddr, limits: Limits, warm: WarmList) -> Self {
+    pub fn new(
+        store: Arc<Store>,
+        address: SocketAddr,
+        limits: Limits,
+        warm: impl Into<Arc<WarmList>>,
+    ) -> Self {
         let jobs = Arc::new(Jobs::idle(Arc::clone(&store), Kinds::default()));
         Self {
             jobs,
             store,
             address,
             limits,
-            warm,
+            warm: warm.into(),
             gate: Gate::new(address, &[], true),
             idempotency: Idempotency::default(),
             rate_limits: Policies::default(),

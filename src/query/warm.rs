@@ -73,16 +73,21 @@ impl WarmList {
         self.questions.is_empty()
     }
 
-    /// Asks all of them, one after the other, as long as `goes_on` says so. Twice each: what segments come to is kept from
-    /// the second time on.
-    pub fn ask(&self, store: &Store, limits: &Limits, goes_on: impl Fn() -> bool) -> Warmed {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.questions.len()
+    }
+
+    /// Asks all of them, one after the other, as long as `goes_on` says so, which is told how many were asked. Twice each: what
+    /// segments come to is kept from the second time on.
+    pub fn ask(&self, store: &Store, limits: &Limits, goes_on: impl Fn(u64) -> bool) -> Warmed {
         let mut warmed = Warmed { asked: 0, failed: Vec::new() };
-        for (line, text) in &self.questions {
+        for (asked, (line, text)) in (0..).zip(&self.questions) {
             let once = || {
                 let statement = read(text)?.within(limits.clone());
                 query::answer(&store.snapshot(), &statement).map(drop)
             };
-            if !goes_on() {
+            if !goes_on(asked) {
                 break;
             }
             match once().and_then(|()| once()) {

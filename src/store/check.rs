@@ -190,6 +190,7 @@ fn check_connection(connection: Connection, report: Report, progress: &Progress)
     tables::rest(&file, &mut report);
     progress.begin("checking events", tables::stored_bytes(&file));
     for dataset in &datasets {
+        progress.check()?;
         report.datasets += 1;
         let mut places = log::check(&file, dataset, &mut report);
         places.extend(sealed::check(&file, dataset, &mut report));

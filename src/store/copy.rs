@@ -160,6 +160,7 @@ fn copy(source: &Connection, partial: &Path, progress: &Progress) -> Result<()> 
     let backup = Backup::new(source, &mut copy).map_err(context)?;
     let mut waited = Duration::ZERO;
     loop {
+        progress.check()?;
         match backup.step(STEP_PAGES).map_err(context)? {
             StepResult::Done => break,
             StepResult::More => {

@@ -33,6 +33,7 @@ pub mod segments;
 pub mod snapshot;
 pub mod swap;
 pub mod tail;
+pub mod task;
 pub mod upkeep;
 pub mod values;
 mod watch;
@@ -106,7 +107,6 @@ pub struct Store {
     queued_bytes: Arc<AtomicUsize>,
     writer: Mutex<Option<JoinHandle<()>>>,
     upkeep: Arc<Upkeep>,
-    wake: Sender<()>,
     upkeep_thread: Mutex<Option<JoinHandle<()>>>,
     pool: Arc<BufferPool>,
     readers: Readers,
@@ -177,7 +177,7 @@ impl Store {
             wal,
             failed: None,
         };
-        let upkeep = Arc::new(Upkeep::new(Arc::clone(&published), commands.clone(), options.seal_rows));
+        let upkeep = Arc::new(Upkeep::new(Arc::clone(&published), commands.clone(), wake, options.seal_rows));
         let worker = Arc::clone(&upkeep);
         Ok(Self {
             path: path.to_owned(),
@@ -188,7 +188,6 @@ impl Store {
             queued_bytes,
             writer: Mutex::new(Some(thread("writer", move || writer.run(&waiting))?)),
             upkeep,
-            wake,
             upkeep_thread: Mutex::new(Some(thread("upkeep", move || worker.run(&woken))?)),
             pool,
             readers,
@@ -331,7 +330,6 @@ impl Store {
     /// Commits what was accepted, checkpoints and ends the writer. Calling it again does nothing.
     pub fn close(&self) {
         self.upkeep.stop();
-        let _ = self.wake.try_send(());
         // the upkeep asks the writer, so it ends first
         for (thread, name) in [(&self.upkeep_thread, "upkeep"), (&self.writer, "writer")] {
             if name == "writer" {

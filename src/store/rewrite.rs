@@ -97,14 +97,17 @@ impl Upkeep {
         Ok(self.swap(swap)?.then_some(rows_gone))
     }
 
-    /// Lets the events go that are older than their dataset keeps them, where that is due.
-    pub(super) fn expire(&self, dataset_id: i64, work: &mut Work) -> Result<()> {
-        let Some(dataset) = self.dataset(dataset_id) else { return Ok(()) };
-        let Some(kept_us) = dataset.declaration.retention_us() else { return Ok(()) };
+    /// For how long, in µs, a dataset keeps its events, where it is time to look for older ones.
+    pub(super) fn expires(&self, dataset_id: i64, work: &Work) -> Option<i64> {
+        let kept_us = self.dataset(dataset_id)?.declaration.retention_us()?;
         let is_done = |(kept, at): &(i64, Instant)| *kept == kept_us && at.elapsed() < RETENTION_EVERY;
-        if work.expired.get(&dataset_id).is_some_and(is_done) {
-            return Ok(());
-        }
+        (!work.expired.get(&dataset_id).is_some_and(is_done)).then_some(kept_us)
+    }
+
+    /// Lets the events go that are older than their dataset keeps them, where that is due; gives their number.
+    pub(super) fn expire(&self, dataset_id: i64, work: &mut Work) -> Result<u64> {
+        let Some(kept_us) = self.expires(dataset_id, work) else { return Ok(0) };
+        let Some(dataset) = self.dataset(dataset_id) else { return Ok(0) };
         let oldest_us = time::now().saturating_sub(kept_us);
         if dataset.tail.iter().any(|block| block.block.time_range().0 < oldest_us) {
             self.seal_tail(dataset_id)?;
@@ -123,7 +126,7 @@ impl Upkeep {
             0 => debug!("no event of {name:?} is before {}", time::format(oldest_us)),
             _ => info!("{rows_gone} events of {name:?} were before {} and went", time::format(oldest_us)),
         }
-        Ok(())
+        Ok(rows_gone)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What keeps the store in shape while nobody waits: full tails are sealed, small segments merged, free pages given
-//! back. A thread of its own does it, woken by the writer; imports, erasing and `optimize` ask for it at once. Rows are read
-//! and encoded here, the writer only swaps.
+//! back. A thread of its own sees to it, woken by the writer, and has others do it where there are some (`store/task`); imports,
+//! erasing and `optimize` ask for it at once. Rows are read and encoded here, the writer only swaps.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -18,6 +18,7 @@ use crate::store::compose::{Origin, compose};
 use crate::store::segment::Segment;
 use crate::store::snapshot::{Dataset, Snapshot};
 use crate::store::swap::{Swap, Vacuumed};
+use crate::store::task::{Handed, TAKEN_WITHIN, Task};
 use crate::store::writer::Command;
 use crate::store::{Published, stopped};
 use crate::time;
@@ -32,7 +33,7 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
 /// Which neighbouring segments are merged.
 #[derive(Debug, Clone, Copy)]
-struct Merging {
+pub(super) struct Merging {
     /// So many at least.
     fan_in: usize,
     /// The largest may have so many times the rows of all others: what follows a large one in small pieces would have it
@@ -41,7 +42,7 @@ struct Merging {
 }
 
 /// While nobody waits: each row is copied a few times at most on its way.
-const BACKGROUND: Merging = Merging { fan_in: 4, weight: 1 };
+pub(super) const BACKGROUND: Merging = Merging { fan_in: 4, weight: 1 };
 /// After an import.
 const SETTLING: Merging = Merging { fan_in: 2, weight: 8 };
 /// When asked to.
@@ -57,7 +58,10 @@ pub struct Upkeep {
     pub(super) published: Arc<Published>,
     pub(super) commands: Sender<Command>,
     /// Rows of a tail that is sealed.
-    seal_rows: usize,
+    pub(super) seal_rows: usize,
+    /// Wakes the thread.
+    wake: Sender<()>,
+    pub(super) handed: Mutex<Handed>,
     /// One at a time: two would do the same work twice.
     work: Mutex<Work>,
     is_stopping: AtomicBool,
@@ -90,8 +94,21 @@ pub(super) fn wants_seal(dataset: &Dataset, seal_rows: usize) -> bool {
 }
 
 impl Upkeep {
-    pub(super) fn new(published: Arc<Published>, commands: Sender<Command>, seal_rows: usize) -> Self {
-        Self { published, commands, seal_rows, work: Mutex::default(), is_stopping: AtomicBool::new(false) }
+    pub(super) fn new(
+        published: Arc<Published>,
+        commands: Sender<Command>,
+        wake: Sender<()>,
+        seal_rows: usize,
+    ) -> Self {
+        Self {
+            published,
+            commands,
+            seal_rows,
+            wake,
+            handed: Mutex::default(),
+            work: Mutex::default(),
+            is_stopping: AtomicBool::new(false),
+        }
     }
 
     /// Works until told to stop.
@@ -106,7 +123,6 @@ impl Upkeep {
                 _ if self.is_stopping() => return,
                 _ => {}
             }
-            wait = LOOK_EVERY;
             match self.look_around() {
                 Ok(()) => back_off = Duration::ZERO,
                 Err(e) => {
@@ -116,7 +132,13 @@ impl Upkeep {
                     back_off = (back_off * 2).clamp(BACK_OFF_MIN, BACK_OFF_MAX);
                 }
             }
+            wait = if self.waits_for_others() { TAKEN_WITHIN } else { LOOK_EVERY };
         }
+    }
+
+    /// Has the thread look around.
+    pub(super) fn wake(&self) {
+        let _ = self.wake.try_send(());
     }
 
     /// Waits, whoever wakes it, unless it is to stop.
@@ -136,6 +158,7 @@ impl Upkeep {
 
     pub(super) fn stop(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
+        self.wake();
     }
 
     fn look_around(&self) -> Result<()> {
@@ -170,17 +193,13 @@ impl Upkeep {
     /// What is due for one dataset; `may_grow`: also what takes space.
     fn look_after(&self, id: i64, may_grow: bool, work: &mut Work) -> Result<()> {
         // what frees space goes first, and is not kept from it by a segment for which there is no room
-        let freed = self.expire(id, work);
+        let freed = self.see_to(Task::Expire, id, work);
         let freed = freed.and(self.sweep(id, work));
         if !may_grow || freed.as_ref().is_err_and(Error::is_of_the_disk) {
             return freed;
         }
-        if self.dataset(id).is_some_and(|dataset| wants_seal(&dataset, self.seal_rows)) {
-            self.seal_tail(id)?;
-        }
-        while !self.is_stopping() && self.merge(id, BACKGROUND, work)? {
-            self.seal_full_tails(work);
-        }
+        self.see_to(Task::Seal, id, work)?;
+        self.see_to(Task::Merge, id, work)?;
         freed
     }
 
@@ -198,7 +217,7 @@ impl Upkeep {
     }
 
     /// Leaves a dataset alone for a while, longer each time: what fails for one is no reason to keep others waiting.
-    fn leave_alone(&self, id: i64, error: &Error, work: &mut Work) {
+    pub(super) fn leave_alone(&self, id: i64, error: &Error, work: &mut Work) {
         let before = work.left_alone.get(&id).map_or(Duration::ZERO, |(_, before)| *before);
         if before.is_zero()
             && let Some(dataset) = self.dataset(id)
@@ -219,13 +238,13 @@ impl Upkeep {
     /// # Errors
     /// The file cannot be written.
     pub fn settle(&self, dataset_id: i64) -> Result<()> {
-        self.settle_by(dataset_id, SETTLING)
+        self.settle_by(dataset_id, SETTLING, &|| true)
     }
 
-    fn settle_by(&self, dataset_id: i64, merging: Merging) -> Result<()> {
+    fn settle_by(&self, dataset_id: i64, merging: Merging, goes_on: &dyn Fn() -> bool) -> Result<()> {
         let mut work = self.work();
         self.seal_tail(dataset_id)?;
-        while self.merge(dataset_id, merging, &mut work)? {
+        while goes_on() && self.merge(dataset_id, merging, &mut work)?.is_some() {
             self.seal_full_tails(&mut work);
         }
         Ok(())
@@ -236,8 +255,18 @@ impl Upkeep {
     /// # Errors
     /// The file cannot be written.
     pub fn optimize(&self) -> Result<()> {
-        self.dataset_ids().into_iter().try_for_each(|id| self.settle_by(id, WHOLLY))?;
-        self.give_back()
+        self.optimize_while(&|| true)
+    }
+
+    /// As [`Upkeep::optimize`]; between two steps it asks whether to go on.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn optimize_while(&self, goes_on: &dyn Fn() -> bool) -> Result<()> {
+        for id in self.dataset_ids() {
+            self.settle_by(id, WHOLLY, goes_on)?;
+        }
+        if goes_on() { self.give_back() } else { Ok(()) }
     }
 
     /// Gives all free pages back and brings everything into the file.
@@ -267,36 +296,46 @@ impl Upkeep {
     pub fn seal(&self, dataset_id: i64) -> Result<()> {
         // two that seal one tail at a time would have it twice, which the swap refuses as a fault
         let _work = self.work();
-        self.seal_tail(dataset_id)
+        self.seal_tail(dataset_id).map(drop)
     }
 
-    /// As [`Upkeep::seal`], for who has the work already.
-    pub(super) fn seal_tail(&self, dataset_id: i64) -> Result<()> {
+    /// As [`Upkeep::seal`], for who has the work already; gives the events of the tail.
+    pub(super) fn seal_tail(&self, dataset_id: i64) -> Result<u64> {
         let Some(dataset) = self.dataset(dataset_id).filter(|dataset| !dataset.tail.is_empty()) else {
-            return Ok(());
+            return Ok(0);
         };
+        let rows: usize = dataset.tail.iter().map(|block| block.block.rows()).sum();
         let before = dataset.next_seq;
         let origins: Vec<Origin> = dataset.tail.iter().cloned().map(Origin::Block).collect();
         let new = compose(&origins)?.into_iter().collect();
         let swap = Swap { dataset_id, log_before: Some(before), out: Vec::new(), new, rows_gone: 0 };
         let done = self.swap(swap)?;
         debug!("sealed the tail of {:?} before {before}: {done}", dataset.name);
-        Ok(())
+        Ok(if done { rows as u64 } else { 0 })
     }
 
-    /// Merges one run of small neighbouring segments; false where there is none.
-    fn merge(&self, dataset_id: i64, merging: Merging, work: &mut Work) -> Result<bool> {
-        let Some(dataset) = self.dataset(dataset_id) else { return Ok(false) };
+    /// The first run of small neighbouring segments that is worth merging.
+    pub(super) fn run_of<'d>(
+        &self,
+        dataset: &'d Dataset,
+        merging: Merging,
+        work: &Work,
+    ) -> Option<&'d [Arc<Segment>]> {
         let is_readable =
             |segment: &Segment| segment.damage.is_none() && !work.unreadable.contains(&segment.id);
         // never around one that stays: exports go by `_seq`, segment after segment
         let mut neighbours = dataset.segments.chunk_by(|a, b| is_readable(a) && is_readable(b));
-        let run = neighbours.find_map(|together| {
+        neighbours.find_map(|together| {
             let sizes: Vec<Size> =
                 together.iter().map(|segment| Size { rows: segment.rows(), bytes: segment.bytes }).collect();
-            Some(&together[mergeable(&sizes, merging, self.segment_rows())?])
-        });
-        let Some(run) = run else { return Ok(false) };
+            together.get(mergeable(&sizes, merging, self.segment_rows())?)
+        })
+    }
+
+    /// Merges one run of small neighbouring segments, and gives their number; `None` where there is none.
+    pub(super) fn merge(&self, dataset_id: i64, merging: Merging, work: &mut Work) -> Result<Option<u64>> {
+        let Some(dataset) = self.dataset(dataset_id) else { return Ok(None) };
+        let Some(run) = self.run_of(&dataset, merging, work) else { return Ok(None) };
         let origins: Vec<Origin> =
             run.iter().map(|segment| Origin::Segment(Arc::clone(segment), None)).collect();
         let new = match compose(&origins) {
@@ -307,14 +346,14 @@ impl Upkeep {
                     _ => warn!("segments are left as they are; `windrow check` tells which are damaged: {e}"),
                 }
                 work.unreadable.extend(run.iter().map(|segment| segment.id));
-                return Ok(true);
+                return Ok(Some(0));
             }
             Err(e) => return Err(e),
         };
         let out = run.iter().map(|segment| segment.id).collect();
         self.swap(Swap { dataset_id, log_before: None, out, new, rows_gone: 0 })?;
         debug!("merged {} segments of {:?}", run.len(), dataset.name);
-        Ok(true)
+        Ok(Some(run.len() as u64))
     }
 
     /// Gives up to so many free pages back.
@@ -338,6 +377,10 @@ impl Upkeep {
 
     fn dataset_ids(&self) -> Vec<i64> {
         self.snapshot().datasets.values().map(|dataset| dataset.id).collect()
+    }
+
+    pub(super) fn dataset_named(&self, name: &str) -> Option<i64> {
+        self.snapshot().datasets.get(name).map(|dataset| dataset.id)
     }
 
     pub(super) fn dataset(&self, id: i64) -> Option<Arc<Dataset>> {

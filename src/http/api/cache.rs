@@ -51,7 +51,7 @@ pub fn warm(call: &Call<'_>) -> Result<Response> {
             "no questions are listed to be asked ahead; start the server with --cache-warm FILE".into(),
         ));
     }
-    Response::json(&service.warm.ask(&service.store, &service.limits, || service.is_ready()))
+    Response::json(&service.warm.ask(&service.store, &service.limits, |_| service.is_ready()))
 }
 
 fn cache<'a>(call: &'a Call<'_>) -> Result<&'a Arc<Cache>> {
