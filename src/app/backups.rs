@@ -74,6 +74,18 @@ impl Backups {
         Ok(found)
     }
 
+    /// Where a copy of this moment comes; two of one second would have one name.
+    fn free_name(&self, context: &Context) -> Result<PathBuf> {
+        loop {
+            let file = self.folder.join(self.name(time::now()));
+            if !file.exists() {
+                return Ok(file);
+            }
+            context.check()?;
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
     /// Makes a copy, and lets go of the oldest.
     fn make(&self, context: &Context) -> Result<Outcome> {
         if !self.folder.is_dir() {
@@ -84,7 +96,7 @@ impl Backups {
         }
         // only one is made at a time: what is unfinished was left by a process that was killed
         self.files(".partial")?.iter().for_each(|path| _ = removed(path));
-        let file = self.folder.join(self.name(time::now()));
+        let file = self.free_name(context)?;
         let progress = Progress::until(Arc::clone(context.ends()));
         let copied = told(context, &progress, || backup(context.store().path(), &file, false, &progress));
         // what a job was told says more than that the copy ended

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::store::upkeep::{BACKGROUND, Upkeep, Work, wants_seal};
+use crate::time;
 
 /// How long the upkeep waits for who was asked: a tail that is full goes on growing meanwhile.
 pub(super) const TAKEN_WITHIN: Duration = Duration::from_secs(1);
@@ -105,7 +106,12 @@ impl Upkeep {
 
     fn is_due(&self, task: Task, id: i64, work: &Work) -> bool {
         match task {
-            Task::Expire => self.expires(id, work).is_some(),
+            // in a dataset that is younger than what it keeps there is nothing to do
+            Task::Expire => self.expires(id, work).is_some_and(|kept_us| {
+                let oldest_us = time::now().saturating_sub(kept_us);
+                self.dataset(id)
+                    .is_some_and(|dataset| dataset.time_range().is_some_and(|(first, _)| first < oldest_us))
+            }),
             Task::Seal => self.dataset(id).is_some_and(|dataset| wants_seal(&dataset, self.seal_rows)),
             Task::Merge => {
                 self.dataset(id).is_some_and(|dataset| self.run_of(&dataset, BACKGROUND, work).is_some())
