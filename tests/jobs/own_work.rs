@@ -55,8 +55,8 @@ fn what_the_store_does_by_itself_is_seen_among_the_jobs() {
         std::thread::sleep(Duration::from_millis(10));
     }
     let queues = server.get("/v1/queues").ok();
-    let upkeep = queues["queues"].as_array().unwrap().iter().find(|queue| queue["queue"] == "upkeep");
-    assert_eq!(upkeep.unwrap()["concurrency"], 1, "{queues}");
+    let upkeep = queues["queues"].as_array().unwrap().iter().find(|queue| queue["name"] == "upkeep");
+    assert_eq!(upkeep.unwrap()["settings"]["concurrency"], 1, "{queues}");
     server.stop();
     assert_says(&run(dir.path(), &["check"]).exits(0).stdout, &["nothing is damaged"]);
 }
