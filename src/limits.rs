@@ -278,3 +278,7 @@ pub const JOBS_STOP_S: u64 = 5;
 pub const SCHEDULES: usize = 1_000;
 /// Jobs that may run at once for each core, where they do better the more there are.
 pub const JOBS_PER_CORE: usize = 8;
+/// Jobs that run at once and wait for something outside.
+pub const JOBS_WAITING: usize = 256;
+/// The stack of a thread that runs one of them; what it does not use takes no memory.
+pub const JOB_WAITING_STACK_BYTES: usize = 1 << 20;
