@@ -5,6 +5,7 @@
 pub mod demo;
 mod engine;
 pub mod jobs;
+mod outgoing;
 pub mod serve;
 mod warm;
 

@@ -2,6 +2,8 @@
 //! `windrow config` prints it with what is in force and whence. `cli` loads it once and hands the parts down; the
 //! environment is passed in, so that tests need none.
 
+mod values;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,8 +12,11 @@ use std::time::Duration;
 use crate::error::{Error, Result, nearest};
 use crate::limiter::policy::Policies;
 use crate::limits;
+use crate::private::Private;
 use crate::proxies::Trusted;
-use crate::time::parse_duration;
+
+pub use values::span;
+use values::{address, names, one_of, rows, whole};
 
 /// The settings in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +61,10 @@ pub struct Settings {
     pub cache_warm: Option<PathBuf>,
     /// What clients and queues may do how often.
     pub rate_limits: Policies,
+    /// The private addresses that jobs may call.
+    pub jobs_http_private: Private,
+    /// A file of the commands that jobs may run; `None`: none.
+    pub jobs_commands: Option<PathBuf>,
     /// What a commit waits for: `full` or `normal`.
     pub durability: &'static str,
     /// The form of the log: `text` or `json`.
@@ -76,7 +85,7 @@ pub struct Setting {
 }
 
 /// Every setting.
-pub const SETTINGS: [Setting; 24] = [
+pub const SETTINGS: [Setting; 26] = [
     Setting {
         key: "db",
         default: "windrow.db",
@@ -187,7 +196,7 @@ pub const SETTINGS: [Setting; 24] = [
         key: "query_deadline",
         default: "30s",
         doc: "how long a question may take: 500ms, 30s, 5m",
-        set: |settings, text| deadline(text).map(|time| settings.query_deadline = time),
+        set: |settings, text| span(text).map(|time| settings.query_deadline = time),
     },
     Setting {
         key: "query_memory_mb",
@@ -237,6 +246,21 @@ pub const SETTINGS: [Setting; 24] = [
         doc: "what clients may ask how often, where it is not the usual: general=100/min, heavy=10/min",
         set: |settings, text| {
             settings.rate_limits = Policies::read(text).map_err(|e| e.to_string())?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "jobs_http_private",
+        default: "",
+        doc: "the private addresses and networks that jobs of the kind http may call, or all: 127.0.0.1, 10.0.0.0/8",
+        set: |settings, text| Private::read(text).map(|private| settings.jobs_http_private = private),
+    },
+    Setting {
+        key: "jobs_commands",
+        default: "",
+        doc: "a TOML file of the commands that jobs may run, a name and a list of words each; without it they run none",
+        set: |settings, text| {
+            settings.jobs_commands = (!text.is_empty()).then(|| text.into());
             Ok(())
         },
     },
@@ -298,6 +322,8 @@ impl Default for Settings {
             cache_ages: String::new(),
             cache_warm: None,
             rate_limits: Policies::default(),
+            jobs_http_private: Private::default(),
+            jobs_commands: None,
             durability: "full",
             log: "text",
             log_level: "info",
@@ -437,56 +463,6 @@ fn read_file(path: &Path) -> Result<Vec<(String, String)>> {
         values.push((key, text));
     }
     Ok(values)
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
-    numeric.as_deref().unwrap_or(text).parse().map_err(|_| {
-        format!("\"{text}\" is no address; write an IP address and a port, such as 127.0.0.1:7878")
-    })
-}
-
-fn names(text: &str) -> Result<Vec<String>, String> {
-    let is_name = |name: &&str| {
-        !name.is_empty()
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
-    };
-    let all = text.split(',').map(str::trim).filter(|name| !text.trim().is_empty() || !name.is_empty());
-    all.map(|name| {
-        Some(name).filter(is_name).map(str::to_lowercase).ok_or_else(|| {
-            format!("\"{name}\" is no name of a host; write names without a port, such as stats.example.org,stats.lan")
-        })
-    })
-    .collect()
-}
-
-fn whole(text: &str, least: u32, most: u32) -> Result<u32, String> {
-    let number = text.parse::<u32>().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| format!("\"{text}\" is no whole number from {least} to {most}"))
-}
-
-fn deadline(text: &str) -> Result<Duration, String> {
-    let ms = text.strip_suffix("ms").and_then(|digits| whole(digits, 1, u32::MAX).ok());
-    let time = match ms {
-        Some(ms) => Some(Duration::from_millis(ms.into())),
-        None => parse_duration(text).and_then(|us| u64::try_from(us).ok()).map(Duration::from_micros),
-    };
-    time.filter(|time| !time.is_zero())
-        .ok_or_else(|| format!("\"{text}\" is no span of time; write one such as 500ms, 30s, 5m"))
-}
-
-fn rows(text: &str) -> Result<Option<u64>, String> {
-    if text == "unlimited" {
-        return Ok(None);
-    }
-    let number = text.parse::<u64>().ok().filter(|number| *number > 0);
-    number.map(Some).ok_or_else(|| format!("\"{text}\" is no number of rows; write one, or unlimited"))
-}
-
-fn one_of(text: &str, known: &[&'static str]) -> Result<&'static str, String> {
-    known.iter().find(|name| **name == text).copied().ok_or_else(|| {
-        format!("\"{text}\" is none of {}{}", known.join(", "), nearest(text, known.iter().copied()))
-    })
 }
 
 #[cfg(test)]

@@ -76,9 +76,10 @@ pub fn demo(settings: &Settings, announce: impl FnOnce(&Filled, &str) -> Result<
     check_maker(settings)?;
     let options = StoreOptions { made_by: Some(MAKER), ..store_options(settings) };
     let (cache, warm) = (cache_options(settings)?, WarmList::of(settings.cache_warm.as_deref())?);
+    let kinds = kinds(settings)?;
     let engine = Engine::open_with(&settings.database, options)?;
     let engine = engine.with_limits(settings.into()).with_cache(cache);
-    let engine = engine.with_jobs(kinds(), JobOptions::default())?;
+    let engine = engine.with_jobs(kinds, JobOptions::default())?;
     let filled = fill(&engine.store, ROWS, time::now())?;
     let live = Live::start(Arc::clone(&engine.store))?;
     let ended = entrance.serve(&engine, settings, warm, |address, _| announce(&filled, address));

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::app::Engine;
+use crate::app::{Engine, outgoing};
+use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::fields::check_is_no_own;
 use crate::jobs::{Context, JobOptions, Jobs, Kind, Kinds, Outcome};
@@ -16,7 +17,10 @@ use crate::query::parse;
 use crate::query::reach::Reach;
 
 /// The kinds of jobs that a server runs.
-pub fn kinds() -> Vec<Kind> {
+///
+/// # Errors
+/// A file of commands that cannot be read.
+pub fn kinds(settings: &Settings) -> Result<Vec<Kind>> {
     let optimize = Kind::new("optimize", |context| {
         context.store().upkeep().optimize()?;
         Ok(Outcome::result(Value::Null))
@@ -35,7 +39,8 @@ pub fn kinds() -> Vec<Kind> {
         Ok(Outcome::result(json!({ "erased": erased })))
     })
     .with_check(|payload| Erase::of(payload).map(drop));
-    [optimize, erase].map(|kind| Kind { queue: "maintenance".into(), ..kind }).into()
+    let own = [optimize, erase].map(|kind| Kind { queue: "maintenance".into(), ..kind });
+    Ok(own.into_iter().chain(outgoing::kinds(settings)?).collect())
 }
 
 /// The payload of a job that erases.

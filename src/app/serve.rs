@@ -40,10 +40,11 @@ pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
     let entrance = Entrance::open(settings, no_auth)?;
     let cache = cache_options(settings)?;
     let warm = WarmList::of(settings.cache_warm.as_deref())?;
+    let kinds = kinds(settings)?;
     let engine = Engine::open_with(&settings.database, store_options(settings))?;
     let engine = engine.with_limits(settings.into()).with_cache(cache);
     let engine = engine.with_jobs(
-        kinds(),
+        kinds,
         JobOptions { policies: Arc::new(settings.rate_limits.clone()), ..JobOptions::default() },
     )?;
     let has_keys = engine.store.keys().iter().next().is_some();

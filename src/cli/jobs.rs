@@ -263,8 +263,9 @@ fn idle(session: &Session) -> Result<Jobs> {
         // opened to write, it would be made
         return Err(open::missing(database));
     }
+    let kinds = Kinds::of(kinds(&session.settings)?)?;
     let store = Arc::new(Store::open(database, store_options(&session.settings))?);
-    Ok(Jobs::idle(store, Kinds::of(kinds())?))
+    Ok(Jobs::idle(store, kinds))
 }
 
 fn text_of(told: &Value, name: &str) -> String {
