@@ -6,6 +6,7 @@ mod backups;
 pub mod demo;
 mod engine;
 pub mod jobs;
+mod outgoing;
 pub mod serve;
 mod upkeep;
 mod warm;

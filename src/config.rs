@@ -3,6 +3,7 @@
 //! environment is passed in, so that tests need none.
 
 mod table;
+mod values;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,9 +13,11 @@ use std::time::Duration;
 use crate::error::{Error, Result, nearest};
 use crate::limiter::policy::Policies;
 use crate::limits;
+use crate::private::Private;
 use crate::proxies::Trusted;
 
 pub use table::{SETTINGS, Setting};
+pub use values::span;
 
 /// The settings in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +68,10 @@ pub struct Settings {
     pub backup_keep: usize,
     /// What clients and queues may do how often.
     pub rate_limits: Policies,
+    /// The private addresses that jobs may call.
+    pub jobs_http_private: Private,
+    /// A file of the commands that jobs may run; `None`: none.
+    pub jobs_commands: Option<PathBuf>,
     /// What a commit waits for: `full` or `normal`.
     pub durability: &'static str,
     /// The form of the log: `text` or `json`.
@@ -99,6 +106,8 @@ impl Default for Settings {
             backup_schedule: None,
             backup_keep: limits::BACKUPS_KEPT,
             rate_limits: Policies::default(),
+            jobs_http_private: Private::default(),
+            jobs_commands: None,
             durability: "full",
             log: "text",
             log_level: "info",

@@ -10,6 +10,7 @@ pub mod error;
 pub mod fields;
 pub mod limiter;
 pub mod limits;
+pub mod private;
 pub mod proxies;
 pub mod time;
 pub mod value;

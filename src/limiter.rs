@@ -183,6 +183,18 @@ impl Limiter {
         Verdict { standings }
     }
 
+    /// How much is left of all of some policies at once, and how long until there is any; nothing is taken or counted.
+    pub fn room(&self, who: &Who, policies: &[Arc<Policy>]) -> (u64, Duration) {
+        let now = (self.clock)();
+        let mut inner = self.inner();
+        let mut told = (u64::MAX, Duration::ZERO);
+        for policy in policies {
+            let (rate, state) = (inner.rate(policy, now), inner.state(policy, who));
+            told = (told.0.min(state.remaining(&rate, now)), told.1.max(state.take(&rate, now, 1).1));
+        }
+        told
+    }
+
     /// Charges what turned out to be used, whether it is left or not; what is too much is waited for by the next.
     pub fn charge(&self, who: &Who, policy: &Policy, amount: u64) {
         let now = (self.clock)();

@@ -280,3 +280,27 @@ pub const JOBS_STOP_S: u64 = 5;
 pub const SCHEDULES: usize = 1_000;
 /// Jobs that may run at once for each core, where they do better the more there are.
 pub const JOBS_PER_CORE: usize = 8;
+/// Jobs that run at once and wait for something outside.
+pub const JOBS_WAITING: usize = 256;
+/// Bytes of a URL that a job calls.
+pub const OUTGOING_URL_BYTES: usize = 8 << 10;
+/// Bytes of the head of a reply to a job, and of the headers that it sends.
+pub const OUTGOING_HEAD_BYTES: usize = 64 << 10;
+/// Bytes of the body of a reply to a job.
+pub const OUTGOING_REPLY_BYTES: usize = 1 << 20;
+/// How long a call of a job may take where it says nothing.
+pub const OUTGOING_TIME: Duration = Duration::from_secs(30);
+/// How long a call may take to connect, at all addresses of a host together.
+pub const OUTGOING_CONNECT: Duration = Duration::from_secs(10);
+/// Redirects that a call follows where it says nothing.
+pub const OUTGOING_REDIRECTS: usize = 5;
+/// Names that are looked up at once for jobs.
+pub const OUTGOING_LOOKUPS: usize = 512;
+/// Bytes of the output of a command that are kept: its beginning.
+pub const COMMAND_OUTPUT_BYTES: usize = 128 << 10;
+/// Bytes that a command complains of which are kept: their end.
+pub const COMMAND_COMPLAINT_BYTES: usize = 2 << 10;
+/// Bytes of an argument that a job gives a command.
+pub const COMMAND_ARGUMENT_BYTES: usize = 4 << 10;
+/// The stack of a thread that runs one of them; what it does not use takes no memory.
+pub const JOB_WAITING_STACK_BYTES: usize = 1 << 20;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
+use crate::app::jobs::OwnJobs;
 use crate::app::serve::Entrance;
 use crate::app::{Engine, cache_options, store_options};
 use crate::config::Settings;
@@ -21,7 +22,6 @@ use crate::ingest::destination::Patient;
 use crate::limits;
 use crate::packs::SampleRequest;
 use crate::packs::web::{self, Event, Events};
-use crate::query::warm::WarmList;
 use crate::store::catalog::ImportMark;
 use crate::store::maker::{Maker, maker_of};
 use crate::store::{Store, StoreOptions, lock};
@@ -73,13 +73,13 @@ pub fn demo(settings: &Settings, announce: impl FnOnce(&Filled, &str) -> Result<
     lock::check_free(&settings.database)?;
     check_maker(settings)?;
     let options = StoreOptions { made_by: Some(MAKER), ..store_options(settings) };
-    let (cache, warm) = (cache_options(settings)?, Arc::new(WarmList::of(settings.cache_warm.as_deref())?));
+    let (cache, jobs) = (cache_options(settings)?, OwnJobs::read(settings)?);
     let engine = Engine::open_with(&settings.database, options)?;
     let engine = engine.with_limits(settings.into()).with_cache(cache);
-    let engine = engine.with_own_jobs(settings, &warm)?;
+    let engine = engine.with_own_jobs(settings, &jobs)?;
     let filled = fill(&engine.store, ROWS, time::now())?;
     let live = Live::start(Arc::clone(&engine.store))?;
-    let ended = entrance.serve(&engine, settings, warm, |address, _| announce(&filled, address));
+    let ended = entrance.serve(&engine, settings, jobs.warm(), |address, _| announce(&filled, address));
     live.stop();
     engine.close();
     ended

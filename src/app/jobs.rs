@@ -3,18 +3,46 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::app::{Engine, backups, upkeep, warm};
+use crate::app::{Engine, backups, outgoing, upkeep, warm};
 use crate::config::Settings;
 use crate::error::Result;
 use crate::jobs::{Context, JobOptions, Jobs, Kind, Kinds};
 use crate::query::budget::Limits;
 use crate::query::warm::WarmList;
 
-/// The kinds of jobs that a server with these settings runs; `warm` are the questions that are asked ahead, within `limits`.
-pub fn kinds(settings: &Settings, warm: Arc<WarmList>, limits: Limits) -> Vec<Kind> {
-    let mut kinds = upkeep::kinds();
-    kinds.extend([backups::kind(settings), warm::kind(warm, limits)]);
-    kinds
+/// What the settings say of the jobs of a server; read before a database is opened, so that what is wrong there leaves none.
+#[derive(Debug)]
+pub struct OwnJobs {
+    warm: Arc<WarmList>,
+    outgoing: Vec<Kind>,
+    backup: Kind,
+}
+
+impl OwnJobs {
+    /// Reads the files that the settings name.
+    ///
+    /// # Errors
+    /// One that cannot be read.
+    pub fn read(settings: &Settings) -> Result<Self> {
+        Ok(Self {
+            warm: Arc::new(WarmList::of(settings.cache_warm.as_deref())?),
+            outgoing: outgoing::kinds(settings)?.into(),
+            backup: backups::kind(settings),
+        })
+    }
+
+    /// Questions that are asked ahead.
+    pub fn warm(&self) -> &Arc<WarmList> {
+        &self.warm
+    }
+
+    /// All kinds; questions are asked ahead within these limits.
+    pub fn kinds(&self, limits: Limits) -> Vec<Kind> {
+        let mut kinds = upkeep::kinds();
+        kinds.extend([self.backup.clone(), warm::kind(Arc::clone(&self.warm), limits)]);
+        kinds.extend(self.outgoing.iter().cloned());
+        kinds
+    }
 }
 
 impl Engine {
@@ -55,8 +83,8 @@ impl Engine {
     ///
     /// # Errors
     /// Settings that cannot be, a file that cannot be written, a system that gives no threads.
-    pub(super) fn with_own_jobs(self, settings: &Settings, warm: &Arc<WarmList>) -> Result<Self> {
-        let kinds = kinds(settings, Arc::clone(warm), self.limits());
+    pub(super) fn with_own_jobs(self, settings: &Settings, own: &OwnJobs) -> Result<Self> {
+        let kinds = own.kinds(self.limits());
         let options =
             JobOptions { policies: Arc::new(settings.rate_limits.clone()), ..JobOptions::default() };
         let engine = self.with_jobs(kinds, options)?;

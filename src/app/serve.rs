@@ -11,6 +11,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded, select};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::app::jobs::OwnJobs;
 use crate::app::warm::Warmer;
 use crate::app::{Engine, cache_options, store_options};
 use crate::config::Settings;
@@ -37,12 +38,12 @@ use crate::time;
 pub fn serve(settings: &Settings, no_auth: bool) -> Result<()> {
     let entrance = Entrance::open(settings, no_auth)?;
     let cache = cache_options(settings)?;
-    let warm = Arc::new(WarmList::of(settings.cache_warm.as_deref())?);
+    let jobs = OwnJobs::read(settings)?;
     let engine = Engine::open_with(&settings.database, store_options(settings))?;
     let engine = engine.with_limits(settings.into()).with_cache(cache);
-    let engine = engine.with_own_jobs(settings, &warm)?;
+    let engine = engine.with_own_jobs(settings, &jobs)?;
     let has_keys = engine.store.keys().iter().next().is_some();
-    let ended = entrance.serve(&engine, settings, warm, |address, link| {
+    let ended = entrance.serve(&engine, settings, jobs.warm(), |address, link| {
         let is_safe = settings.listen.ip().is_loopback() || settings.tls.is_some();
         announce(address, is_safe, link, has_keys);
         Ok(())
@@ -115,7 +116,7 @@ impl Entrance {
         self,
         engine: &Engine,
         settings: &Settings,
-        warm: Arc<WarmList>,
+        warm: &Arc<WarmList>,
         announce: impl FnOnce(&str, Option<&str>) -> Result<()>,
     ) -> Result<()> {
         let bounds = self.bounds.within(raise_descriptor_limit());
@@ -126,10 +127,10 @@ impl Entrance {
         let pages = self.address_of_pages(&settings.hosts);
         let link = (!self.no_auth).then(|| format!("{pages}/signin?code={code}"));
         let store = Arc::clone(&engine.store);
-        let service = Service::new(store, self.address, engine.limits(), Arc::clone(&warm))
+        let service = Service::new(store, self.address, engine.limits(), Arc::clone(warm))
             .with_jobs(Arc::clone(&engine.jobs));
         let service = Arc::new(service.with_gate(gate).with_rate_limits(settings.rate_limits.clone()));
-        let warmer = Warmer::start(engine, &warm)?;
+        let warmer = Warmer::start(engine, warm)?;
         let hub = Hub::start(Arc::clone(&service))?;
         let handler = Arc::clone(&service);
         let (own, socket) = Listener::bind_private()?;

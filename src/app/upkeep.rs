@@ -80,6 +80,8 @@ fn of_task(task: Task) -> Kind {
         deadline: DEADLINE,
         keep: KEEP,
         keep_dead: KEEP_DEAD,
+        // one at a time, on a thread of its own: it shall wait for nobody's jobs
+        waits: true,
         ..kind
     }
 }

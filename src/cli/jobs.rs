@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use crate::app::jobs::kinds;
+use crate::app::jobs::OwnJobs;
 use crate::app::store_options;
 use crate::cli::Session;
 use crate::cli::remote::asked;
@@ -19,7 +19,6 @@ use crate::http::message::encode;
 use crate::jobs::{Jobs, Kinds};
 use crate::limits;
 use crate::query::budget::Limits;
-use crate::query::warm::WarmList;
 use crate::store::lock::{self, Served};
 use crate::store::queue::State;
 use crate::store::queue::read::{JobFile, JobFilter};
@@ -265,9 +264,9 @@ fn idle(session: &Session) -> Result<Jobs> {
         // opened to write, it would be made
         return Err(open::missing(database));
     }
+    let kinds = Kinds::of(OwnJobs::read(&session.settings)?.kinds(Limits::default()))?;
     let store = Arc::new(Store::open(database, store_options(&session.settings))?);
-    let warm = WarmList::of(session.settings.cache_warm.as_deref())?;
-    Ok(Jobs::idle(store, Kinds::of(kinds(&session.settings, Arc::new(warm), Limits::default()))?))
+    Ok(Jobs::idle(store, kinds))
 }
 
 fn text_of(told: &Value, name: &str) -> String {

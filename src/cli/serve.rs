@@ -97,6 +97,12 @@ pub struct ServerFlags {
     /// What clients may ask how often: general=100/min, heavy=10/min [env: WINDROW_RATE_LIMITS]
     #[arg(long, value_name = "LIMITS")]
     rate_limits: Option<String>,
+    /// The private networks that jobs of the kind http may call: 10.0.0.0/8, or all [env: WINDROW_JOBS_HTTP_PRIVATE]
+    #[arg(long, value_name = "NETWORKS")]
+    jobs_http_private: Option<String>,
+    /// A TOML file of the commands that jobs may run [env: WINDROW_JOBS_COMMANDS]
+    #[arg(long, value_name = "FILE")]
+    jobs_commands: Option<String>,
 }
 
 impl ServeArguments {
@@ -134,6 +140,8 @@ impl ServerFlags {
             ("backup_schedule", &self.backup_schedule),
             ("backup_keep", &self.backup_keep),
             ("rate_limits", &self.rate_limits),
+            ("jobs_http_private", &self.jobs_http_private),
+            ("jobs_commands", &self.jobs_commands),
         ];
         flags.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
     }

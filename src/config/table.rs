@@ -1,14 +1,13 @@
-//! The table of settings: what there is, what each does, and how its value is read from text.
+//! The table of settings: what there is, what each does, and where its value goes.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::config::Settings;
-use crate::error::{Result, nearest};
+use crate::config::values::{address, names, one_of, rows, span, whole};
+use crate::error::Result;
 use crate::limiter::policy::Policies;
+use crate::private::Private;
 use crate::proxies::Trusted;
-use crate::time::parse_duration;
 
 /// One row of the table of settings.
 pub struct Setting {
@@ -22,7 +21,7 @@ pub struct Setting {
 }
 
 /// Every setting.
-pub const SETTINGS: [Setting; 27] = [
+pub const SETTINGS: [Setting; 29] = [
     Setting {
         key: "db",
         default: "windrow.db",
@@ -133,7 +132,7 @@ pub const SETTINGS: [Setting; 27] = [
         key: "query_deadline",
         default: "30s",
         doc: "how long a question may take: 500ms, 30s, 5m",
-        set: |settings, text| deadline(text).map(|time| settings.query_deadline = time),
+        set: |settings, text| span(text).map(|time| settings.query_deadline = time),
     },
     Setting {
         key: "query_memory_mb",
@@ -211,6 +210,21 @@ pub const SETTINGS: [Setting; 27] = [
         },
     },
     Setting {
+        key: "jobs_http_private",
+        default: "",
+        doc: "the private addresses and networks that jobs of the kind http may call, or all: 127.0.0.1, 10.0.0.0/8",
+        set: |settings, text| Private::read(text).map(|private| settings.jobs_http_private = private),
+    },
+    Setting {
+        key: "jobs_commands",
+        default: "",
+        doc: "a TOML file of the commands that jobs may run, a name and a list of words each; without it they run none",
+        set: |settings, text| {
+            settings.jobs_commands = (!text.is_empty()).then(|| text.into());
+            Ok(())
+        },
+    },
+    Setting {
         key: "durability",
         default: "full",
         doc: "what an acknowledgement waits for: full (the disk), normal (the operating system)",
@@ -243,54 +257,4 @@ impl Setting {
     pub fn flag(&self) -> String {
         format!("--{}", self.key.replace('_', "-"))
     }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
-    numeric.as_deref().unwrap_or(text).parse().map_err(|_| {
-        format!("\"{text}\" is no address; write an IP address and a port, such as 127.0.0.1:7878")
-    })
-}
-
-fn names(text: &str) -> Result<Vec<String>, String> {
-    let is_name = |name: &&str| {
-        !name.is_empty()
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
-    };
-    let all = text.split(',').map(str::trim).filter(|name| !text.trim().is_empty() || !name.is_empty());
-    all.map(|name| {
-        Some(name).filter(is_name).map(str::to_lowercase).ok_or_else(|| {
-            format!("\"{name}\" is no name of a host; write names without a port, such as stats.example.org,stats.lan")
-        })
-    })
-    .collect()
-}
-
-fn whole(text: &str, least: u32, most: u32) -> Result<u32, String> {
-    let number = text.parse::<u32>().ok().filter(|number| (least..=most).contains(number));
-    number.ok_or_else(|| format!("\"{text}\" is no whole number from {least} to {most}"))
-}
-
-fn deadline(text: &str) -> Result<Duration, String> {
-    let ms = text.strip_suffix("ms").and_then(|digits| whole(digits, 1, u32::MAX).ok());
-    let time = match ms {
-        Some(ms) => Some(Duration::from_millis(ms.into())),
-        None => parse_duration(text).and_then(|us| u64::try_from(us).ok()).map(Duration::from_micros),
-    };
-    time.filter(|time| !time.is_zero())
-        .ok_or_else(|| format!("\"{text}\" is no span of time; write one such as 500ms, 30s, 5m"))
-}
-
-fn rows(text: &str) -> Result<Option<u64>, String> {
-    if text == "unlimited" {
-        return Ok(None);
-    }
-    let number = text.parse::<u64>().ok().filter(|number| *number > 0);
-    number.map(Some).ok_or_else(|| format!("\"{text}\" is no number of rows; write one, or unlimited"))
-}
-
-fn one_of(text: &str, known: &[&'static str]) -> Result<&'static str, String> {
-    known.iter().find(|name| **name == text).copied().ok_or_else(|| {
-        format!("\"{text}\" is none of {}{}", known.join(", "), nearest(text, known.iter().copied()))
-    })
 }

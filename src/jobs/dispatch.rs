@@ -1,6 +1,7 @@
 //! The dispatcher: one thread that has jobs handed out by the writer and gives them to the workers, within what each queue allows.
 //! It sleeps until something happens or is due. Where jobs prove short it has some handed out ahead, so that one commit serves
-//! many; those go back when it stops.
+//! many; those go back when it stops. Jobs that wait and jobs that compute have threads of their own, so neither takes the
+//! other's.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,13 +13,14 @@ use crate::error::{Error, Result};
 use crate::jobs::JobOptions;
 use crate::jobs::backoff::{Random, wait_us};
 use crate::jobs::context::{Running, Why};
+use crate::jobs::crew::Crew;
 use crate::jobs::gauge::Gauge;
-use crate::jobs::line::Line;
+use crate::jobs::line::{Line, concurrency};
 use crate::jobs::rates::{Rates, Wait};
 use crate::jobs::timetable::Timetable;
 use crate::jobs::worker::{Attempt, Ending, Shop, settle};
 use crate::limits;
-use crate::store::queue::{Acted, Claim, Claimed, QueueNow, State, Verdict, Want};
+use crate::store::queue::{Acted, Claim, Claimed, QueueNow, Queues, State, Verdict};
 
 /// How long the writer is left alone after it failed.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -65,13 +67,15 @@ pub(super) struct Dispatcher {
     pub tasks: Sender<Attempt>,
     /// Given to those who tell it something.
     pub events: Sender<Event>,
-    /// Functions that may run at once.
+    /// Functions that compute and may run at once.
     gauge: Gauge,
+    /// Runs those that wait.
+    crew: Crew,
     rates: Rates,
     timetable: Timetable,
     lines: BTreeMap<Arc<str>, Line>,
-    /// The queue of each job whose function is running.
-    running: HashMap<i64, Arc<str>>,
+    /// The queue of each job whose function is running, and whether the crew runs it.
+    running: HashMap<i64, (Arc<str>, bool)>,
     is_claiming: bool,
     /// Whether something has happened since the last claim was sent that may let another one bring jobs.
     has_news: bool,
@@ -99,12 +103,14 @@ impl Dispatcher {
         options: JobOptions,
     ) -> Self {
         let random = Random::new(shop.clock.now_us());
+        let crew = Crew::new(Arc::clone(&shop), events.clone(), options.waiting);
         Self {
             shop,
             in_hand,
             tasks,
             events,
             gauge: Gauge::new(options.workers, options.workers_max, Instant::now()),
+            crew,
             rates: Rates::new(options.limiter, options.policies),
             timetable: Timetable::default(),
             lines: BTreeMap::new(),
@@ -140,8 +146,12 @@ impl Dispatcher {
             self.look_at_the_clock();
             if let Some(stopping) = &self.stopping {
                 let is_empty = self.in_hand.lock().is_empty() && !self.is_claiming;
-                if is_empty || Instant::now() >= stopping.give_up_at {
-                    return is_empty;
+                if is_empty {
+                    self.crew.join();
+                    return true;
+                }
+                if Instant::now() >= stopping.give_up_at {
+                    return false;
                 }
             }
         }
@@ -152,8 +162,13 @@ impl Dispatcher {
             Event::Claimed(claimed) => self.take_claimed(claimed),
             Event::Returned(id, took) => {
                 self.has_news = true;
-                self.gauge.note();
-                if let Some(line) = self.running.remove(&id).and_then(|queue| self.lines.get_mut(&queue)) {
+                let Some((queue, is_of_crew)) = self.running.remove(&id) else { return };
+                if is_of_crew {
+                    self.crew.note();
+                } else {
+                    self.gauge.note();
+                }
+                if let Some(line) = self.lines.get_mut(&queue) {
                     line.running = line.running.saturating_sub(1);
                     line.note(took);
                 }
@@ -162,22 +177,17 @@ impl Dispatcher {
                 let (attempt, ending, told) = *settled;
                 self.take_settled(attempt, ending, told);
             }
-            Event::Cancel(id) => {
-                let waits = |line: &Line| line.waiting.iter().position(|job| job.id == id);
-                let found = self.lines.values_mut().find_map(|line| line.waiting.remove(waits(line)?));
-                match found {
-                    Some(job) => self.give_back(job, Verdict::Released),
-                    None => _ = self.in_hand.get(id).map(|running| running.end(Why::Cancelled)),
-                }
-            }
+            Event::Cancel(id) => match self.lines.values_mut().find_map(|line| line.remove(id)) {
+                Some(job) => self.give_back(job, Verdict::Released),
+                None => _ = self.in_hand.get(id).map(|running| running.end(Why::Cancelled)),
+            },
             Event::Stop(grace, rest) => {
                 let tell_at = Instant::now() + grace;
                 self.stopping = Some(Stopping { tell_at, give_up_at: tell_at + rest });
                 for attempt in std::mem::take(&mut self.again) {
                     settle(&self.shop, attempt, Ending::of(Verdict::Stopped), &self.events);
                 }
-                let waiting: Vec<Claimed> =
-                    self.lines.values_mut().flat_map(|line| line.waiting.drain(..)).collect();
+                let waiting: Vec<Claimed> = self.lines.values_mut().flat_map(Line::drain).collect();
                 waiting.into_iter().for_each(|job| self.give_back(job, Verdict::Released));
             }
             Event::Scheduled(name, next_us, told) => {
@@ -197,11 +207,7 @@ impl Dispatcher {
             Ok(jobs) => {
                 self.has_news |= !jobs.is_empty();
                 for job in jobs {
-                    if self.stopping.is_some() {
-                        self.give_back(job, Verdict::Released);
-                    } else {
-                        self.lines.entry(Arc::clone(&job.queue)).or_default().waiting.push_back(job);
-                    }
+                    self.take_one(job);
                 }
             }
             Err(e) => {
@@ -209,6 +215,50 @@ impl Dispatcher {
                 self.paused_until = Some(Instant::now() + PAUSE);
             }
         }
+    }
+
+    fn take_one(&mut self, job: Claimed) {
+        let waits = self.shop.kinds.waits(&job.kind);
+        let is_full = self.free(false) == 0;
+        let line = self.lines.entry(Arc::clone(&job.queue)).or_default();
+        // it was asked for as one that waits, and would be in hand for long
+        let is_too_many = line.waits() && !waits && is_full;
+        line.learn(waits);
+        if self.stopping.is_some() || is_too_many {
+            self.give_back(job, Verdict::Released);
+        } else {
+            line.in_hand(waits).push_back(job);
+        }
+    }
+
+    /// How many may run at once: of those that wait, or those that compute.
+    fn limit(&self, waits: bool) -> usize {
+        if waits { self.crew.limit() } else { self.gauge.limit() }
+    }
+
+    fn running(&self, waits: bool) -> usize {
+        let crew = self.crew.running();
+        if waits { crew } else { self.running.len().saturating_sub(crew) }
+    }
+
+    /// How many more could be begun beside what is in hand and may begin.
+    fn free(&self, waits: bool) -> usize {
+        let lines = self.lines.values().filter(|line| line.is_let());
+        let in_hand: usize = lines.map(|line| line.count(waits)).sum();
+        self.limit(waits).saturating_sub(self.running(waits) + in_hand)
+    }
+
+    /// The queue whose turn it is, and which of its jobs: the best rank of those that may begin.
+    fn next(&self, queues: &Queues) -> Option<(Arc<str>, bool)> {
+        let sorts = [false, true].map(|waits| (waits, self.running(waits) < self.limit(waits)));
+        let may = |(name, line): &(&Arc<str>, &Line)| {
+            line.is_let() && line.running < concurrency(queues.by_name.get(*name))
+        };
+        let firsts = self.lines.iter().filter(may).flat_map(|(name, line)| {
+            let sorts = sorts.iter().filter(|(_, is_free)| *is_free);
+            sorts.filter_map(move |(waits, _)| Some((line.rank_us(*waits)?, name, *waits)))
+        });
+        firsts.min().map(|(_, name, waits)| (Arc::clone(name), waits))
     }
 
     /// Puts a job back that was not begun.
@@ -238,16 +288,9 @@ impl Dispatcher {
             self.begin(attempt);
         }
         let queues = self.shop.store.queues();
-        while self.running.len() < self.gauge.limit() {
-            let may = |(name, line): &(&Arc<str>, &Line)| {
-                line.is_let() && line.running < concurrency(queues.by_name.get(*name))
-            };
-            let lines = self.lines.iter().filter(may);
-            let first = lines.filter_map(|(name, line)| Some((line.waiting.front()?.rank_us, name))).min();
-            let Some(name) = first.map(|(_, name)| Arc::clone(name)) else { return };
-            let Some(job) = self.lines.get_mut(&name).and_then(|line| line.waiting.pop_front()) else {
-                return;
-            };
+        while let Some((name, waits)) = self.next(&queues) {
+            let line = self.lines.get_mut(&name);
+            let Some(job) = line.and_then(|line| line.in_hand(waits).pop_front()) else { return };
             match self.rates.take(&job, queues.by_name.get(&name)) {
                 Ok(()) => {
                     let attempt = self.attempt(job);
@@ -255,7 +298,7 @@ impl Dispatcher {
                 }
                 Err(Wait::Queue(wait)) => {
                     if let Some(line) = self.lines.get_mut(&name) {
-                        line.waiting.push_front(job);
+                        line.in_hand(waits).push_front(job);
                         line.not_before = Some(Instant::now() + wait);
                     }
                 }
@@ -293,10 +336,14 @@ impl Dispatcher {
     fn begin(&mut self, attempt: Attempt) {
         let (id, queue) = (attempt.job.id, Arc::clone(&attempt.job.queue));
         self.lines.entry(Arc::clone(&queue)).or_default().running += 1;
-        self.running.insert(id, queue);
         self.in_hand.lock().insert(id, Arc::clone(&attempt.running));
-        // a worker takes it at once: there are as many as functions may run
-        let _ = self.tasks.send(attempt);
+        let waits = self.shop.kinds.waits(&attempt.job.kind);
+        let left = if waits { self.crew.begin(attempt) } else { Some(attempt) };
+        self.running.insert(id, (queue, left.is_none()));
+        if let Some(attempt) = left {
+            // a worker takes it at once: there are as many as functions may run
+            let _ = self.tasks.send(attempt);
+        }
     }
 
     /// Asks the writer for jobs, where some wait and may be begun.
@@ -308,23 +355,21 @@ impl Dispatcher {
         self.paused_until = None;
         let now_us = self.shop.clock.now_us();
         let queues = self.shop.store.queues();
-        let lines = self.lines.values().filter(|line| line.is_let());
-        let waiting: usize = lines.map(|line| line.waiting.len()).sum();
-        let mut free = self.gauge.limit().saturating_sub(self.running.len() + waiting);
+        let mut free = [self.free(false), self.free(true)];
+        let limits = [self.limit(false), self.limit(true)];
         let mut wants = Vec::new();
         for (queue, now) in queues.by_name.iter().filter(|(_, now)| now.count(State::Queued) > 0) {
             let line = self.lines.entry(Arc::clone(queue)).or_default();
             if !line.is_let() {
                 continue;
             }
-            let most = concurrency(Some(now)).saturating_sub(line.running + line.waiting.len()).min(free);
-            free -= most;
-            let ahead =
-                line.ahead(self.gauge.limit()).min(concurrency(Some(now)).saturating_mul(limits::JOBS_AHEAD));
-            // by halves, so that one commit brings many
-            let ahead = if line.waiting.len() * 2 <= ahead { ahead - line.waiting.len() } else { 0 };
-            if most + ahead > 0 {
-                wants.push(Want { queue: Arc::clone(queue), now: most, ahead });
+            match self.rates.room(queue, now) {
+                Ok(room) => {
+                    let sort = usize::from(line.waits());
+                    wants.extend(line.want(queue, now, room, (&mut free[sort], limits[sort])));
+                }
+                // what would have to wait in hand waits in its queue
+                Err(wait) => line.not_before = Some(Instant::now() + wait),
             }
         }
         let is_due = queues.next_due_us.is_some_and(|due_us| due_us <= now_us);
@@ -420,7 +465,7 @@ impl Dispatcher {
             .map(|stopping| if stopping.tell_at > now { stopping.tell_at } else { stopping.give_up_at });
         let lines =
             self.lines.values().filter(|line| !line.is_let()).filter_map(|line| line.not_before).min();
-        for time in [next, told, self.paused_until, lines].into_iter().flatten() {
+        for time in [next, told, self.paused_until, lines, self.crew.due()].into_iter().flatten() {
             until = until.min(time);
         }
         let wait = until.saturating_duration_since(now);
@@ -438,11 +483,13 @@ impl Dispatcher {
         }
     }
 
-    /// Whether jobs wait that would begin if more might.
+    /// Whether jobs that compute are there which would begin if more might.
     fn has_more(&self) -> bool {
         let more = |(name, now): (&Arc<str>, &QueueNow)| {
             let line = self.lines.get(name);
-            let waiting = line.map_or(0, |line| line.waiting.len()) as u64 + now.count(State::Queued);
+            let in_hand = line.map_or(0, |line| line.count(false)) as u64;
+            let queued = if line.is_some_and(Line::waits) { 0 } else { now.count(State::Queued) };
+            let waiting = in_hand + queued;
             let may = line.is_none_or(|line| line.is_let() && line.running < concurrency(Some(now)));
             waiting > 0 && may
         };
@@ -452,7 +499,8 @@ impl Dispatcher {
     /// What the time brings: deadlines, a writer that is asked again, the end of patience.
     fn look_at_the_clock(&mut self) {
         let now = Instant::now();
-        let is_full = self.running.len() >= self.gauge.limit();
+        self.crew.look(now);
+        let is_full = self.running(false) >= self.gauge.limit();
         self.gauge.look(is_full && self.has_more(), now);
         if self.stopping.as_ref().is_some_and(|stopping| now >= stopping.tell_at) {
             self.in_hand.lock().values().for_each(|running| running.end(Why::Stopping));
@@ -469,9 +517,4 @@ impl Dispatcher {
             }
         }
     }
-}
-
-/// How many jobs of a queue may run at once.
-fn concurrency(queue: Option<&QueueNow>) -> usize {
-    queue.and_then(|now| now.settings.concurrency).unwrap_or(usize::MAX)
 }

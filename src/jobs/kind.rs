@@ -20,18 +20,45 @@ pub struct Outcome {
     pub result: Value,
     /// What is written with it, all or nothing, once.
     pub effects: Effects,
+    /// Why it failed, where it did: the result is of no account then, and the effects are written with the failure.
+    pub failure: Option<Failure>,
+}
+
+/// Why an attempt failed, and what of the next one.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why.
+    pub error: Error,
+    /// When to try again.
+    pub again: Again,
+}
+
+/// When to try again what has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// After the wait that its kind says, while it has attempts left.
+    AsUsual,
+    /// The same, after so long at least, an hour at most.
+    After(Duration),
+    /// Another attempt is of no use: the job is dead at once.
+    Never,
 }
 
 impl Outcome {
     /// One that writes nothing.
     pub fn result(result: impl Into<Value>) -> Self {
-        Self { result: result.into(), effects: Effects::default() }
+        Self { result: result.into(), ..Self::default() }
+    }
+
+    /// One that failed, and is tried again as usual.
+    pub fn failed(error: Error) -> Self {
+        Self { failure: Some(Failure { error, again: Again::AsUsual }), ..Self::default() }
     }
 }
 
 impl From<Effects> for Outcome {
     fn from(effects: Effects) -> Self {
-        Self { result: Value::Null, effects }
+        Self { effects, ..Self::default() }
     }
 }
 
@@ -59,6 +86,9 @@ pub struct Kind {
     pub keep: Duration,
     /// How long a dead one is kept.
     pub keep_dead: Duration,
+    /// Whether its function waits for something outside of the process and computes next to nothing: its jobs run on threads of
+    /// their own, `JobOptions::waiting` at once, and take none from those that compute.
+    pub waits: bool,
     /// What does it.
     pub function: Arc<Function>,
     /// What its payload has to be; `None`: anything.
@@ -88,6 +118,7 @@ impl Kind {
             backoff: micros(limits::JOB_BACKOFF_US),
             keep: micros(limits::JOB_KEEP_US),
             keep_dead: micros(limits::JOB_KEEP_DEAD_US),
+            waits: false,
             function: Arc::new(function),
             check: None,
         }
@@ -125,6 +156,11 @@ impl Kinds {
     /// All of them, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Kind> {
         self.0.values()
+    }
+
+    /// Whether jobs of a kind wait more than they compute; those of a kind that there is not end at once.
+    pub(super) fn waits(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|kind| kind.waits)
     }
 
     /// The kind of a name.

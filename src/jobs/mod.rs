@@ -13,6 +13,7 @@
 mod backoff;
 mod batch;
 mod context;
+mod crew;
 mod cron;
 mod dispatch;
 mod effects;
@@ -40,14 +41,14 @@ use crate::limiter::Limiter;
 use crate::limiter::policy::Policies;
 use crate::limits;
 use crate::store::Store;
-use crate::store::queue::read::{Failure, Job, JobFilter};
+use crate::store::queue::read::{Failure as Failed, Job, JobFilter};
 use crate::store::queue::{Act, Acted, OnceOf, QueueSettings, Queues, State, Submitted};
 
 pub use batch::{BatchOptions, process};
 pub use context::Context;
 pub use cron::Cron;
 pub use effects::Effects;
-pub use kind::{Kind, Kinds, Outcome};
+pub use kind::{Again, Failure, Kind, Kinds, Outcome};
 pub use new_job::NewJob;
 pub use progress::Progress;
 pub use timetable::{Schedule, Scheduled};
@@ -55,10 +56,12 @@ pub use timetable::{Schedule, Scheduled};
 /// How jobs are run.
 #[derive(Debug, Clone)]
 pub struct JobOptions {
-    /// Jobs that may run at once, of all queues, whatever they do.
+    /// Jobs that may run at once, of all queues, whatever they do; those of kinds that wait aside.
     pub workers: usize,
     /// Jobs that may run at once where that proves better: for jobs that wait more than they compute. Not below `workers`.
     pub workers_max: usize,
+    /// Jobs of kinds that wait ([`Kind::waits`]) that may run at once, on threads that are made when they are needed.
+    pub waiting: usize,
     /// What tells when jobs are due.
     pub clock: Clock,
     /// Counts what queues limit.
@@ -73,6 +76,7 @@ impl Default for JobOptions {
         Self {
             workers: cores.max(2),
             workers_max: cores.saturating_mul(limits::JOBS_PER_CORE),
+            waiting: limits::JOBS_WAITING,
             clock: Clock::default(),
             limiter: Arc::default(),
             policies: Arc::default(),
@@ -123,7 +127,7 @@ impl Jobs {
         let mut workers = Vec::with_capacity(count);
         for _ in 0..count {
             let (shop, waiting, events) = (Arc::clone(&shop), waiting.clone(), events.clone());
-            workers.push(thread("job", move || worker::work(&shop, &waiting, &events))?);
+            workers.push(thread("job", move || worker::work(&shop, waiting.iter(), &events))?);
         }
         let sends = (tasks, events.clone());
         let dispatcher = Dispatcher::new(Arc::clone(&shop), Arc::clone(&in_hand), sends, options);
@@ -206,7 +210,7 @@ impl Jobs {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn failures(&self, id: i64) -> Result<Vec<Failure>> {
+    pub fn failures(&self, id: i64) -> Result<Vec<Failed>> {
         self.shop.store.job_failures(id)
     }
 

@@ -61,19 +61,35 @@ impl Rates {
         read.or_insert_with_key(|(name, text)| policy(name, text).ok().flatten().map(Arc::new)).clone()
     }
 
-    /// The policies that a job counts under for everybody, and for its user.
-    fn of(&mut self, job: &Claimed, settings: &QueueSettings) -> (Vec<Arc<Policy>>, Option<Arc<Policy>>) {
-        let own = settings.rate.as_ref().and_then(|text| self.policy(format!("queue:{}", job.queue), text));
+    /// The policies that all jobs of a queue count under.
+    fn of(&mut self, name: &str, settings: &QueueSettings) -> Vec<Arc<Policy>> {
+        let own = settings.rate.as_ref().and_then(|text| self.policy(format!("queue:{name}"), text));
         let shared = settings.limit.as_ref().and_then(|name| self.policies.named(name).cloned());
+        own.into_iter().chain(shared).collect()
+    }
+
+    /// The policy that a job counts under for its user.
+    fn of_user(&mut self, job: &Claimed, settings: &QueueSettings) -> Option<Arc<Policy>> {
         let users = settings.user_rate.as_ref().filter(|_| job.user.is_some());
-        let user = users.and_then(|text| self.policy(format!("queue:{}:user", job.queue), text));
-        (own.into_iter().chain(shared).collect(), user)
+        users.and_then(|text| self.policy(format!("queue:{}:user", job.queue), text))
+    }
+
+    /// How many jobs of a queue may begin now, as far as limits of all of them tell; `Err`: none does for so long.
+    pub fn room(&mut self, name: &Arc<str>, queue: &QueueNow) -> Result<usize, Duration> {
+        let all = self.of(name, &queue.settings);
+        if all.is_empty() {
+            return Ok(usize::MAX);
+        }
+        match self.limiter.room(&Who::Everyone, &all) {
+            (_, wait) if !wait.is_zero() => Err(wait),
+            (left, _) => Ok(usize::try_from(left).unwrap_or(usize::MAX).max(1)),
+        }
     }
 
     /// Takes what a job needs to begin; `Err`: it has to wait, and nothing was taken.
     pub fn take(&mut self, job: &Claimed, queue: Option<&QueueNow>) -> Result<(), Wait> {
         let Some(queue) = queue else { return Ok(()) };
-        let (all, user) = self.of(job, &queue.settings);
+        let (all, user) = (self.of(&job.queue, &queue.settings), self.of_user(job, &queue.settings));
         let who = job.user.as_ref().map(|user| Who::User(Arc::clone(user)));
         if let (Some(policy), Some(who)) = (&user, &who) {
             let wait = self.limiter.take(who, &[(Arc::clone(policy), 1)]).wait();
@@ -99,7 +115,7 @@ impl Rates {
     /// Tells limits that give way to trouble how a job went.
     pub fn observe(&mut self, job: &Claimed, queue: Option<&QueueNow>, failed: bool, took: Duration) {
         let Some(queue) = queue else { return };
-        let (all, user) = self.of(job, &queue.settings);
+        let (all, user) = (self.of(&job.queue, &queue.settings), self.of_user(job, &queue.settings));
         for policy in all.iter().chain(&user).filter(|policy| policy.adaptive.is_some()) {
             self.limiter.observe(policy, failed, took);
         }

@@ -93,7 +93,11 @@ fn a_result_is_kept_and_effects_are_there_with_it() {
     let store = store(&folder);
     let greet = Kind::new("greet", |context| {
         let told = json!({"name": context.payload()["name"]});
-        Ok(Outcome { result: json!({"n": 1}), effects: Effects::default().events("told", told.to_string()) })
+        Ok(Outcome {
+            result: json!({"n": 1}),
+            effects: Effects::default().events("told", told.to_string()),
+            ..Outcome::default()
+        })
     });
     let jobs = start(&store, [greet]);
     let id = jobs.submit(NewJob::new("greet").payload(json!({"name": "Ada"}))).unwrap().id;

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 use serde_json::Value;
 
 use crate::clock::Clock;
@@ -13,8 +13,9 @@ use crate::error::{Error, Result};
 use crate::jobs::context::{Context, Running, Why};
 use crate::jobs::dispatch::Event;
 use crate::jobs::effects::Shared;
-use crate::jobs::kind::{Kinds, Outcome};
+use crate::jobs::kind::{Again, Failure, Kinds, Outcome};
 use crate::jobs::new_job::json;
+use crate::limits;
 use crate::store::Store;
 use crate::store::queue::{Act, Claimed, Verdict};
 
@@ -55,14 +56,23 @@ impl Ending {
 impl Attempt {
     /// How it ends where it fails.
     pub fn failed(&self, error: &Error, is_final: bool, now_us: i64) -> Ending {
-        let retry_at_us = now_us.saturating_add(self.backoff_us);
-        Ending::of(Verdict::Failed { error: error.to_string(), retry_at_us, is_final })
+        self.failed_until(error, if is_final { Again::Never } else { Again::AsUsual }, now_us)
+    }
+
+    fn failed_until(&self, error: &Error, again: Again, now_us: i64) -> Ending {
+        let least_us = match again {
+            Again::AsUsual | Again::Never => 0,
+            Again::After(wait) => i64::try_from(wait.as_micros()).unwrap_or(i64::MAX),
+        };
+        let wait_us = self.backoff_us.max(least_us.min(limits::JOB_BACKOFF_MAX_US));
+        let (error, is_final) = (error.to_string(), again == Again::Never);
+        Ending::of(Verdict::Failed { error, retry_at_us: now_us.saturating_add(wait_us), is_final })
     }
 }
 
 /// Runs what comes, until nobody sends any more.
-pub(super) fn work(shop: &Arc<Shop>, tasks: &Receiver<Attempt>, events: &Sender<Event>) {
-    while let Ok(attempt) = tasks.recv() {
+pub(super) fn work(shop: &Arc<Shop>, tasks: impl Iterator<Item = Attempt>, events: &Sender<Event>) {
+    for attempt in tasks {
         let begun = Instant::now();
         let ending = run(shop, &attempt);
         let elapsed: Duration = begun.elapsed();
@@ -84,25 +94,27 @@ fn run(shop: &Arc<Shop>, attempt: &Attempt) -> Ending {
     };
     let done = catch_unwind(AssertUnwindSafe(|| (kind.function)(&context)))
         .unwrap_or_else(|panic| Err(Error::Conflict(format!("it panicked: {}", words(&*panic)))));
-    let failed = match done.and_then(ending) {
-        Ok(ending) => return ending,
-        Err(e) => e,
-    };
-    match attempt.running.why() {
-        Why::Stopping => Ending::of(Verdict::Stopped),
-        // what a function makes of being told to end is no better than why it was told
-        Why::Deadline => attempt.failed(&attempt.running.told().unwrap_or(failed), false, now_us()),
-        Why::Nothing | Why::Cancelled => attempt.failed(&failed, false, now_us()),
-    }
+    ending(attempt, done.unwrap_or_else(Outcome::failed), now_us())
 }
 
-fn ending(outcome: Outcome) -> Result<Ending> {
-    let result = match outcome.result {
-        Value::Null => None,
-        value => Some(json("the result of a job", &value)?),
-    };
+fn ending(attempt: &Attempt, outcome: Outcome, now_us: i64) -> Ending {
     let effects = (!outcome.effects.is_empty()).then(|| Arc::new(outcome.effects));
-    Ok(Ending { verdict: Verdict::Done(result), effects })
+    let (failure, effects) = match (outcome.failure, stored(&outcome.result)) {
+        (Some(failure), _) => (failure, effects),
+        (None, Ok(result)) => return Ending { verdict: Verdict::Done(result), effects },
+        (None, Err(error)) => (Failure { error, again: Again::AsUsual }, None),
+    };
+    let error = match attempt.running.why() {
+        Why::Stopping => return Ending::of(Verdict::Stopped),
+        // what a function makes of being told to end is no better than why it was told
+        Why::Deadline => attempt.running.told().unwrap_or(failure.error),
+        Why::Nothing | Why::Cancelled => failure.error,
+    };
+    Ending { effects, ..attempt.failed_until(&error, failure.again, now_us) }
+}
+
+fn stored(result: &Value) -> Result<Option<String>> {
+    if result.is_null() { Ok(None) } else { json("the result of a job", result).map(Some) }
 }
 
 /// What a panic said.

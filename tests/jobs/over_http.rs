@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use crate::common::process::sql;
 use crate::common::{Reply, Server, assert_says, run, temp_dir};
 
-fn submit(server: &Server, job: &Value) -> Reply {
+pub fn submit(server: &Server, job: &Value) -> Reply {
     server.client().send("POST", "/v1/jobs", &[], job.to_string().as_bytes())
 }
 
-fn submitted(server: &Server, job: &Value) -> i64 {
+pub fn submitted(server: &Server, job: &Value) -> i64 {
     let reply = submit(server, job);
     assert_eq!(reply.status, 201, "{}", reply.text());
     reply.json()["id"].as_i64().unwrap()
@@ -22,7 +22,7 @@ fn show(server: &Server, id: i64) -> Value {
 }
 
 /// The job when it has come to a state.
-fn in_state(server: &Server, id: i64, state: &str) -> Value {
+pub fn in_state(server: &Server, id: i64, state: &str) -> Value {
     let begun = Instant::now();
     loop {
         let job = show(server, id);

@@ -7,7 +7,7 @@
 //! `app` starts and stops it.
 
 mod backend;
-mod chunks;
+pub(crate) mod chunks;
 mod client;
 mod crowd;
 mod deliver;
