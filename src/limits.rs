@@ -234,8 +234,10 @@ pub const IMPORT_DECODERS: usize = 4;
 pub const IMPORT_SAMPLE_ROWS: usize = 10_000;
 /// Jobs of a queue that wait, where nothing else is set; one more is refused as busy.
 pub const QUEUE_JOBS: u64 = 1_000;
-/// Queues that jobs are in.
+/// Queues that jobs are in, or that are set up.
 pub const QUEUES: usize = 1_000;
+/// Jobs that one list looks at; where few of them are of its queue or kind, the next page goes on.
+pub const JOBS_LOOKED_AT: usize = 100_000;
 /// Bytes of the name of a queue or of a kind of job.
 pub const QUEUE_NAME_BYTES: usize = 63;
 /// Bytes of the payload of a job, and of its result.

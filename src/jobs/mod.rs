@@ -40,7 +40,7 @@ use crate::limiter::Limiter;
 use crate::limiter::policy::Policies;
 use crate::limits;
 use crate::store::Store;
-use crate::store::queue::read::{Failure, Job, JobFilter};
+use crate::store::queue::read::{Failure, Job, JobFilter, JobPage};
 use crate::store::queue::{Act, Acted, OnceOf, QueueSettings, Queues, State, Submitted};
 
 pub use batch::{BatchOptions, process};
@@ -214,7 +214,7 @@ impl Jobs {
     ///
     /// # Errors
     /// A limit out of bounds.
-    pub fn list(&self, filter: &JobFilter) -> Result<Vec<Job>> {
+    pub fn list(&self, filter: &JobFilter) -> Result<JobPage> {
         self.shop.store.list_jobs(filter)
     }
 
@@ -252,7 +252,7 @@ impl Jobs {
     /// Sets up a queue; it holds from now on, and after a restart.
     ///
     /// # Errors
-    /// A name that is none, settings that cannot be.
+    /// A name that is none, settings that cannot be, and too many queues.
     pub fn configure(&self, queue: &str, settings: QueueSettings) -> Result<()> {
         check_name("queue", queue)?;
         if settings.concurrency == Some(0) {
@@ -301,6 +301,14 @@ impl Jobs {
         self.shop.store.drop_schedule(name)?;
         self.tell(Event::Schedules);
         Ok(())
+    }
+
+    /// The schedule of a name.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn scheduled(&self, name: &str) -> Result<Scheduled> {
+        Scheduled::of(self.shop.store.schedule(name)?)
     }
 
     /// All schedules, by name.

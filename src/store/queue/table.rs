@@ -165,11 +165,8 @@ impl Table<'_> {
     }
 
     fn check_room(&self, queue: &Arc<str>) -> Result<()> {
+        self.check_queues(queue)?;
         match self.queues.by_name.get(queue) {
-            None if self.queues.by_name.len() >= limits::QUEUES => Err(Error::invalid(format!(
-                "there are {} queues already, which is the most; put the job into one of them",
-                limits::QUEUES
-            ))),
             Some(now) if now.waiting() >= now.settings.size => Err(Error::Busy {
                 detail: format!(
                     "{} jobs wait in the queue \"{queue}\", which is all it takes; submit the job later, or set a larger size of \
@@ -180,6 +177,17 @@ impl Table<'_> {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// A queue is there, or may be added.
+    pub(super) fn check_queues(&self, queue: &str) -> Result<()> {
+        if self.queues.by_name.contains_key(queue) || self.queues.by_name.len() < limits::QUEUES {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "there are {} queues already, which is the most, so there is no room for \"{queue}\"; use one of them",
+            limits::QUEUES
+        )))
     }
 
     /// Those of some jobs that are not done yet.

@@ -163,11 +163,12 @@ fn lists_are_pages_from_the_newest_and_another_process_reads_them() {
     submit(&store, 0, (0..9).map(|n| new_row(if n % 2 == 0 { "even" } else { "odd" })).collect()).unwrap();
     let file = read::JobFile::open(&folder.path().join("a.db")).unwrap();
     let of_queue = JobFilter { queue: Some("even".into()), limit: Some(3), ..JobFilter::default() };
-    let ids = |filter: &JobFilter| file.list(filter).unwrap().iter().map(|job| job.id).collect::<Vec<_>>();
+    let ids =
+        |filter: &JobFilter| file.list(filter).unwrap().jobs.iter().map(|job| job.id).collect::<Vec<_>>();
     assert_eq!(ids(&of_queue), [9, 7, 5]);
     assert_eq!(ids(&JobFilter { before: Some(5), ..of_queue }), [3, 1]);
     let done = JobFilter { state: Some(State::Done), ..JobFilter::default() };
-    assert_eq!(store.list_jobs(&done).unwrap(), []);
+    assert_eq!(store.list_jobs(&done).unwrap().jobs, []);
     assert_eq!(file.queues().unwrap().by_name["odd"].count(State::Queued), 4);
     let large = JobFilter { limit: Some(limits::PAGE_ROWS + 1), ..JobFilter::default() };
     assert!(matches!(store.list_jobs(&large), Err(Error::Invalid { .. })));
