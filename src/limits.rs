@@ -278,5 +278,9 @@ pub const JOB_CONFLICTS: u32 = 1_000;
 pub const JOBS_STOP_S: u64 = 5;
 /// Schedules of jobs.
 pub const SCHEDULES: usize = 1_000;
+/// Records of a batch of a job that goes through records, where nothing else is said, and at most.
+pub const APPLY_BATCH: usize = 50;
+/// See [`APPLY_BATCH`].
+pub const APPLY_BATCH_MAX: usize = 1_000;
 /// Jobs that may run at once for each core, where they do better the more there are.
 pub const JOBS_PER_CORE: usize = 8;

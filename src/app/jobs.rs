@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::app::Engine;
+use crate::app::{Engine, apply};
 use crate::error::{Error, Result};
 use crate::fields::check_is_no_own;
 use crate::jobs::{Context, JobOptions, Jobs, Kind, Kinds, Outcome};
@@ -35,7 +35,7 @@ pub fn kinds() -> Vec<Kind> {
         Ok(Outcome::result(json!({ "erased": erased })))
     })
     .with_check(|payload| Erase::of(payload).map(drop));
-    [optimize, erase].map(|kind| Kind { queue: "maintenance".into(), ..kind }).into()
+    [optimize, erase, apply::kind()].map(|kind| Kind { queue: "maintenance".into(), ..kind }).into()
 }
 
 /// The payload of a job that erases.

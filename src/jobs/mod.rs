@@ -12,6 +12,7 @@
 
 mod backoff;
 mod batch;
+mod checkpoint;
 mod context;
 mod cron;
 mod dispatch;
@@ -44,6 +45,7 @@ use crate::store::queue::read::{Failure, Job, JobFilter, JobPage};
 use crate::store::queue::{Act, Acted, OnceOf, QueueSettings, Queues, State, Submitted};
 
 pub use batch::{BatchOptions, process};
+pub(crate) use checkpoint::Step;
 pub use context::Context;
 pub use cron::Cron;
 pub use effects::Effects;

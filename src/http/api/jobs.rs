@@ -148,6 +148,7 @@ pub fn told(job: &Job, progress: Option<&Progress>) -> Result<Value> {
         "finished": time(job.finished_us),
         "kept_until": time(job.due_us.filter(|_| is_over)),
         "progress": progress,
+        "checkpoint": job.checkpoint.as_deref().map(parsed).transpose()?,
         "result": job.result.as_deref().map(parsed).transpose()?,
         "error": job.error,
     }))

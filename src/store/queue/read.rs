@@ -49,6 +49,8 @@ pub struct Job {
     pub started_us: Option<i64>,
     /// When it was finished, µs.
     pub finished_us: Option<i64>,
+    /// How far it is, or was when it ended, where it is done in steps, JSON.
+    pub checkpoint: Option<String>,
     /// What came of it, JSON.
     pub result: Option<String>,
     /// The latest error.
@@ -91,7 +93,7 @@ pub struct JobPage {
 }
 
 const COLUMNS: &str = "id, kind, queue, state, priority, payload, unique_key, attempt, failures, max_attempts, is_cancelled, \
-                       due_us, created_us, started_us, finished_us, result, error, user";
+                       due_us, created_us, started_us, finished_us, result, error, user, checkpoint";
 
 fn job(row: &Row<'_>) -> rusqlite::Result<(i64, Job)> {
     let job = Job {
@@ -112,6 +114,7 @@ fn job(row: &Row<'_>) -> rusqlite::Result<(i64, Job)> {
         created_us: row.get(12)?,
         started_us: row.get(13)?,
         finished_us: row.get(14)?,
+        checkpoint: row.get(18)?,
         result: row.get(15)?,
         error: row.get(16)?,
     };
