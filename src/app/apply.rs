@@ -14,6 +14,7 @@ use crate::http::api::records::sets;
 use crate::ingest::rules::Rules;
 use crate::jobs::{Context, Effects, Kind, NewJob, Outcome, Step};
 use crate::limits;
+use crate::query::budget::Limits;
 use crate::query::format::row_json;
 use crate::query::parse;
 use crate::records::walk::{Batch, Walk};
@@ -204,7 +205,11 @@ fn run(context: &Context) -> Result<Outcome> {
             )));
         }
     }
-    let walk = Walk { store: context.store(), dataset: &apply.dataset, condition: &apply.condition };
+    // its questions end when the job shall
+    let cancelled = Arc::clone(context.ends());
+    let bounds = &Limits { deadline: Duration::MAX, cancelled, ..Limits::default() };
+    let (dataset, condition) = (apply.dataset.as_str(), apply.condition.as_str());
+    let walk = Walk { store: context.store(), dataset, condition, limits: bounds };
     let mut at = place(context, &walk)?;
     let whole = apply.batch_size.unwrap_or(limits::APPLY_BATCH);
     let (mut size, mut conflicts) = (whole, 0);

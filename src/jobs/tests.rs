@@ -506,3 +506,60 @@ fn a_user_who_has_had_his_share_keeps_nobody_else_waiting_and_queues_share_a_lim
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(done(), 2, "two of both queues together");
 }
+
+#[test]
+fn an_attempt_that_is_run_again_begins_where_the_last_step_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    declare_counters(&store);
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&starts);
+    let steps = quick("steps", move |context| {
+        let from = context.checkpoint()?.and_then(|at| at.as_i64()).unwrap_or(0);
+        seen.lock().unwrap().push((context.attempt(), from));
+        let record = |version: i64| json!({"name": "all", "n": 1, "_version": version}).to_string();
+        match from {
+            0 => {
+                assert!(context.commit(&Effects::default().records("counters", record(0)), 1)?);
+                assert!(
+                    !context.commit(&Effects::default().records("counters", record(0)), 2)?,
+                    "it is there"
+                );
+                // others have changed what the end was to change: the function is called again, which is no failure
+                Ok(Effects::default().records("counters", record(0)).into())
+            }
+            1 => {
+                assert!(context.commit(&Effects::default().events("steps", "{}"), 2)?);
+                Err(Error::Conflict("after a step".into()))
+            }
+            _ => Ok(Outcome::result(from)),
+        }
+    });
+    let jobs = start(&store, [steps]);
+    let id = jobs.submit(NewJob::new("steps").max_attempts(2)).unwrap().id;
+    let job = reaches(&jobs, id, State::Done);
+    assert_eq!(*starts.lock().unwrap(), [(1, 0), (1, 1), (2, 2)]);
+    assert_eq!((job.failures, job.checkpoint.as_deref(), job.result.as_deref()), (1, Some("2"), Some("2")));
+    assert_eq!(counter(&store, "all"), (1, 1));
+}
+
+#[test]
+fn a_job_that_is_cancelled_commits_no_further_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let steps = quick("steps", |context| {
+        for step in 0.. {
+            context.commit(&Effects::default().events("steps", "{}"), step)?;
+        }
+        Ok(Outcome::default())
+    });
+    let jobs = start(&store, [steps]);
+    let id = jobs.submit(NewJob::new("steps")).unwrap().id;
+    while jobs.get(id).unwrap().checkpoint.is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    jobs.cancel(id).unwrap();
+    let job = reaches(&jobs, id, State::Cancelled);
+    let rows = store.snapshot().datasets["steps"].rows();
+    assert_eq!(job.checkpoint, Some((rows - 1).to_string()), "a row a step");
+}

@@ -22,7 +22,7 @@ use crate::value::Value;
 const OWN: usize = 3;
 
 /// What is walked through.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Walk<'w> {
     /// Where it is.
     pub store: &'w Store,
@@ -30,6 +30,8 @@ pub struct Walk<'w> {
     pub dataset: &'w str,
     /// A SQL expression.
     pub condition: &'w str,
+    /// What each of its questions may take.
+    pub limits: &'w Limits,
 }
 
 /// What was there at the beginning.
@@ -71,9 +73,9 @@ impl Walk<'_> {
     pub fn extent(&self) -> Result<Extent> {
         let dataset = self.found()?;
         let own = own_name(&dataset);
-        let count = read(&dataset, &format!("SELECT count(*) {}", self.rest(&dataset)?), &[])?;
+        let count = self.read(&dataset, &format!("SELECT count(*) {}", self.rest(&dataset)?), &[])?;
         let sql = format!("SELECT {own}._seq {} ORDER BY {own}._seq DESC LIMIT 1", self.rest(&dataset)?);
-        let last = read(&dataset, &sql, &[])?;
+        let last = self.read(&dataset, &sql, &[])?;
         Ok(Extent {
             dataset_id: dataset.id,
             last: last.first().map_or(i64::MIN, |row| integer(row, 0)),
@@ -106,15 +108,15 @@ impl Walk<'_> {
             list.join(", "),
             self.rest(&dataset)?
         );
-        let rows = read(&dataset, &sql, &[Value::Int(after), Value::Int(last), Value::Int(most as i64)])?;
+        let rows =
+            self.read(&dataset, &sql, &[Value::Int(after), Value::Int(last), Value::Int(most as i64)])?;
         Ok(Batch { dataset, fields: known, rows })
     }
-}
 
-fn read(dataset: &Dataset, sql: &str, parameters: &[Value]) -> Result<Vec<Vec<Value>>> {
-    let budget = Budget::new(&Limits::default());
-    let reader = reader::open(dataset.keyed()?, &Calendar::default(), &budget)?;
-    Ok(reader.rows(sql, parameters)?.0)
+    fn read(&self, dataset: &Dataset, sql: &str, parameters: &[Value]) -> Result<Vec<Vec<Value>>> {
+        let reader = reader::open(dataset.keyed()?, &Calendar::default(), &Budget::new(self.limits))?;
+        Ok(reader.rows(sql, parameters)?.0)
+    }
 }
 
 impl Batch {
