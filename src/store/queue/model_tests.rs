@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::tests::{claim, finish, new_row, open, submit};
 use super::*;
+use crate::store::Store;
 
 const QUEUES: [&str; 2] = ["a", "b"];
 /// Jobs that wait in a queue at most.
@@ -260,6 +261,21 @@ fn new_job(
     (row, new)
 }
 
+/// The file says what the list says.
+fn agree(store: &Store, world: &World, step: &Step) {
+    for (at, model) in world.jobs.iter().enumerate() {
+        let job = store.job(at as i64 + 1).unwrap();
+        let (is, should) =
+            ((job.state, job.attempt, job.failures), (model.state, model.attempt, model.failures));
+        assert_eq!(is, should, "job {} after {step:?}", job.id);
+        assert_eq!(job.checkpoint, model.checkpoint, "job {} after {step:?}", job.id);
+    }
+    let fresh = load(&store.reader().unwrap()).unwrap();
+    for (name, queue) in &store.queues().by_name {
+        assert_eq!(queue.counts, fresh.by_name[name].counts, "{name} after {step:?}");
+    }
+}
+
 fn play(steps: &[Step]) {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open(&folder);
@@ -326,17 +342,7 @@ fn play(steps: &[Step]) {
             }
             Step::Finish(..) | Step::GoOn(..) | Step::Cancel(_) | Step::Retry(_) => {}
         }
-        for (at, model) in world.jobs.iter().enumerate() {
-            let job = store.job(at as i64 + 1).unwrap();
-            let (is, should) =
-                ((job.state, job.attempt, job.failures), (model.state, model.attempt, model.failures));
-            assert_eq!(is, should, "job {} after {step:?}", job.id);
-            assert_eq!(job.checkpoint, model.checkpoint, "job {} after {step:?}", job.id);
-        }
-        let fresh = load(&store.reader().unwrap()).unwrap();
-        for (name, queue) in &store.queues().by_name {
-            assert_eq!(queue.counts, fresh.by_name[name].counts, "{name} after {step:?}");
-        }
+        agree(&store, &world, step);
     }
 }
 

@@ -304,7 +304,7 @@ mod tests {
             (false, false, "SCAN job"),
             (false, true, "SEARCH job USING INTEGER PRIMARY KEY (rowid<?)"),
             (true, false, "SEARCH job USING INDEX job_state (state=?)"),
-            (true, true, "SEARCH job USING INDEX job_state (state=? AND rowid<?)"),
+            (true, true, "SEARCH job USING INDEX job_state (state=? AND id<?)"),
         ] {
             let sql = format!("EXPLAIN QUERY PLAN {}", sql_of_list(has_state, has_before));
             let plan: Vec<String> = connection
