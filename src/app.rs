@@ -2,6 +2,7 @@
 //! the server's, [`demo`] that of a server with data of its own; nothing else opens a store together with what works on
 //! it.
 
+mod apply;
 mod backups;
 pub mod demo;
 mod engine;

@@ -236,8 +236,10 @@ pub const IMPORT_SAMPLE_ROWS: usize = 10_000;
 pub const BACKUPS_KEPT: usize = 7;
 /// Jobs of a queue that wait, where nothing else is set; one more is refused as busy.
 pub const QUEUE_JOBS: u64 = 1_000;
-/// Queues that jobs are in.
+/// Queues that jobs are in, or that are set up.
 pub const QUEUES: usize = 1_000;
+/// Jobs that one list looks at; where few of them are of its queue or kind, the next page goes on.
+pub const JOBS_LOOKED_AT: usize = 100_000;
 /// Bytes of the name of a queue or of a kind of job.
 pub const QUEUE_NAME_BYTES: usize = 63;
 /// Bytes of the payload of a job, and of its result.
@@ -278,6 +280,10 @@ pub const JOB_CONFLICTS: u32 = 1_000;
 pub const JOBS_STOP_S: u64 = 5;
 /// Schedules of jobs.
 pub const SCHEDULES: usize = 1_000;
+/// Records of a batch of a job that goes through records, where nothing else is said, and at most.
+pub const APPLY_BATCH: usize = 50;
+/// See [`APPLY_BATCH`].
+pub const APPLY_BATCH_MAX: usize = 1_000;
 /// Jobs that may run at once for each core, where they do better the more there are.
 pub const JOBS_PER_CORE: usize = 8;
 /// Jobs that run at once and wait for something outside.

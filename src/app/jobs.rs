@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::app::{Engine, backups, outgoing, upkeep, warm};
+use crate::app::{Engine, apply, backups, outgoing, upkeep, warm};
 use crate::config::Settings;
 use crate::error::Result;
 use crate::jobs::{Context, JobOptions, Jobs, Kind, Kinds};
@@ -39,7 +39,7 @@ impl OwnJobs {
     /// All kinds; questions are asked ahead within these limits.
     pub fn kinds(&self, limits: Limits) -> Vec<Kind> {
         let mut kinds = upkeep::kinds();
-        kinds.extend([self.backup.clone(), warm::kind(Arc::clone(&self.warm), limits)]);
+        kinds.extend([self.backup.clone(), warm::kind(Arc::clone(&self.warm), limits), apply::kind()]);
         kinds.extend(self.outgoing.iter().cloned());
         kinds
     }

@@ -191,7 +191,7 @@ mod tests {
         engine.hand_upkeep_over().unwrap();
         engine.ingest("visits", rows(25)).unwrap();
         let job = loop {
-            let jobs = engine.jobs().list(&Default::default()).unwrap();
+            let jobs = engine.jobs().list(&Default::default()).unwrap().jobs;
             if let Some(job) = jobs.into_iter().find(|job| job.kind == "seal" && job.state.is_finished()) {
                 break job;
             }

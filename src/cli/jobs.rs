@@ -1,5 +1,8 @@
-//! `windrow jobs`: the jobs of a database and its queues; `submit`, `cancel` and `retry` change them. A running server is asked;
-//! without one the file is opened, and what is submitted waits for the next server.
+//! `windrow jobs`: the jobs of a database, its queues and its schedules (`jobs/schedules`); `submit`, `cancel`, `retry`, `schedule`
+//! and `unschedule` change them. A running server is asked; without one the file is opened, and what is submitted waits for the
+//! next server.
+
+mod schedules;
 
 use std::sync::Arc;
 
@@ -30,7 +33,8 @@ use crate::time;
 #[command(
     after_help = "Example:\n  windrow jobs\n  windrow jobs list --state dead\n  windrow jobs submit optimize\n  \
     windrow jobs submit optimize --run-at 8h --unique nightly\n  windrow jobs show 12\n  windrow jobs cancel 12\n  \
-    windrow jobs queues\n\n\
+    windrow jobs queues\n  windrow jobs schedule nightly '30 2 * * *' optimize --zone Europe/Berlin\n  \
+    windrow jobs schedules\n  windrow jobs unschedule nightly\n\n\
     A running server is asked, and runs what is submitted; without one it waits in the file."
 )]
 pub struct JobsArguments {
@@ -52,6 +56,12 @@ enum What {
     Retry(OfJob),
     /// List the queues and what is in them
     Queues,
+    /// List the schedules, and when each is due
+    Schedules,
+    /// Have a job submitted again and again
+    Schedule(Box<schedules::ScheduleArguments>),
+    /// End a schedule; the jobs that it has submitted stay
+    Unschedule(schedules::OfSchedule),
 }
 
 #[derive(Debug, Default, Args)]
@@ -130,6 +140,9 @@ pub fn run(session: &Session, arguments: &JobsArguments) -> Result<()> {
         Some(What::Cancel(job)) => place.cancel(id(&job.id)?)?,
         Some(What::Retry(job)) => place.retry(id(&job.id)?)?,
         Some(What::Queues) => place.queues()?,
+        Some(What::Schedules) => place.schedules()?,
+        Some(What::Schedule(schedule)) => place.schedule(schedule)?,
+        Some(What::Unschedule(schedule)) => place.unschedule(&schedule.name)?,
     };
     let text = match what {
         _ if session.json => format!("{told}\n"),
@@ -141,18 +154,26 @@ pub fn run(session: &Session, arguments: &JobsArguments) -> Result<()> {
         }
         Some(What::Cancel(_) | What::Retry(_)) => format!("{}: {}\n", told["id"], text_of(&told, "state")),
         Some(What::Queues) => queues(&told, session),
+        Some(What::Schedules) => schedules::all(&told, session),
+        Some(What::Schedule(_)) => schedules::set(&told),
+        Some(What::Unschedule(_)) => format!("{}: removed\n", text_of(&told, "name")),
     };
     session.print(text.as_bytes())
 }
 
-fn request(submit: &SubmitArguments) -> Result<JobRequest> {
-    let payload = submit.payload.as_deref().map(serde_json::from_str).transpose();
+/// What a job is about.
+fn payload(text: Option<&str>) -> Result<Value> {
+    let payload = text.map(serde_json::from_str).transpose();
     let payload = payload.map_err(|e| {
         Error::invalid(format!("the payload is not JSON: {e}; quote it, such as '{{\"n\": 1}}'"))
     })?;
+    Ok(payload.unwrap_or_default())
+}
+
+fn request(submit: &SubmitArguments) -> Result<JobRequest> {
     Ok(JobRequest {
         kind: submit.kind.clone(),
-        payload: payload.unwrap_or_default(),
+        payload: payload(submit.payload.as_deref())?,
         queue: submit.queue.clone(),
         priority: submit.priority,
         run_at: submit.run_at.clone(),
@@ -201,7 +222,7 @@ impl<'s> Place<'s> {
                     before: filter.before,
                     limit: Some(limit),
                 };
-                told_all(&file(session)?.list(&filter)?, limit, |_| None)
+                told_all(&file(session)?.list(&filter)?, |_| None)
             }
         }
     }
@@ -294,7 +315,11 @@ fn submitted(told: &Value, is_in_file: bool) -> String {
 /// The jobs as people read them.
 fn jobs(told: &Value, session: &Session) -> String {
     let jobs = told["jobs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let older = told["next"].as_i64().map(|next| format!("older ones: windrow jobs list --before {next}\n"));
     if jobs.is_empty() {
+        if let Some(older) = older {
+            return format!("there are no such jobs among the latest {}\n{older}", limits::JOBS_LOOKED_AT);
+        }
         return "there are no such jobs; windrow jobs submit KIND submits one\n".to_owned();
     }
     let heads = ["id", "kind", "queue", "state", "priority", "failed", "created", "error"];
@@ -315,9 +340,7 @@ fn jobs(told: &Value, session: &Session) -> String {
     };
     table.rows = jobs.iter().map(row).collect();
     let mut text = table.write(&session.screen);
-    if let Some(next) = told["next"].as_i64() {
-        text.push_str(&format!("older ones: windrow jobs list --before {next}\n"));
-    }
+    text.extend(older);
     text
 }
 

@@ -132,7 +132,7 @@ pub enum Verb {
     Optimize(optimize::OptimizeArguments),
     /// Tell what is kept of answers; forget it, or ask ahead
     Cache(cache::CacheArguments),
-    /// List the jobs and queues; submit, cancel or retry one
+    /// List jobs, queues and schedules; submit, cancel, retry, schedule
     Jobs(jobs::JobsArguments),
     /// List the keys; make, rotate or revoke one
     Keys(keys::KeysArguments),

@@ -265,7 +265,13 @@ mod tests {
             let expected: &[Scope] = match route.pattern {
                 "/healthz" | "/readyz" | "/openapi.json" | "/signin" | "/signout" => &[],
                 pattern if pattern.starts_with("/v1/keys") => &[Scope::Admin],
-                pattern if pattern.starts_with("/v1/jobs") || pattern == "/v1/queues" => &[Scope::Admin],
+                pattern
+                    if ["/v1/jobs", "/v1/queues", "/v1/schedules"]
+                        .iter()
+                        .any(|own| pattern.starts_with(own)) =>
+                {
+                    &[Scope::Admin]
+                }
                 // they tell of what everybody asks
                 "/v1/cache" | "/v1/performance/recommendations" => &[Scope::Admin],
                 _ if reads => &[Scope::Read],

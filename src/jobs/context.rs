@@ -34,6 +34,8 @@ pub(super) struct Running {
     why: AtomicU8,
     ends: Arc<AtomicBool>,
     progress: Mutex<Progress>,
+    /// Where it stands, JSON: also for an attempt that is run again.
+    checkpoint: Mutex<Option<String>>,
 }
 
 impl Running {
@@ -45,6 +47,7 @@ impl Running {
             why: AtomicU8::new(Why::Nothing as u8),
             ends: Arc::default(),
             progress: Mutex::default(),
+            checkpoint: Mutex::new(job.checkpoint.clone()),
         }
     }
 
@@ -75,6 +78,14 @@ impl Running {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    pub(super) fn checkpoint(&self) -> Option<String> {
+        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_checkpoint(&self, checkpoint: String) {
+        *self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
+    }
+
     /// What is told of it where it ends because it was told to.
     pub(super) fn told(&self) -> Option<Error> {
         let (bound, detail) = match self.why() {
@@ -102,8 +113,8 @@ impl Running {
 pub struct Context {
     job: Claimed,
     payload: Value,
-    running: Arc<Running>,
-    shop: Arc<Shop>,
+    pub(super) running: Arc<Running>,
+    pub(super) shop: Arc<Shop>,
 }
 
 impl Context {
@@ -121,6 +132,11 @@ impl Context {
     /// Its kind.
     pub fn kind(&self) -> &str {
         &self.job.kind
+    }
+
+    /// The queue that it was in.
+    pub fn queue(&self) -> &str {
+        &self.job.queue
     }
 
     /// Which attempt this is, from 1.

@@ -151,6 +151,7 @@ mod tests {
             max_attempts: 1,
             deadline_ms: None,
             user: None,
+            checkpoint: None,
         };
         let running = Arc::new(Running::new(&job));
         Attempt { job, running, backoff_us: 0, conflicts: 0, stale: 0 }

@@ -446,7 +446,7 @@ impl Dispatcher {
         let failed = match ending.verdict {
             Verdict::Done(_) => false,
             Verdict::Failed { .. } => true,
-            Verdict::Stopped | Verdict::Released | Verdict::Later(_) => return,
+            Verdict::Stopped | Verdict::Released | Verdict::Later(_) | Verdict::Checkpoint(_) => return,
         };
         let queues = self.shop.store.queues();
         let queue = queues.by_name.get(&attempt.job.queue);

@@ -12,6 +12,7 @@
 
 mod backoff;
 mod batch;
+mod checkpoint;
 mod context;
 mod crew;
 mod cron;
@@ -41,10 +42,11 @@ use crate::limiter::Limiter;
 use crate::limiter::policy::Policies;
 use crate::limits;
 use crate::store::Store;
-use crate::store::queue::read::{Failure as Failed, Job, JobFilter};
+use crate::store::queue::read::{Failure as Failed, Job, JobFilter, JobPage};
 use crate::store::queue::{Act, Acted, OnceOf, QueueSettings, Queues, State, Submitted};
 
 pub use batch::{BatchOptions, process};
+pub(crate) use checkpoint::Step;
 pub use context::Context;
 pub use cron::Cron;
 pub use effects::Effects;
@@ -218,7 +220,7 @@ impl Jobs {
     ///
     /// # Errors
     /// A limit out of bounds.
-    pub fn list(&self, filter: &JobFilter) -> Result<Vec<Job>> {
+    pub fn list(&self, filter: &JobFilter) -> Result<JobPage> {
         self.shop.store.list_jobs(filter)
     }
 
@@ -256,7 +258,7 @@ impl Jobs {
     /// Sets up a queue; it holds from now on, and after a restart.
     ///
     /// # Errors
-    /// A name that is none, settings that cannot be.
+    /// A name that is none, settings that cannot be, and too many queues.
     pub fn configure(&self, queue: &str, settings: QueueSettings) -> Result<()> {
         check_name("queue", queue)?;
         if settings.concurrency == Some(0) {
@@ -305,6 +307,14 @@ impl Jobs {
         self.shop.store.drop_schedule(name)?;
         self.tell(Event::Schedules);
         Ok(())
+    }
+
+    /// The schedule of a name.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn scheduled(&self, name: &str) -> Result<Scheduled> {
+        Scheduled::of(self.shop.store.schedule(name)?)
     }
 
     /// All schedules, by name.

@@ -253,7 +253,7 @@ fn a_queue_runs_no_more_at_once_than_it_may_and_takes_no_more_than_its_size() {
         .unwrap();
     let many = |count: usize| (0..count).map(|_| NewJob::new("counts").queue("narrow"));
     assert!(matches!(jobs.submit_all(many(51)), Err(Error::Busy { .. })));
-    assert_eq!(jobs.list(&JobFilter::default()).unwrap(), [], "all or none of them");
+    assert_eq!(jobs.list(&JobFilter::default()).unwrap().jobs, [], "all or none of them");
     let last = jobs.submit_all(many(50)).unwrap().pop().unwrap().id;
     reaches(&jobs, last, State::Done);
     assert_eq!(most.load(Ordering::SeqCst), 2);
@@ -332,7 +332,7 @@ fn jobs_and_events_are_committed_together_or_not_at_all() {
     let both = Effects::default().events("visits", r#"{"n": 1}"#).job(right.clone());
     jobs.commit(both.clone()).unwrap();
     let rows = || store.snapshot().whole_dataset("visits").unwrap().rows();
-    assert_eq!((rows(), jobs.list(&JobFilter::default()).unwrap().len()), (1, 1));
+    assert_eq!((rows(), jobs.list(&JobFilter::default()).unwrap().jobs.len()), (1, 1));
     for wrong in [
         both.clone().job(NewJob::new("nothing")),
         both.clone().job(NewJob::new("nothng").payload(json!({}))),
@@ -343,7 +343,7 @@ fn jobs_and_events_are_committed_together_or_not_at_all() {
         both.clone().records("visits", r#"{"n": 1}"#),
     ] {
         jobs.commit(wrong).unwrap_err();
-        assert_eq!((rows(), jobs.list(&JobFilter::default()).unwrap().len()), (1, 1));
+        assert_eq!((rows(), jobs.list(&JobFilter::default()).unwrap().jobs.len()), (1, 1));
     }
     let again = right.clone().unique("once");
     let (first, second) = (jobs.submit(again.clone()).unwrap(), jobs.submit(again).unwrap());
@@ -431,7 +431,7 @@ fn two_jobs_of_a_schedule_are_never_there_at_once() {
         until("it goes on", || jobs.schedules().unwrap()[0].next_us == hours(now + 1));
     }
     let id = begins.recv().unwrap();
-    assert_eq!(jobs.list(&JobFilter::default()).unwrap().len(), 1);
+    assert_eq!(jobs.list(&JobFilter::default()).unwrap().jobs.len(), 1);
     go.send(()).unwrap();
     reaches(&jobs, id, State::Done);
 }
@@ -509,4 +509,61 @@ fn a_user_who_has_had_his_share_keeps_nobody_else_waiting_and_queues_share_a_lim
     until("two began", || done() == 2);
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(done(), 2, "two of both queues together");
+}
+
+#[test]
+fn an_attempt_that_is_run_again_begins_where_the_last_step_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    declare_counters(&store);
+    let starts = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&starts);
+    let steps = quick("steps", move |context| {
+        let from = context.checkpoint()?.and_then(|at| at.as_i64()).unwrap_or(0);
+        seen.lock().unwrap().push((context.attempt(), from));
+        let record = |version: i64| json!({"name": "all", "n": 1, "_version": version}).to_string();
+        match from {
+            0 => {
+                assert!(context.commit(&Effects::default().records("counters", record(0)), 1)?);
+                assert!(
+                    !context.commit(&Effects::default().records("counters", record(0)), 2)?,
+                    "it is there"
+                );
+                // others have changed what the end was to change: the function is called again, which is no failure
+                Ok(Effects::default().records("counters", record(0)).into())
+            }
+            1 => {
+                assert!(context.commit(&Effects::default().events("steps", "{}"), 2)?);
+                Err(Error::Conflict("after a step".into()))
+            }
+            _ => Ok(Outcome::result(from)),
+        }
+    });
+    let jobs = start(&store, [steps]);
+    let id = jobs.submit(NewJob::new("steps").max_attempts(2)).unwrap().id;
+    let job = reaches(&jobs, id, State::Done);
+    assert_eq!(*starts.lock().unwrap(), [(1, 0), (1, 1), (2, 2)]);
+    assert_eq!((job.failures, job.checkpoint.as_deref(), job.result.as_deref()), (1, Some("2"), Some("2")));
+    assert_eq!(counter(&store, "all"), (1, 1));
+}
+
+#[test]
+fn a_job_that_is_cancelled_commits_no_further_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let steps = quick("steps", |context| {
+        for step in 0.. {
+            context.commit(&Effects::default().events("steps", "{}"), step)?;
+        }
+        Ok(Outcome::default())
+    });
+    let jobs = start(&store, [steps]);
+    let id = jobs.submit(NewJob::new("steps")).unwrap().id;
+    while jobs.get(id).unwrap().checkpoint.is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    jobs.cancel(id).unwrap();
+    let job = reaches(&jobs, id, State::Cancelled);
+    let rows = store.snapshot().datasets["steps"].rows();
+    assert_eq!(job.checkpoint, Some((rows - 1).to_string()), "a row a step");
 }

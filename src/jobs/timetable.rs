@@ -12,6 +12,7 @@ use crate::jobs::kind::{Kinds, check_name};
 use crate::jobs::new_job::{NewJob, json};
 use crate::store::Store;
 use crate::store::queue::Act;
+use crate::store::queue::read::JobFile;
 use crate::store::queue::schedules::{ScheduleRow, Step};
 use crate::time::MINUTE;
 
@@ -84,6 +85,14 @@ impl Schedule {
 }
 
 impl Scheduled {
+    /// All schedules of a file that another process may be serving, by name.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn all_of(file: &JobFile) -> Result<Vec<Self>> {
+        file.schedules()?.into_iter().map(Self::of).collect()
+    }
+
     /// A schedule as it is stored.
     ///
     /// # Errors

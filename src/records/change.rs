@@ -70,7 +70,8 @@ pub fn delete(
         let mut changed = Vec::new();
         while let Some(rows) = matching.next()? {
             let records = rows.iter().map(|row| (integer(row, 0), integer(row, 1))).collect();
-            let batch = DeleteBatch { dataset_id: matching.dataset.id, records, is_atomic };
+            let (dataset, dataset_id) = (Arc::clone(&matching.dataset.name), matching.dataset.id);
+            let batch = DeleteBatch { dataset, dataset_id, records, is_atomic };
             let done = store.delete(batch)?;
             deleted += done.deleted;
             changed.extend(done.changed);
@@ -156,7 +157,7 @@ fn busy(dataset: &str) -> Error {
 }
 
 /// `_version`, `_time`, then every field of a dataset with those that are to be set.
-fn fields_of(
+pub(super) fn fields_of(
     store: &Store,
     reach: &Reach,
     dataset: &str,
@@ -250,21 +251,21 @@ impl Matching {
     }
 }
 
-fn integer(row: &[Value], at: usize) -> i64 {
+pub(super) fn integer(row: &[Value], at: usize) -> i64 {
     row.get(at).and_then(Value::as_int).unwrap_or_default()
 }
 
 /// A change of records that were read.
-struct Update<'a> {
-    found: &'a Dataset,
+pub(super) struct Update<'a> {
+    pub found: &'a Dataset,
     /// Those that were read, behind `_seq`, `_version` and `_time`.
-    fields: &'a [Arc<str>],
-    sets: &'a [(Arc<str>, Value)],
+    pub fields: &'a [Arc<str>],
+    pub sets: &'a [(Arc<str>, Value)],
 }
 
 impl Update<'_> {
     /// The records as they are to be, and those that the checks refuse.
-    fn batch(&self, rows: &[Vec<Value>], is_atomic: bool) -> Result<(RecordBatch, Vec<ItemError>)> {
+    pub fn batch(&self, rows: &[Vec<Value>], is_atomic: bool) -> Result<(RecordBatch, Vec<ItemError>)> {
         let set = |name: &str| self.sets.iter().find(|(field, _)| **field == *name).map(|(_, value)| value);
         let read = |row: &[Value], name: &str| {
             let at = self.fields.iter().position(|field| **field == *name);

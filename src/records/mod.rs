@@ -17,3 +17,4 @@ pub mod relations;
 pub mod search;
 mod search_events;
 mod search_records;
+pub mod walk;

@@ -59,7 +59,12 @@ pub fn delete(store: &Store, reach: &Reach, dataset: &str, key: &str) -> Result<
         let (Some(Value::Int(seq)), Some(Value::Int(version))) = (values.first(), values.get(1)) else {
             break;
         };
-        let batch = DeleteBatch { dataset_id: found.id, records: vec![(*seq, *version)], is_atomic: false };
+        let batch = DeleteBatch {
+            dataset: Arc::clone(&found.name),
+            dataset_id: found.id,
+            records: vec![(*seq, *version)],
+            is_atomic: false,
+        };
         let done = store.delete(batch)?;
         if done.changed.is_empty() {
             return Ok(Deletion { deleted: done.deleted });

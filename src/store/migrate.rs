@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../schema/migrate/0006_idempotency.sql"),
     include_str!("../../schema/migrate/0007_jobs.sql"),
     include_str!("../../schema/migrate/0008_schedules.sql"),
+    include_str!("../../schema/migrate/0009_checkpoints.sql"),
 ];
 
 /// "WNDR": tells a Windrow file from any other SQLite file.

@@ -37,6 +37,8 @@ fn prepare(server: &Server, path: &str) -> String {
     let made = client.send("POST", "/v1/keys", &[], br#"{"name": "example", "scopes": ["read"]}"#);
     assert_eq!(made.status, 201, "{}", made.text());
     let path = path.replace(KEY_ID, made.json()["id"].as_str().unwrap());
+    let nightly = br#"{"cron": "30 2 * * *", "job": {"kind": "optimize"}}"#;
+    client.send("PUT", "/v1/schedules/nightly", &[], nightly).ok();
     if !path.contains(JOB_ID) {
         return path;
     }

@@ -11,11 +11,11 @@ use crate::http::message::Response;
 use crate::http::routes::Call;
 use crate::jobs::{Effects, NewJob, Progress};
 use crate::limits;
-use crate::store::queue::read::{Failure, Job, JobFilter};
+use crate::store::queue::read::{Failure, Job, JobFilter, JobPage};
 use crate::store::queue::{QueueNow, QueueSettings, Queues, State, Submitted};
 use crate::time::{self, parse_duration};
 
-/// What `POST /v1/jobs` takes.
+/// What `POST /v1/jobs` takes, and what a schedule submits.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobRequest {
@@ -148,6 +148,7 @@ pub fn told(job: &Job, progress: Option<&Progress>) -> Result<Value> {
         "finished": time(job.finished_us),
         "kept_until": time(job.due_us.filter(|_| is_over)),
         "progress": progress,
+        "checkpoint": job.checkpoint.as_deref().map(parsed).transpose()?,
         "result": job.result.as_deref().map(parsed).transpose()?,
         "error": job.error,
     }))
@@ -168,11 +169,10 @@ pub fn told_whole(job: &Job, progress: Option<&Progress>, failures: &[Failure]) 
 ///
 /// # Errors
 /// As [`told`].
-pub fn told_all(jobs: &[Job], limit: usize, progress: impl Fn(i64) -> Option<Progress>) -> Result<Value> {
+pub fn told_all(page: &JobPage, progress: impl Fn(i64) -> Option<Progress>) -> Result<Value> {
     let all: Vec<Value> =
-        jobs.iter().map(|job| told(job, progress(job.id).as_ref())).collect::<Result<_>>()?;
-    let next = (jobs.len() == limit).then(|| jobs.last().map(|job| job.id)).flatten();
-    Ok(json!({"jobs": all, "next": next}))
+        page.jobs.iter().map(|job| told(job, progress(job.id).as_ref())).collect::<Result<_>>()?;
+    Ok(json!({"jobs": all, "next": page.next}))
 }
 
 /// A queue as it is told.
@@ -230,7 +230,7 @@ pub fn submit(call: &Call<'_>) -> Result<Response> {
 ///
 /// # Errors
 /// A state that is none, numbers that are none.
-fn filter(call: &Call<'_>) -> Result<(JobFilter, usize)> {
+fn filter(call: &Call<'_>) -> Result<JobFilter> {
     let text = |name: &str| call.request.parameter(name).map(str::to_owned);
     let limit = match call.request.parameter("limit") {
         None => limits::PAGE_ROWS_DEFAULT,
@@ -243,21 +243,19 @@ fn filter(call: &Call<'_>) -> Result<(JobFilter, usize)> {
     let before = call.request.parameter("before").map(|text| {
         text.parse().map_err(|_| Error::invalid("before is the id of a job: the `next` of the page before"))
     });
-    let filter = JobFilter {
+    Ok(JobFilter {
         queue: text("queue"),
         kind: text("kind"),
         state: call.request.parameter("state").map(State::of).transpose()?,
         before: before.transpose()?,
         limit: Some(limit),
-    };
-    Ok((filter, limit))
+    })
 }
 
 /// `GET /v1/jobs`.
 pub fn list(call: &Call<'_>) -> Result<Response> {
-    let (filter, limit) = filter(call)?;
     let jobs = &call.service.jobs;
-    Response::json(&told_all(&jobs.list(&filter)?, limit, |id| jobs.progress(id))?)
+    Response::json(&told_all(&jobs.list(&filter(call)?)?, |id| jobs.progress(id))?)
 }
 
 /// `GET /v1/jobs/{id}`.

@@ -11,6 +11,7 @@ pub mod performance;
 pub mod query;
 pub mod records;
 pub mod rows;
+pub mod schedules;
 pub mod search;
 pub mod sequences;
 pub mod sign_in;

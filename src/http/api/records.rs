@@ -195,7 +195,7 @@ pub fn update(call: &Call<'_>) -> Result<Response> {
 }
 
 /// Fields and values of an object, with the types that are declared; nothing is required of it and nothing added to it.
-fn sets(body: &[u8], rules: Rules) -> Result<Vec<(Arc<str>, Value)>> {
+pub(crate) fn sets(body: &[u8], rules: Rules) -> Result<Vec<(Arc<str>, Value)>> {
     if let Ok(serde_json::Value::Object(object)) = serde_json::from_slice(body)
         && let Some(name) = object.keys().find(|name| name.starts_with('_'))
     {

@@ -31,7 +31,7 @@ const TAGS: [(&str, &str); 7] = [
     ("events", "Appended, never changed."),
     ("records", "Found by a key, changed, deleted."),
     ("questions", "Rows, searches, queries, analyses."),
-    ("jobs", "Work in the background, and its queues."),
+    ("jobs", "Work in the background, its queues and schedules."),
     ("operations", "How the server is doing."),
 ];
 

@@ -2,8 +2,8 @@
 
 use crate::http::access::Need;
 use crate::http::api::{
-    cache, datasets, events, health, jobs, keys, live, performance, query, records, rows, search, sequences,
-    sign_in,
+    cache, datasets, events, health, jobs, keys, live, performance, query, records, rows, schedules, search,
+    sequences, sign_in,
 };
 use crate::http::live::PATH as LIVE;
 use crate::http::message::Method;
@@ -21,7 +21,7 @@ const fn route(
 }
 
 /// Everything that can be called.
-pub const ROUTES: [Route; 42] = [
+pub const ROUTES: [Route; 46] = [
     Route {
         method: Method::Get,
         pattern: "/",
@@ -257,6 +257,34 @@ pub const ROUTES: [Route; 42] = [
         Need::Admin(Some("queue.configured")),
         jobs::configure,
         "sets how many jobs of a queue may wait, and how many run",
+    ),
+    route(
+        Method::Get,
+        "/v1/schedules",
+        Need::Admin(None),
+        schedules::list,
+        "lists the schedules, and when each is due",
+    ),
+    route(
+        Method::Get,
+        "/v1/schedules/{name}",
+        Need::Admin(None),
+        schedules::show,
+        "tells what a schedule submits, and when it is due",
+    ),
+    route(
+        Method::Put,
+        "/v1/schedules/{name}",
+        Need::Admin(Some("schedule.set")),
+        schedules::put,
+        "has a job submitted again and again",
+    ),
+    route(
+        Method::Delete,
+        "/v1/schedules/{name}",
+        Need::Admin(Some("schedule.removed")),
+        schedules::remove,
+        "ends a schedule; the jobs that it has submitted stay",
     ),
     route(Method::Get, "/v1/keys", Need::Admin(None), keys::list, "lists the keys, without their secrets"),
     route(

@@ -436,7 +436,9 @@ fn delete_others(store: &Store) {
     let number = |value: &Value| value.as_int().expect("a number");
     let records = rows.iter().map(|row| (number(&row[0]), number(&row[1]))).collect();
     let dataset_id = store.snapshot().whole_dataset(DATASET).expect("there").id;
-    store.delete(DeleteBatch { dataset_id, records, is_atomic: true }).expect("deletes");
+    store
+        .delete(DeleteBatch { dataset: DATASET.into(), dataset_id, records, is_atomic: true })
+        .expect("deletes");
 }
 
 /// A page far beyond the end, under a condition that fails for one of his own records: the number of all records decided

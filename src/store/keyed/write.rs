@@ -118,7 +118,9 @@ pub enum PutOutcome {
 /// Records to delete.
 #[derive(Debug)]
 pub struct DeleteBatch {
-    /// The dataset; one of the same name made later is another.
+    /// The dataset.
+    pub dataset: Arc<str>,
+    /// Which that is; one of the same name made later is another.
     pub dataset_id: i64,
     /// `_seq` and `_version` of each.
     pub records: Vec<(i64, i64)>,
@@ -236,23 +238,9 @@ impl Writer {
         };
         let mut dataset = Dataset::clone(found);
         let transaction = Self::begin(&mut self.connection)?;
-        let mut deleted = Deleted::default();
-        {
-            let mut rows = Rows::new(&transaction, &dataset, &[])?;
-            for (seq, version) in &batch.records {
-                match rows.delete(*seq, *version)? {
-                    Some(true) => deleted.deleted += 1,
-                    Some(false) => deleted.changed.push(*seq),
-                    None => {}
-                }
-            }
-        }
+        let deleted = delete(&transaction, &mut dataset, batch)?;
         if batch.is_atomic && !deleted.changed.is_empty() {
             return Ok(Deleted { deleted: 0, ..deleted });
-        }
-        if let Some(keyed) = &mut dataset.keyed {
-            keyed.count = keyed.count.saturating_sub(deleted.deleted);
-            keyed.changes += 1;
         }
         catalog::update(&transaction, &mut dataset)?;
         begin(&dataset);
@@ -319,6 +307,30 @@ pub(in crate::store) fn savepoint(transaction: &Transaction<'_>, sql: &str) -> R
         .and_then(|mut statement| statement.execute([]))
         .map(|_| ())
         .map_err(|e| Error::sqlite("cannot part a transaction", e))
+}
+
+/// Deletes the records of a batch that are still of their version, in the transaction.
+pub(in crate::store) fn delete(
+    transaction: &Transaction<'_>,
+    dataset: &mut Dataset,
+    batch: &DeleteBatch,
+) -> Result<Deleted> {
+    let mut deleted = Deleted::default();
+    {
+        let mut rows = Rows::new(transaction, dataset, &[])?;
+        for (seq, version) in &batch.records {
+            match rows.delete(*seq, *version)? {
+                Some(true) => deleted.deleted += 1,
+                Some(false) => deleted.changed.push(*seq),
+                None => {}
+            }
+        }
+    }
+    if let Some(keyed) = &mut dataset.keyed {
+        keyed.count = keyed.count.saturating_sub(deleted.deleted);
+        keyed.changes += 1;
+    }
+    Ok(deleted)
 }
 
 /// Writes one batch into the transaction.

@@ -8,7 +8,7 @@ use crate::limits;
 use crate::store::Store;
 use crate::store::change::Mark;
 use crate::store::group::{Group, Waiting, Work};
-use crate::store::keyed::write::{self, PutOutcome, RecordBatch};
+use crate::store::keyed::write::{self, DeleteBatch, PutOutcome, RecordBatch};
 use crate::store::queue::table::Ended;
 use crate::store::queue::{Act, Acted, Claim, Claimed, State, Submitted};
 use crate::store::replies;
@@ -19,12 +19,14 @@ impl Act {
     pub(in crate::store) fn bytes(&self) -> usize {
         let events: usize = self.events.iter().map(|batch| batch.block.bytes()).sum();
         let records: usize = self.records.iter().map(|batch| batch.bytes() * 3).sum();
-        events + records + self.jobs.iter().map(|job| job.payload.len() + 512).sum::<usize>() + 512
+        let deletes: usize = self.deletes.iter().map(|batch| batch.records.len() * 512).sum();
+        events + records + deletes + self.jobs.iter().map(|job| job.payload.len() + 512).sum::<usize>() + 512
     }
 
     /// Whether nothing of it can be refused.
     fn is_plain(&self) -> bool {
-        self.events.is_empty() && self.records.is_empty() && self.jobs.is_empty() && self.step.is_none()
+        let has_rows = !(self.events.is_empty() && self.records.is_empty() && self.deletes.is_empty());
+        !has_rows && self.jobs.is_empty() && self.step.is_none()
     }
 }
 
@@ -52,7 +54,8 @@ impl Group<'_> {
             .events
             .iter()
             .map(|batch| &batch.dataset)
-            .chain(act.records.iter().map(|batch| &batch.dataset));
+            .chain(act.records.iter().map(|batch| &batch.dataset))
+            .chain(act.deletes.iter().map(|batch| &batch.dataset));
         let marks: Vec<(Arc<str>, Option<Mark>)> = names
             .map(|name| (Arc::clone(name), self.changed.get(name).map(|changed| changed.mark())))
             .collect();
@@ -114,6 +117,9 @@ impl Group<'_> {
         for batch in &act.records {
             self.put(batch)?;
         }
+        for batch in &act.deletes {
+            self.delete(batch)?;
+        }
         let now_us = act.now_us;
         let submitted: Vec<Submitted> =
             act.jobs.iter().map(|job| self.jobs().insert(job, now_us)).collect::<Result<_>>()?;
@@ -148,6 +154,23 @@ impl Group<'_> {
             )))),
             Some(item) => Err(Refusal::Told(Acted::Outdated(item.message.clone()))),
         }
+    }
+
+    /// Deletes records, all of the batch or none.
+    fn delete(&mut self, batch: &DeleteBatch) -> Result<(), Refusal> {
+        let transaction = self.transaction;
+        let changed = self.entry(&batch.dataset)?;
+        if changed.dataset.keyed.is_none() || changed.dataset.id != batch.dataset_id {
+            return Err(Refusal::Told(Acted::Stale));
+        }
+        let deleted = write::delete(transaction, &mut changed.dataset, batch)?;
+        changed.touch();
+        if deleted.deleted < batch.records.len() as u64 {
+            let why =
+                format!("a record of \"{}\" that was to be deleted was changed meanwhile", batch.dataset);
+            return Err(Refusal::Told(Acted::Outdated(why)));
+        }
+        Ok(())
     }
 }
 

@@ -68,7 +68,7 @@ impl Store {
     /// Sets up a queue, also one that has no job yet.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// `Invalid` where there are too many; the file cannot be written.
     pub fn configure_queue(&self, name: &str, settings: QueueSettings) -> Result<()> {
         self.count_changed(JobChange::Configure(name.into(), settings), 0).map(|_| ())
     }
@@ -185,6 +185,7 @@ impl Table<'_> {
     }
 
     fn configure(&mut self, name: &Arc<str>, settings: &QueueSettings) -> Result<usize> {
+        self.check_queues(name)?;
         let text = serde_json::to_string(settings)
             .map_err(|e| Error::Internal(format!("the settings of a queue do not serialize: {e}")))?;
         let now: &mut QueueNow = self.queues.by_name.entry(Arc::clone(name)).or_default();

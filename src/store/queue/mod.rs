@@ -12,6 +12,7 @@
 
 pub mod act;
 pub mod change;
+mod checkpoint;
 pub mod read;
 pub(super) mod recover;
 pub mod schedules;
@@ -26,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, nearest};
 use crate::limits;
-use crate::store::keyed::write::RecordBatch;
+use crate::store::keyed::write::{DeleteBatch, RecordBatch};
 use crate::store::queue::schedules::Step;
 use crate::store::replies::Once;
 use crate::store::writer::Batch;
@@ -164,6 +165,8 @@ pub struct Claimed {
     pub deadline_ms: Option<i64>,
     /// For whom it is.
     pub user: Option<Arc<str>>,
+    /// How far it is, JSON.
+    pub checkpoint: Option<String>,
 }
 
 /// Jobs that are to be handed out.
@@ -205,6 +208,8 @@ pub enum Verdict {
     Stopped,
     /// It was not begun: it goes back, and the attempt does not count.
     Released,
+    /// It goes on, and is so far (JSON): a next attempt begins there.
+    Checkpoint(String),
     /// As [`Verdict::Released`], but it keeps its place until then, µs: a limit does not let it begin.
     Later(i64),
 }
@@ -220,6 +225,8 @@ pub struct Act {
     pub events: Vec<Batch>,
     /// Records: each batch whole or not at all.
     pub records: Vec<RecordBatch>,
+    /// Records to delete: each batch whole or not at all.
+    pub deletes: Vec<DeleteBatch>,
     /// Jobs.
     pub jobs: Vec<NewRow>,
     /// A schedule that this is due of.

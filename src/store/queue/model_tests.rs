@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::tests::{claim, finish, new_row, open, submit};
 use super::*;
+use crate::store::Store;
 
 const QUEUES: [&str; 2] = ["a", "b"];
 /// Jobs that wait in a queue at most.
@@ -27,6 +28,8 @@ enum Step {
     },
     /// One of those in hand: done, failed for the first time, failed for good, given back, stopped.
     Finish(usize, u8),
+    /// One of those in hand is so far.
+    GoOn(usize, u8),
     Cancel(usize),
     Retry(usize),
     /// Time goes on, in steps of ageing.
@@ -44,6 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => submit.prop_map(|(queue, priority, delay, key, after)| Step::Submit { queue, priority, delay, key, after }),
         4 => (0..2_usize, 0..3_usize, 0..3_usize).prop_map(|(queue, now, ahead)| Step::Claim { queue, now, ahead }),
         5 => (0..6_usize, 0..5_u8).prop_map(|(at, how)| Step::Finish(at, how)),
+        2 => (0..6_usize, 0..2_u8).prop_map(|(at, place)| Step::GoOn(at, place)),
         1 => (0..12_usize).prop_map(Step::Cancel),
         1 => (0..12_usize).prop_map(Step::Retry),
         3 => (1..4_i64).prop_map(Step::Wait),
@@ -64,6 +68,7 @@ struct Model {
     failures: u32,
     was_cut_off: bool,
     is_cancelled: bool,
+    checkpoint: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -94,12 +99,12 @@ impl World {
         }
         self.jobs.push(Model { state: State::Blocked, ..new });
         let at = self.jobs.len() - 1;
-        self.go_on(at);
+        self.place(at);
         Some((at, true))
     }
 
     /// Puts a blocked job where it belongs.
-    fn go_on(&mut self, at: usize) {
+    fn place(&mut self, at: usize) {
         let blocks = |earlier: &usize| self.jobs[*earlier].state != State::Done;
         if self.jobs[at].after.iter().any(blocks) {
             return;
@@ -140,7 +145,7 @@ impl World {
             after.into_iter().filter(|next| self.jobs[*next].state == State::Blocked).collect::<Vec<_>>()
         {
             match state {
-                State::Done => self.go_on(next),
+                State::Done => self.place(next),
                 _ => self.end(next, state),
             }
         }
@@ -175,6 +180,14 @@ impl World {
         }
     }
 
+    fn go_on(&mut self, at: usize, checkpoint: &str) {
+        let job = &mut self.jobs[at];
+        if !job.is_cancelled && job.checkpoint.as_deref() != Some(checkpoint) {
+            (job.failures, job.was_cut_off) = (0, false);
+            job.checkpoint = Some(checkpoint.to_owned());
+        }
+    }
+
     fn die(&mut self) {
         let running = |at: &usize| self.jobs[*at].state == State::Running;
         for at in (0..self.jobs.len()).filter(running).collect::<Vec<_>>() {
@@ -198,7 +211,7 @@ impl World {
             return false;
         }
         self.jobs[at] = Model { state: State::Blocked, failures: 0, was_cut_off: false, due_us: None, ..job };
-        self.go_on(at);
+        self.place(at);
         true
     }
 }
@@ -243,8 +256,24 @@ fn new_job(
         failures: 0,
         was_cut_off: false,
         is_cancelled: false,
+        checkpoint: None,
     };
     (row, new)
+}
+
+/// The file says what the list says.
+fn agree(store: &Store, world: &World, step: &Step) {
+    for (at, model) in world.jobs.iter().enumerate() {
+        let job = store.job(at as i64 + 1).unwrap();
+        let (is, should) =
+            ((job.state, job.attempt, job.failures), (model.state, model.attempt, model.failures));
+        assert_eq!(is, should, "job {} after {step:?}", job.id);
+        assert_eq!(job.checkpoint, model.checkpoint, "job {} after {step:?}", job.id);
+    }
+    let fresh = load(&store.reader().unwrap()).unwrap();
+    for (name, queue) in &store.queues().by_name {
+        assert_eq!(queue.counts, fresh.by_name[name].counts, "{name} after {step:?}");
+    }
 }
 
 fn play(steps: &[Step]) {
@@ -269,6 +298,9 @@ fn play(steps: &[Step]) {
             Step::Claim { queue, now, ahead } => {
                 let claimed = claim(&store, now_us, &[(QUEUES[queue], now, ahead)]);
                 let places: Vec<usize> = claimed.iter().map(|job| place(job.id)).collect();
+                for job in &claimed {
+                    assert_eq!(job.checkpoint, world.jobs[place(job.id)].checkpoint);
+                }
                 assert_eq!(places, world.claim(queue, now, ahead));
                 in_hand.extend(claimed);
             }
@@ -280,6 +312,14 @@ fn play(steps: &[Step]) {
                 world.finish(place(job.id), how);
                 let again = finish(&store, &job, verdict(0, now_us), now_us);
                 assert_eq!(again, Acted::Lost, "an attempt ends once");
+            }
+            Step::GoOn(at, n) if at < in_hand.len() => {
+                let (job, checkpoint) = (&in_hand[at], n.to_string());
+                let acted = finish(&store, job, Verdict::Checkpoint(checkpoint.clone()), now_us);
+                let is_cancelled = world.jobs[place(job.id)].is_cancelled;
+                let runs_on = Acted::Done(Vec::new(), Some(State::Running));
+                assert_eq!(acted, if is_cancelled { Acted::Cancelled } else { runs_on });
+                world.go_on(place(job.id), &checkpoint);
             }
             Step::Cancel(at) if existing(at).is_some() => {
                 let told = store.cancel_job(at as i64 + 1, now_us);
@@ -300,18 +340,9 @@ fn play(steps: &[Step]) {
                 store = open(&folder);
                 world.die();
             }
-            Step::Finish(..) | Step::Cancel(_) | Step::Retry(_) => {}
+            Step::Finish(..) | Step::GoOn(..) | Step::Cancel(_) | Step::Retry(_) => {}
         }
-        for (at, model) in world.jobs.iter().enumerate() {
-            let job = store.job(at as i64 + 1).unwrap();
-            let (is, should) =
-                ((job.state, job.attempt, job.failures), (model.state, model.attempt, model.failures));
-            assert_eq!(is, should, "job {} after {step:?}", job.id);
-        }
-        let fresh = load(&store.reader().unwrap()).unwrap();
-        for (name, queue) in &store.queues().by_name {
-            assert_eq!(queue.counts, fresh.by_name[name].counts, "{name} after {step:?}");
-        }
+        agree(&store, &world, step);
     }
 }
 

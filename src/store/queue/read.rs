@@ -49,6 +49,8 @@ pub struct Job {
     pub started_us: Option<i64>,
     /// When it was finished, µs.
     pub finished_us: Option<i64>,
+    /// How far it is, or was when it ended, where it is done in steps, JSON.
+    pub checkpoint: Option<String>,
     /// What came of it, JSON.
     pub result: Option<String>,
     /// The latest error.
@@ -81,8 +83,17 @@ pub struct JobFilter {
     pub limit: Option<usize>,
 }
 
+/// Some jobs, the newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobPage {
+    /// The jobs: fewer than were asked for where there are no more, or where many were looked at that it is not about.
+    pub jobs: Vec<Job>,
+    /// [`JobFilter::before`] of the next page; `None`: there is none.
+    pub next: Option<i64>,
+}
+
 const COLUMNS: &str = "id, kind, queue, state, priority, payload, unique_key, attempt, failures, max_attempts, is_cancelled, \
-                       due_us, created_us, started_us, finished_us, result, error, user";
+                       due_us, created_us, started_us, finished_us, result, error, user, checkpoint";
 
 fn job(row: &Row<'_>) -> rusqlite::Result<(i64, Job)> {
     let job = Job {
@@ -103,6 +114,7 @@ fn job(row: &Row<'_>) -> rusqlite::Result<(i64, Job)> {
         created_us: row.get(12)?,
         started_us: row.get(13)?,
         finished_us: row.get(14)?,
+        checkpoint: row.get(18)?,
         result: row.get(15)?,
         error: row.get(16)?,
     };
@@ -144,30 +156,51 @@ fn failures(connection: &Connection, id: i64) -> Result<Vec<Failure>> {
         .map_err(|e| Error::sqlite("cannot read the failures of a job", e))
 }
 
-fn list(connection: &Connection, filter: &JobFilter) -> Result<Vec<Job>> {
+/// Jobs are looked at from the newest on, by their id or their state. A queue or a kind has no index, which would be one more
+/// write for each job that is submitted, of those that nobody lists; so a page ends after so many that were looked at.
+fn list(connection: &Connection, filter: &JobFilter) -> Result<JobPage> {
     let limit = filter.limit.unwrap_or(limits::PAGE_ROWS_DEFAULT);
     if limit > limits::PAGE_ROWS {
         return Err(Error::invalid(format!("limit is {limit}, and {} at most", limits::PAGE_ROWS)));
     }
-    let (mut conditions, mut values) = (vec!["1"], Vec::new());
-    let mut add = |condition, value: Option<Owned>| {
-        if let Some(value) = value {
-            conditions.push(condition);
-            values.push(value);
+    let context = |e| Error::sqlite("cannot list jobs", e);
+    // what is listed is as of one commit
+    let transaction = connection.unchecked_transaction().map_err(context)?;
+    let mut statement = transaction
+        .prepare_cached(&sql_of_list(filter.state.is_some(), filter.before.is_some()))
+        .map_err(context)?;
+    let of = |text: &Option<String>| text.clone().map_or(Owned::Null, Owned::Text);
+    let mut values = vec![of(&filter.queue), of(&filter.kind)];
+    values.extend(filter.state.map(|state| Owned::Integer(state.code())));
+    values.extend(filter.before.map(Owned::Integer));
+    let (mut ids, mut seen, mut next) = (Vec::new(), 0, None);
+    let mut rows = statement.query(params_from_iter(values)).map_err(context)?;
+    while ids.len() < limit && seen < limits::JOBS_LOOKED_AT {
+        let Some(row) = rows.next().map_err(context)? else {
+            next = None;
+            break;
+        };
+        let id: i64 = row.get(0).map_err(context)?;
+        if row.get::<_, bool>(1).map_err(context)? {
+            ids.push(id);
         }
+        (seen, next) = (seen + 1, Some(id));
+    }
+    let jobs = ids.into_iter().map(|id| get(&transaction, id)).collect::<Result<_>>()?;
+    Ok(JobPage { jobs, next })
+}
+
+/// The ids that a list looks at, and whether it is about each.
+fn sql_of_list(has_state: bool, has_before: bool) -> String {
+    let state = if has_state { "AND state = ?3 " } else { "" };
+    let before = match (has_state, has_before) {
+        (_, false) => "",
+        (false, true) => "AND id < ?3 ",
+        (true, true) => "AND id < ?4 ",
     };
-    add("queue = ?", filter.queue.clone().map(Owned::Text));
-    add("kind = ?", filter.kind.clone().map(Owned::Text));
-    add("state = ?", filter.state.map(|state| Owned::Integer(state.code())));
-    add("id < ?", filter.before.map(Owned::Integer));
-    values.push(Owned::Integer(limit as i64));
-    let conditions = conditions.join(" AND ");
-    let sql = format!("SELECT {COLUMNS} FROM job WHERE {conditions} ORDER BY id DESC LIMIT ?");
-    let found: Vec<(i64, Job)> = connection
-        .prepare_cached(&sql)
-        .and_then(|mut statement| statement.query_map(params_from_iter(values), job)?.collect())
-        .map_err(|e| Error::sqlite("cannot list jobs", e))?;
-    found.into_iter().map(|(code, job)| complete(connection, code, job)).collect()
+    format!(
+        "SELECT id, queue = coalesce(?1, queue) AND kind = coalesce(?2, kind) FROM job WHERE 1 {state}{before}ORDER BY id DESC"
+    )
 }
 
 impl Store {
@@ -193,7 +226,7 @@ impl Store {
     ///
     /// # Errors
     /// A limit out of bounds; `Busy` where all read connections are in use.
-    pub fn list_jobs(&self, filter: &JobFilter) -> Result<Vec<Job>> {
+    pub fn list_jobs(&self, filter: &JobFilter) -> Result<JobPage> {
         let jobs = list(&*self.reader()?, filter);
         self.board.wait_for_what_was_seen();
         jobs
@@ -244,7 +277,7 @@ impl JobFile {
     ///
     /// # Errors
     /// A limit out of bounds.
-    pub fn list(&self, filter: &JobFilter) -> Result<Vec<Job>> {
+    pub fn list(&self, filter: &JobFilter) -> Result<JobPage> {
         list(&self.0, filter)
     }
 
@@ -254,5 +287,37 @@ impl JobFile {
     /// The file cannot be read.
     pub fn queues(&self) -> Result<Queues> {
         load(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+
+    #[test]
+    fn a_list_goes_along_an_index_and_sorts_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("a.db"), StoreOptions::default()).unwrap();
+        let connection = store.reader().unwrap();
+        for (has_state, has_before, along) in [
+            (false, false, "SCAN job"),
+            (false, true, "SEARCH job USING INTEGER PRIMARY KEY (rowid<?)"),
+            (true, false, "SEARCH job USING INDEX job_state (state=?)"),
+            (true, true, "SEARCH job USING INDEX job_state (state=? AND id<?)"),
+        ] {
+            let sql = format!("EXPLAIN QUERY PLAN {}", sql_of_list(has_state, has_before));
+            let plan: Vec<String> = connection
+                .prepare(&sql)
+                .unwrap()
+                .query_map(
+                    params_from_iter((0..2 + i32::from(has_state) + i32::from(has_before)).map(|_| 0)),
+                    |row| row.get(3),
+                )
+                .unwrap()
+                .collect::<rusqlite::Result<_>>()
+                .unwrap();
+            assert_eq!(plan, [along]);
+        }
     }
 }

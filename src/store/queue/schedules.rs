@@ -1,7 +1,7 @@
 //! Schedules as rows. What they say is the business of `jobs/`; here they are kept, and each time that one is due is taken once:
 //! the job it submits and the next time are one transaction, which the time before has to fit.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::error::{Error, Result};
 use crate::limits;
@@ -52,11 +52,23 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ScheduleRow> {
     })
 }
 
+const COLUMNS: &str = "name, cron, zone, job, next_us, last_us, last_job";
+
+fn get(connection: &Connection, name: &str) -> Result<ScheduleRow> {
+    let found = connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM schedule WHERE name = ?1"))
+        .and_then(|mut statement| statement.query_row([name], read).optional())
+        .map_err(|e| Error::sqlite("cannot read a schedule", e))?;
+    found.ok_or_else(|| missing(name))
+}
+
+fn missing(name: &str) -> Error {
+    Error::NotFound(format!("there is no schedule \"{}\"", name.escape_debug()))
+}
+
 fn list(connection: &Connection) -> Result<Vec<ScheduleRow>> {
     connection
-        .prepare_cached(
-            "SELECT name, cron, zone, job, next_us, last_us, last_job FROM schedule ORDER BY name",
-        )
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM schedule ORDER BY name"))
         .and_then(|mut statement| statement.query_map([], read)?.collect())
         .map_err(|e| Error::sqlite("cannot read the schedules", e))
 }
@@ -68,6 +80,14 @@ impl Store {
     /// `Busy` where all read connections are in use.
     pub fn schedules(&self) -> Result<Vec<ScheduleRow>> {
         list(&*self.reader()?)
+    }
+
+    /// The schedule of a name.
+    ///
+    /// # Errors
+    /// `NotFound`; `Busy` where all read connections are in use.
+    pub fn schedule(&self, name: &str) -> Result<ScheduleRow> {
+        get(&*self.reader()?, name)
     }
 
     /// Stores a schedule, in place of the one of its name.
@@ -84,7 +104,7 @@ impl Store {
     /// `NotFound`.
     pub fn drop_schedule(&self, name: &str) -> Result<()> {
         match self.count_changed(JobChange::DropSchedule(name.to_owned()), 0)? {
-            0 => Err(Error::NotFound(format!("there is no schedule \"{name}\""))),
+            0 => Err(missing(name)),
             _ => Ok(()),
         }
     }

@@ -165,11 +165,8 @@ impl Table<'_> {
     }
 
     fn check_room(&self, queue: &Arc<str>) -> Result<()> {
+        self.check_queues(queue)?;
         match self.queues.by_name.get(queue) {
-            None if self.queues.by_name.len() >= limits::QUEUES => Err(Error::invalid(format!(
-                "there are {} queues already, which is the most; put the job into one of them",
-                limits::QUEUES
-            ))),
             Some(now) if now.waiting() >= now.settings.size => Err(Error::Busy {
                 detail: format!(
                     "{} jobs wait in the queue \"{queue}\", which is all it takes; submit the job later, or set a larger size of \
@@ -180,6 +177,17 @@ impl Table<'_> {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// A queue is there, or may be added.
+    pub(super) fn check_queues(&self, queue: &str) -> Result<()> {
+        if self.queues.by_name.contains_key(queue) || self.queues.by_name.len() < limits::QUEUES {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "there are {} queues already, which is the most, so there is no room for \"{queue}\"; use one of them",
+            limits::QUEUES
+        )))
     }
 
     /// Those of some jobs that are not done yet.
@@ -231,7 +239,8 @@ impl Table<'_> {
         let mut statement = self
             .connection
             .prepare_cached(
-                "SELECT id, kind, payload, priority, rank_us, attempt, failures, max_attempts, deadline_ms, was_cut_off, user
+                "SELECT id, kind, payload, priority, rank_us, attempt, failures, max_attempts, deadline_ms, was_cut_off, user,
+                        checkpoint
                    FROM job INDEXED BY job_queued WHERE state = 0 AND queue = ?1 ORDER BY rank_us, id LIMIT ?2",
             )
             .map_err(context)?;
@@ -257,6 +266,7 @@ impl Table<'_> {
                     max_attempts: row.get(7)?,
                     deadline_ms: row.get(8)?,
                     user: row.get::<_, Option<String>>(10)?.map(Into::into),
+                    checkpoint: row.get(11)?,
                 };
                 Ok((job, row.get(9)?))
             };
@@ -294,11 +304,15 @@ impl Table<'_> {
         let Some(row) = row.filter(|row| row.state == State::Running && row.attempt == attempt) else {
             return Ok(Ended::Lost);
         };
+        if let Verdict::Checkpoint(checkpoint) = verdict {
+            return self.go_on(id, &row, checkpoint);
+        }
         if row.is_cancelled {
             self.end(id, &row, State::Cancelled, None, now_us)?;
             return Ok(Ended::Cancelled);
         }
         let state = match verdict {
+            Verdict::Checkpoint(_) => State::Running,
             Verdict::Done(result) => {
                 self.run(
                     "UPDATE job SET state = 4, result = ?2, error = NULL, finished_us = ?3, due_us = ?4 WHERE id = ?1",

@@ -163,11 +163,12 @@ fn lists_are_pages_from_the_newest_and_another_process_reads_them() {
     submit(&store, 0, (0..9).map(|n| new_row(if n % 2 == 0 { "even" } else { "odd" })).collect()).unwrap();
     let file = read::JobFile::open(&folder.path().join("a.db")).unwrap();
     let of_queue = JobFilter { queue: Some("even".into()), limit: Some(3), ..JobFilter::default() };
-    let ids = |filter: &JobFilter| file.list(filter).unwrap().iter().map(|job| job.id).collect::<Vec<_>>();
+    let ids =
+        |filter: &JobFilter| file.list(filter).unwrap().jobs.iter().map(|job| job.id).collect::<Vec<_>>();
     assert_eq!(ids(&of_queue), [9, 7, 5]);
     assert_eq!(ids(&JobFilter { before: Some(5), ..of_queue }), [3, 1]);
     let done = JobFilter { state: Some(State::Done), ..JobFilter::default() };
-    assert_eq!(store.list_jobs(&done).unwrap(), []);
+    assert_eq!(store.list_jobs(&done).unwrap().jobs, []);
     assert_eq!(file.queues().unwrap().by_name["odd"].count(State::Queued), 4);
     let large = JobFilter { limit: Some(limits::PAGE_ROWS + 1), ..JobFilter::default() };
     assert!(matches!(store.list_jobs(&large), Err(Error::Invalid { .. })));
@@ -205,4 +206,59 @@ fn handing_out_walks_an_index() {
         let plan = plan.join("; ");
         assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
     }
+}
+
+#[test]
+fn a_step_is_committed_with_its_place_while_the_job_runs_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let id = submit(&store, 1, vec![new_row("q")]).unwrap()[0].id;
+    let first = claim(&store, 2, &[("q", 1, 0)]).remove(0);
+    assert_eq!(first.checkpoint, None);
+    let step = |job: &Claimed, place: &str, jobs: Vec<NewRow>| {
+        let of = Some((job.id, job.attempt, Verdict::Checkpoint(place.into())));
+        store.act(Act { now_us: 3, of, jobs, ..Act::default() })
+    };
+    let done = step(&first, "1", vec![new_row("other")]).unwrap();
+    assert!(matches!(&done, Acted::Done(jobs, Some(State::Running)) if jobs.len() == 1), "{done:?}");
+    // what is wrong with a step takes back its place too
+    let unknown = NewRow { after: vec![4_711], ..new_row("other") };
+    assert!(matches!(step(&first, "2", vec![unknown]), Err(Error::NotFound(_))));
+    assert_eq!(store.job(id).unwrap().checkpoint.as_deref(), Some("1"));
+    let failed = || Verdict::Failed { error: "no".into(), retry_at_us: 3, is_final: false };
+    finish(&store, &first, failed(), 3);
+    assert_eq!(step(&first, "3", Vec::new()).unwrap(), Acted::Lost, "of an attempt that has ended");
+    let second = claim(&store, 4, &[("q", 1, 0)]).remove(0);
+    assert_eq!((second.checkpoint.as_deref(), second.failures), (Some("1"), 1));
+    step(&second, "1", Vec::new()).unwrap();
+    assert_eq!(store.job(id).unwrap().failures, 1, "it is no further");
+    step(&second, "2", Vec::new()).unwrap();
+    assert_eq!(store.job(id).unwrap().failures, 0, "it is");
+    store.cancel_job(id, 5).unwrap();
+    assert_eq!(step(&second, "3", vec![new_row("other")]).unwrap(), Acted::Cancelled);
+    assert_eq!(store.job(id).unwrap().state, State::Running, "until its function returns");
+    assert_eq!(finish(&store, &second, failed(), 6), Acted::Cancelled);
+    let job = store.job(id).unwrap();
+    assert_eq!((job.state, job.checkpoint.as_deref()), (State::Cancelled, Some("2")));
+    assert_eq!(store.queues().by_name["other"].count(State::Queued), 1);
+    store.retry_job(id, 7).unwrap();
+    assert_eq!(claim(&store, 8, &[("q", 1, 0)])[0].checkpoint.as_deref(), Some("2"), "it goes on there");
+    counts_are_those_of_the_table(&store);
+}
+
+#[test]
+fn a_list_by_queue_or_kind_goes_on_over_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let rows = (0..9).map(|n| NewRow { kind: if n == 0 { "rare" } else { "kind" }.into(), ..new_row("q") });
+    submit(&store, 1, rows.collect()).unwrap();
+    let page = |before, limit| {
+        let filter =
+            JobFilter { kind: Some("kind".into()), before, limit: Some(limit), ..JobFilter::default() };
+        let page = store.list_jobs(&filter).unwrap();
+        (page.jobs.iter().map(|job| job.id).collect::<Vec<_>>(), page.next)
+    };
+    assert_eq!(page(None, 3), (vec![9, 8, 7], Some(7)));
+    assert_eq!(page(Some(7), 3), (vec![6, 5, 4], Some(4)));
+    assert_eq!(page(Some(4), 3), (vec![3, 2], None), "there are no more");
 }
