@@ -9,4 +9,5 @@ mod common;
 mod access;
 mod client;
 mod slow;
+mod state;
 mod tail;

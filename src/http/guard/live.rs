@@ -9,12 +9,14 @@ use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext}
 use tungstenite::{Bytes, Error as WebSocketError, Message as Frame, Utf8Bytes};
 
 use crate::http::guard::wire::{Outgoing, Wire};
-use crate::http::live::Message;
 use crate::http::live::line::{Form, Line};
+use crate::http::live::message::Message;
 use crate::limits;
 
 /// What says to one who takes events that the connection lives: a comment.
 const SIGN_OF_LIFE: &[u8] = b":\n\n";
+/// How messages are packed: each by itself (RFC 7692), so that one is packed once for all who are told it.
+const PACKED: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 /// Frames that are read of a client before others have their turn.
 const READ_TOGETHER: usize = 16;
 /// Bytes that a WebSocket reads at once; clients say little.
@@ -27,6 +29,7 @@ pub struct Live {
     /// The head of the reply, which goes out first.
     head: Outgoing,
     speech: Speech,
+    sending: Sending,
     /// Bytes of the message that is on its way, and since when.
     on_its_way: Option<(usize, Instant)>,
     /// When something came from it.
@@ -37,8 +40,80 @@ pub struct Live {
 
 #[derive(Debug)]
 enum Speech {
-    WebSocket(Box<WebSocketContext>),
+    /// What the protocol says by itself, and the farewell that comes after the message.
+    WebSocket { context: Box<WebSocketContext>, farewell: Option<CloseFrame> },
+    /// Signs of life, and bytes of it that were read away.
     Events { outgoing: Outgoing, discarded: usize },
+}
+
+/// The message that is on its way; its bytes are those of all who are told it.
+#[derive(Debug, Default)]
+struct Sending {
+    bytes: Bytes,
+    written: usize,
+    /// What follows it: the end waits for nobody.
+    then: Option<Bytes>,
+}
+
+impl Sending {
+    fn add(&mut self, bytes: Bytes) {
+        if self.is_done() {
+            *self = Self { bytes, ..Self::default() };
+        } else {
+            self.then = Some(bytes);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.written == self.bytes.len() && self.then.is_none()
+    }
+
+    /// Whether something else would stand within it.
+    fn is_begun(&self) -> bool {
+        self.written > 0 && self.written < self.bytes.len()
+    }
+
+    /// Writes what there is room for; whether that was all.
+    fn write(&mut self, wire: &mut Wire) -> io::Result<bool> {
+        while !self.is_done() {
+            match self.bytes.get(self.written..).unwrap_or_default() {
+                [] => *self = Self { bytes: self.then.take().unwrap_or_default(), ..Self::default() },
+                rest => match wire.write(rest) {
+                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                    Ok(some) => self.written += some,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
+                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    Err(e) => return Err(e),
+                },
+            }
+        }
+        // it is kept no longer than it takes
+        self.bytes = Bytes::new();
+        self.written = 0;
+        Ok(true)
+    }
+}
+
+/// The wire to one who may have to wait with what he writes, until a message is whole.
+struct Between<'a> {
+    wire: &'a mut Wire,
+    is_open: bool,
+}
+
+impl io::Read for Between<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wire.read(buffer)
+    }
+}
+
+impl io::Write for Between<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_open { self.wire.write(bytes) } else { Err(ErrorKind::WouldBlock.into()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::Write::flush(self.wire)
+    }
 }
 
 /// Whether there may be more to read.
@@ -54,18 +129,23 @@ impl Live {
     /// A client that was let in; what it sent behind its request is the first that is read.
     pub fn new(line: Arc<Line>, form: &Form, id: u64, ahead: Vec<u8>, now: Instant) -> Self {
         let (lines, speech) = match form {
-            Form::WebSocket { accept } => {
+            Form::WebSocket { accept, is_packed } => {
                 let config = WebSocketConfig::default()
                     .read_buffer_size(READ_BYTES)
                     .write_buffer_size(0)
                     .max_message_size(Some(limits::LIVE_FRAME_BYTES))
                     .max_frame_size(Some(limits::LIVE_FRAME_BYTES));
                 let context = WebSocketContext::from_partially_read(ahead, Role::Server, Some(config));
+                let extension = if *is_packed {
+                    format!("Sec-WebSocket-Extensions: {PACKED}\r\n")
+                } else {
+                    String::new()
+                };
                 let lines = format!(
                     "HTTP/1.1 101 Switching Protocols\r\nServer: windrow\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                     Sec-WebSocket-Accept: {accept}\r\n"
+                     Sec-WebSocket-Accept: {accept}\r\n{extension}"
                 );
-                (lines, Speech::WebSocket(Box::new(context)))
+                (lines, Speech::WebSocket { context: Box::new(context), farewell: None })
             }
             Form::Events => {
                 // a proxy that holds replies back until they are long would hold these for ever
@@ -76,7 +156,8 @@ impl Live {
         };
         let head =
             Outgoing::new(format!("{lines}X-Request-Id: {id:016x}\r\n\r\n").into_bytes(), Vec::new(), 0);
-        Self { line, head, speech, on_its_way: Some((0, now)), heard: now, is_ending: false }
+        let (sending, on_its_way) = (Sending::default(), Some((0, now)));
+        Self { line, head, speech, sending, on_its_way, heard: now, is_ending: false }
     }
 
     /// Bytes of what is on its way.
@@ -99,34 +180,27 @@ impl Live {
         self.is_ending && self.on_its_way.is_none() && matches!(self.speech, Speech::Events { .. })
     }
 
-    /// Begins to tell it something.
-    ///
-    /// # Errors
-    /// The connection is broken.
-    pub fn say(&mut self, wire: &mut Wire, message: &Message, now: Instant) -> io::Result<()> {
+    /// Begins to tell it something: while its line is free, but for the end.
+    pub fn say(&mut self, message: &Message, now: Instant) {
         if self.is_ending {
-            return Ok(());
+            return;
         }
-        self.on_its_way = Some((message.text.len(), now));
-        match &mut self.speech {
-            Speech::WebSocket(context) => waits(context.write(wire, Frame::Text(message.text.clone()))),
-            Speech::Events { outgoing, .. } => {
-                let id = message.id.map_or_else(String::new, |id| format!("id: {id}\n"));
-                outgoing.push(format!("{id}data: {}\n\n", message.text).as_bytes());
-                Ok(())
-            }
-        }
+        let bytes = match (&self.speech, self.line.form()) {
+            (Speech::WebSocket { .. }, Some(Form::WebSocket { is_packed, .. })) => message.frame(*is_packed),
+            (Speech::WebSocket { .. }, _) => message.frame(false),
+            (Speech::Events { .. }, _) => message.event(),
+        };
+        let (held, since) = self.on_its_way.unwrap_or((0, now));
+        self.on_its_way = Some((held + bytes.len(), since));
+        self.sending.add(bytes);
     }
 
     /// Begins to tell it the end.
-    ///
-    /// # Errors
-    /// The connection is broken.
-    pub fn end(&mut self, wire: &mut Wire, why: Why) -> io::Result<()> {
+    pub fn end(&mut self, why: Why) {
         if std::mem::replace(&mut self.is_ending, true) {
-            return Ok(());
+            return;
         }
-        let Speech::WebSocket(context) = &mut self.speech else { return Ok(()) };
+        let Speech::WebSocket { farewell, .. } = &mut self.speech else { return };
         let (code, reason) = match why {
             Why::Done => (CloseCode::Normal, "there is nothing more to tell"),
             Why::Stopping => (CloseCode::Away, "the server stops"),
@@ -134,7 +208,7 @@ impl Live {
                 (CloseCode::Unsupported, "what is watched is said by the address; nothing is taken here")
             }
         };
-        waits(context.close(wire, Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) })))
+        *farewell = Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) });
     }
 
     /// Writes what there is room for; true when nothing is on its way any more.
@@ -143,22 +217,35 @@ impl Live {
     /// The connection is broken, or was closed as it should be.
     pub fn write(&mut self, wire: &mut Wire) -> io::Result<bool> {
         self.head.write(|bytes| wire.write(bytes))?;
-        let is_written = self.head.is_done()
-            && match &mut self.speech {
-                Speech::WebSocket(context) => match context.flush(wire) {
-                    Ok(()) => true,
-                    Err(e) => waits(Err(e)).map(|()| false)?,
-                },
-                Speech::Events { outgoing, .. } => {
-                    outgoing.write(|bytes| wire.write(bytes))?;
-                    wire.flush()?;
-                    outgoing.is_done() && wire.is_flushed()
-                }
-            };
+        let is_written = self.head.is_done() && self.write_speech(wire)?;
         if is_written && self.on_its_way.take().is_some() {
             self.line.set_free();
         }
         Ok(is_written)
+    }
+
+    /// What was begun goes first, then what the protocol says by itself, the message, and the farewell.
+    fn write_speech(&mut self, wire: &mut Wire) -> io::Result<bool> {
+        if self.sending.is_begun() && !self.sending.write(wire)? {
+            return Ok(false);
+        }
+        match &mut self.speech {
+            Speech::WebSocket { context, farewell } => {
+                if !is_flushed(context.flush(wire))? || !self.sending.write(wire)? {
+                    return Ok(false);
+                }
+                match farewell.take() {
+                    Some(farewell) => is_flushed(context.close(wire, Some(farewell))),
+                    None => wire.flush().map(|()| wire.is_flushed()),
+                }
+            }
+            Speech::Events { outgoing, .. } => {
+                outgoing.write(|bytes| wire.write(bytes))?;
+                let is_written = outgoing.is_done() && self.sending.write(wire)?;
+                wire.flush()?;
+                Ok(is_written && wire.is_flushed())
+            }
+        }
     }
 
     /// Reads what it sends: signs of life, and its farewell.
@@ -171,8 +258,9 @@ impl Live {
             return Ok(Read::All);
         }
         for _ in 0..READ_TOGETHER {
+            let is_open = !self.sending.is_begun();
             let spoke = match &mut self.speech {
-                Speech::WebSocket(context) => match context.read(wire) {
+                Speech::WebSocket { context, .. } => match context.read(&mut Between { wire, is_open }) {
                     Ok(Frame::Text(_) | Frame::Binary(_)) => true,
                     Ok(_) => false,
                     // what came was of TLS alone
@@ -195,7 +283,7 @@ impl Live {
             };
             self.heard = now;
             if spoke {
-                self.end(wire, Why::Spoke)?;
+                self.end(Why::Spoke);
             }
         }
         Ok(Read::Some)
@@ -203,7 +291,7 @@ impl Live {
 
     /// Whether it has not been heard of for so long that nobody is there.
     pub fn is_silent(&self, now: Instant) -> bool {
-        matches!(self.speech, Speech::WebSocket(_))
+        matches!(self.speech, Speech::WebSocket { .. })
             && now - self.heard > Duration::from_secs(2 * limits::LIVE_PING_S)
     }
 
@@ -216,7 +304,7 @@ impl Live {
             return Ok(());
         }
         match &mut self.speech {
-            Speech::WebSocket(context) => waits(context.write(wire, Frame::Ping(Bytes::new()))),
+            Speech::WebSocket { context, .. } => waits(context.write(wire, Frame::Ping(Bytes::new()))),
             Speech::Events { outgoing, .. } => {
                 outgoing.push(SIGN_OF_LIFE);
                 Ok(())
@@ -235,6 +323,12 @@ pub enum Why {
     Stopping,
     /// It said something.
     Spoke,
+}
+
+/// Whether all was written; what could not be waits, and is no error.
+fn is_flushed(result: Result<(), WebSocketError>) -> io::Result<bool> {
+    let is_flushed = result.is_ok();
+    waits(result).map(|()| is_flushed)
 }
 
 /// What cannot be written yet waits, and is no error.
@@ -284,9 +378,9 @@ mod tests {
         let (mut live, mut wire, mut there) = client(&Form::Events);
         assert!(!live.line.is_free(), "the head of the reply goes first");
         assert!(live.write(&mut wire).unwrap() && live.line.is_free());
-        let large = Message { id: Some(5), text: "x".repeat(4 << 20).into() };
+        let large = Message::new(Some(5), "x".repeat(4 << 20));
         live.line.push(crate::http::live::line::News::Say(large.clone()));
-        live.say(&mut wire, &large, Instant::now()).unwrap();
+        live.say(&large, Instant::now());
         assert!(!live.write(&mut wire).unwrap() && !live.line.is_free() && live.held() >= 4 << 20);
         let reader = std::thread::spawn(move || {
             let mut some = vec![0; 64 << 10];
@@ -303,7 +397,7 @@ mod tests {
         assert!(live.line.is_free() && live.held() == 0);
         let all = String::from_utf8(reader.join().unwrap()).unwrap();
         assert!(all.starts_with("HTTP/1.1 200 OK\r\n") && all.contains("X-Request-Id: 0000000000000007\r\n"));
-        assert!(all.ends_with(&format!("\r\n\r\nid: 5\ndata: {}\n\n", large.text)));
+        assert!(all.ends_with(&format!("\r\n\r\nid: 5\ndata: {}\n\n", large.text())));
     }
 
     #[test]
@@ -312,18 +406,19 @@ mod tests {
         live.write(&mut wire).unwrap();
         live.ping(&mut wire, Instant::now()).unwrap();
         // not written yet, and a message comes
-        live.say(&mut wire, &ready("d", 3), Instant::now()).unwrap();
+        live.say(&ready("d", 3), Instant::now());
         live.write(&mut wire).unwrap();
         drop((live, wire));
         let mut all = String::new();
         there.read_to_string(&mut all).unwrap();
         let body = all.split_once("\r\n\r\n").unwrap().1;
-        assert_eq!(body, format!(":\n\nid: 3\ndata: {}\n\n", ready("d", 3).text));
+        assert_eq!(body, format!(":\n\nid: 3\ndata: {}\n\n", ready("d", 3).text()));
     }
 
     #[test]
     fn who_answers_no_sign_of_life_is_silent() {
-        let (mut live, mut wire, mut there) = client(&Form::WebSocket { accept: "x".into() });
+        let (mut live, mut wire, mut there) =
+            client(&Form::WebSocket { accept: "x".into(), is_packed: false });
         let begin = Instant::now();
         live.write(&mut wire).unwrap();
         let period = Duration::from_secs(limits::LIVE_PING_S);
@@ -345,7 +440,8 @@ mod tests {
 
     #[test]
     fn frames_that_come_a_byte_at_a_time_are_read_and_a_farewell_is_given_back() {
-        let (mut live, mut wire, mut there) = client(&Form::WebSocket { accept: "x".into() });
+        let (mut live, mut wire, mut there) =
+            client(&Form::WebSocket { accept: "x".into(), is_packed: false });
         live.write(&mut wire).unwrap();
         let mut scratch = [0; 100];
         let mut ended = Ok(Read::All);
