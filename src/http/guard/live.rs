@@ -457,4 +457,58 @@ mod tests {
         there.read_to_end(&mut all).unwrap();
         assert!(all.ends_with(&[0x8a, 2, b'h', b'i', 0x88, 2, 0x03, 0xe8]), "{all:?}");
     }
+
+    /// Reads until so many bytes are there, while the other side writes.
+    fn read_all(
+        live: &mut Live,
+        wire: &mut Wire,
+        mut there: std::os::unix::net::UnixStream,
+        end: &[u8],
+    ) -> Vec<u8> {
+        let end = end.to_vec();
+        let reader = std::thread::spawn(move || {
+            let (mut some, mut all) = (vec![0; 64 << 10], Vec::new());
+            while !all.ends_with(&end) {
+                let read = there.read(&mut some).unwrap();
+                assert!(read > 0, "it ended early");
+                all.extend_from_slice(&some[..read]);
+            }
+            all
+        });
+        while !reader.is_finished() {
+            live.write(wire).unwrap();
+            std::thread::sleep(NO_TIME);
+        }
+        reader.join().unwrap()
+    }
+
+    #[test]
+    fn nothing_stands_within_a_message_and_the_end_comes_behind_it() {
+        let (mut live, mut wire, mut there) =
+            client(&Form::WebSocket { accept: "x".into(), is_packed: true });
+        live.write(&mut wire).unwrap();
+        let large = Message::new(Some(5), (0..400_000).map(|n: u64| format!("{:x}", n.pow(3))).collect());
+        live.say(&large, Instant::now());
+        assert!(!live.write(&mut wire).unwrap(), "more than there is room for");
+        // a ping, which is answered when the message is whole
+        there.write_all(&[0x89, 0x81, 0, 0, 0, 0, b'?']).unwrap();
+        let mut scratch = [0; 100];
+        assert_eq!(live.read(&mut wire, &mut scratch, Instant::now()).unwrap(), Read::All);
+        let end = Message::new(None, "{\"type\":\"end\"}".into());
+        live.say(&end, Instant::now());
+        live.end(Why::Done);
+        let farewell = [&[0x88, 34, 0x03, 0xe8][..], b"there is nothing more to tell"].concat();
+        let farewell = [&[0x88, (farewell.len() - 2) as u8][..], &farewell[2..]].concat();
+        let all = read_all(&mut live, &mut wire, there, &farewell);
+        let head = all.windows(4).position(|some| some == b"\r\n\r\n").unwrap() + 4;
+        let agreed = String::from_utf8_lossy(&all[..head])
+            .contains(&format!("\r\nSec-WebSocket-Extensions: {PACKED}\r\n"));
+        assert!(agreed);
+        let (frame, rest) = all[head..].split_at(large.frame(true).len());
+        assert!(frame == large.frame(true));
+        let rest = rest.strip_suffix(&*farewell).unwrap();
+        let pong = [0x8a, 1, b'?'];
+        let end = end.frame(false);
+        assert!(rest == [&*end, &pong].concat() || rest == [&pong[..], &end].concat(), "{rest:?}");
+    }
 }

@@ -15,6 +15,8 @@ pub mod tail;
 pub mod topic;
 
 #[cfg(test)]
+mod hub_tests;
+#[cfg(test)]
 mod tests;
 
 /// The one path whose clients stay with the guard.
