@@ -1,12 +1,14 @@
 //! What has a state: jobs, queues, the answers to queries.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::client::{Events, Socket, path, refused};
-use crate::common::websocket::handshake;
+use crate::common::websocket::{begin, handshake};
 use crate::common::{Server, run, temp_dir};
 
 /// Submits a job and gives its id.
@@ -209,6 +211,80 @@ fn what_cannot_be_watched_is_said_before_anything_opens() {
     let joined = "SELECT a.m FROM d a JOIN d b ON a.n = b.n";
     let told = Socket::open(&server, &[("query", joined)], &[]).next();
     assert!(told["type"] == "end" && told["detail"].as_str().unwrap().contains('m'), "{told}");
+}
+
+#[test]
+fn who_does_not_read_gets_the_newest_answer_later_and_delays_nobody() {
+    let dir = temp_dir();
+    let server = Server::start(dir.path(), &[]);
+    let add = |n: u64| {
+        server.accepted("d", format!("{{\"n\":{n},\"t\":\"{}\"}}", "x".repeat(50_000)));
+    };
+    add(0);
+    let newest = [("query", "SELECT n, t FROM d ORDER BY n DESC LIMIT 4")];
+    let mut slow = Events::open(&server, &newest, &[]);
+    let mut slow_socket = Socket::open(&server, &newest, &[]);
+    let mut healthy = Socket::open(&server, &newest, &[]);
+    let seen = |told: &Value| told["rows"][0][0].as_u64().unwrap();
+    assert_eq!(seen(&healthy.next()), 0);
+    for n in 1..=15 {
+        let begin = Instant::now();
+        add(n);
+        while seen(&healthy.next()) != n {}
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    }
+    let mut told = Vec::new();
+    while told.last() != Some(&15) {
+        told.push(seen(&slow.next().unwrap().1));
+    }
+    assert!(told.len() < 15 && told.is_sorted(), "{told:?}");
+    while seen(&slow_socket.next()) != 15 {}
+}
+
+/// The next frame of a WebSocket that reads by hand: its first byte and its payload.
+fn frame(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).unwrap();
+    let length = match head[1] {
+        126 => {
+            let mut length = [0; 2];
+            stream.read_exact(&mut length).unwrap();
+            usize::from(u16::from_be_bytes(length))
+        }
+        length => usize::from(length),
+    };
+    let mut payload = vec![0; length];
+    stream.read_exact(&mut payload).unwrap();
+    (head[0], payload)
+}
+
+#[test]
+fn large_messages_are_packed_for_who_takes_them_so() {
+    let dir = temp_dir();
+    let server = Server::start(dir.path(), &[]);
+    server.accepted("d", (0..1_000).map(|n| format!("{{\"n\":{n}}}\n")).collect::<String>());
+    let offer = handshake(&[("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits")]);
+    let target = path(&[("query", "SELECT n FROM d ORDER BY n")]);
+    let (mut stream, head) = begin(&server.address, &target, &offer);
+    let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    assert!(head.contains(&format!("\r\nSec-WebSocket-Extensions: {agreed}\r\n")), "{head}");
+    let (first, packed) = frame(&mut stream);
+    let mut text = String::new();
+    let whole = [&packed[..], &[0, 0, 0xff, 0xff, 1, 0, 0, 0xff, 0xff]].concat();
+    flate2::read::DeflateDecoder::new(&whole[..]).read_to_string(&mut text).unwrap();
+    let told: Value = serde_json::from_str(&text).unwrap();
+    assert!(first == 0xc1 && packed.len() < text.len() / 2, "{first:x}: {} of {}", packed.len(), text.len());
+    assert_eq!(told["rows"].as_array().unwrap().len(), 1_000);
+    // the same to who does not offer it
+    assert_eq!(Socket::open(&server, &[("query", "SELECT n FROM d ORDER BY n")], &[]).next(), told);
+    // small ones stay as they are
+    let (mut small, _) = begin(&server.address, &path(&[("query", "SELECT count(*) FROM d")]), &offer);
+    assert_eq!(frame(&mut small).0, 0x81);
+    // a packed message of the client is a message, of which none is taken: "Hello" of RFC 7692, behind no mask
+    let hello = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+    stream.write_all(&[&[0xc1, 0x87, 0, 0, 0, 0][..], &hello].concat()).unwrap();
+    let (first, farewell) = frame(&mut stream);
+    assert_eq!((first, &farewell[..2]), (0x88, &1003_u16.to_be_bytes()[..]));
 }
 
 /// Makes a key beside the server and gives its id and its header.

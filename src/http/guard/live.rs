@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tungstenite::error::ProtocolError;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Bytes, Error as WebSocketError, Message as Frame, Utf8Bytes};
@@ -257,12 +258,15 @@ impl Live {
             // a frame might be answered, and the head goes first
             return Ok(Read::All);
         }
+        let is_packed = matches!(self.line.form(), Some(Form::WebSocket { is_packed: true, .. }));
         for _ in 0..READ_TOGETHER {
             let is_open = !self.sending.is_begun();
             let spoke = match &mut self.speech {
                 Speech::WebSocket { context, .. } => match context.read(&mut Between { wire, is_open }) {
                     Ok(Frame::Text(_) | Frame::Binary(_)) => true,
                     Ok(_) => false,
+                    // a packed message, which was agreed upon; it is read to its end
+                    Err(WebSocketError::Protocol(ProtocolError::NonZeroReservedBits)) if is_packed => true,
                     // what came was of TLS alone
                     Err(WebSocketError::Io(e)) if e.kind() == ErrorKind::Interrupted => false,
                     Err(e) => return waits(Err(e)).map(|()| Read::All),
