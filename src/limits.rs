@@ -208,6 +208,20 @@ pub const LIVE_ROWS: usize = 1_000;
 pub const LIVE_MESSAGE_BYTES: usize = 64 << 10;
 /// Time that one look at what is new may take.
 pub const LIVE_TIME: Duration = Duration::from_secs(2);
+/// Bytes of the result of a job that is told with its state.
+pub const LIVE_RESULT_BYTES: usize = 32 << 10;
+/// Bytes of an answer that is told as it changes.
+pub const LIVE_ANSWER_BYTES: usize = 256 << 10;
+/// Questions that are watched, each by however many.
+pub const LIVE_QUERIES: usize = 256;
+/// Questions that are watched and asked at once.
+pub const LIVE_QUERIES_AT_ONCE: usize = 4;
+/// A question that is watched rests so many times as long as it took.
+pub const LIVE_QUERY_RESTS: u32 = 9;
+/// Time after which one about a span that ends at the present is asked again though no event came.
+pub const LIVE_RANGE_TIME: Duration = Duration::from_secs(10);
+/// Bytes from which on a message is packed for who takes it so.
+pub const LIVE_PACKED_BYTES: usize = 1 << 10;
 /// Seconds between two signs of life to who is told what is new; a WebSocket that answers none of two is closed.
 pub const LIVE_PING_S: u64 = 15;
 /// Seconds in which such a client has to take a message.

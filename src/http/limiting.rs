@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::error::Error;
 use crate::http::Service;
 use crate::http::access::{self, Access};
+use crate::http::live;
 use crate::http::message::{Method, Request, Response};
 use crate::http::problem::{self, Problem};
 use crate::http::routes::Route;
@@ -94,6 +95,12 @@ const CLASSES: [(Method, &str, Class); 18] = [
     (Method::Post, "/v1/datasets/{dataset}/events", Class::Ingest),
     (Method::Put, "/v1/datasets/{dataset}/records", Class::Ingest),
 ];
+
+/// The class of a request: who watches a question asks one.
+pub fn class_of(route: &Route, request: &Request) -> Class {
+    let asks = route.pattern == live::PATH && request.parameter("query").is_some();
+    if asks { Class::Heavy } else { class(route) }
+}
 
 /// The class of a route.
 pub fn class(route: &Route) -> Class {

@@ -57,7 +57,7 @@ impl Method {
 }
 
 /// The headers that handlers look at; the others are not kept, as each would be an allocation a request.
-pub const HEADERS_KEPT: [&str; 15] = [
+pub const HEADERS_KEPT: [&str; 16] = [
     "accept",
     "accept-encoding",
     "access-control-request-method",
@@ -70,6 +70,7 @@ pub const HEADERS_KEPT: [&str; 15] = [
     "last-event-id",
     "origin",
     "sec-fetch-site",
+    "sec-websocket-extensions",
     "sec-websocket-key",
     "sec-websocket-version",
     "upgrade",

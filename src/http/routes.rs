@@ -184,10 +184,11 @@ fn limited(route: &Route, call: &mut Call<'_>) -> Result<Response> {
         return Ok(refusal);
     }
     let subject = (service.subject)(call.access, request);
-    let admission = match limiting::admit(service, &subject, limiting::class(route), request.body.len()) {
-        Ok(admission) => admission,
-        Err(refusal) => return Ok(*refusal),
-    };
+    let admission =
+        match limiting::admit(service, &subject, limiting::class_of(route, request), request.body.len()) {
+            Ok(admission) => admission,
+            Err(refusal) => return Ok(*refusal),
+        };
     let is_kept = idempotency::applies(route);
     let outcome = if is_kept { idempotency::run(call, route.handler) } else { (route.handler)(call) };
     let mut response = outcome.unwrap_or_else(|error| problem::response(&error));

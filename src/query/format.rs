@@ -84,16 +84,8 @@ pub fn answer(answer: &Answer, format: Format) -> Result<Vec<u8>> {
 /// The tabular reply: `columns`, `rows`, `next`, `stats`, and `series` where the rows are one.
 pub fn json(answer: &Answer) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 + answer.rows.len() * answer.columns.len() * 12);
-    out.extend_from_slice(b"{\"columns\":");
-    list(&mut out, &answer.columns, |out, column| {
-        out.extend_from_slice(b"{\"name\":");
-        write_json_string(&column.name, out);
-        out.extend_from_slice(b",\"type\":");
-        write_json_string(column.kind, out);
-        out.push(b'}');
-    });
-    out.extend_from_slice(b",\"rows\":");
-    list(&mut out, &answer.rows, |out, row| list(out, row, |out, value| cell_json(value, &answer.tz, out)));
+    out.push(b'{');
+    table(answer, &mut out);
     out.extend_from_slice(b",\"next\":");
     optional(&answer.next, &mut out);
     let stats = &answer.stats;
@@ -126,6 +118,26 @@ pub fn json(answer: &Answer) -> Vec<u8> {
     }
     out.extend_from_slice(b"}\n");
     out
+}
+
+/// `"columns"` and `"rows"` of the tabular reply, without the braces around them: what is the same whenever it is asked.
+pub fn table_json(answer: &Answer) -> Vec<u8> {
+    let mut out = Vec::new();
+    table(answer, &mut out);
+    out
+}
+
+fn table(answer: &Answer, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"columns\":");
+    list(out, &answer.columns, |out, column| {
+        out.extend_from_slice(b"{\"name\":");
+        write_json_string(&column.name, out);
+        out.extend_from_slice(b",\"type\":");
+        write_json_string(column.kind, out);
+        out.push(b'}');
+    });
+    out.extend_from_slice(b",\"rows\":");
+    list(out, &answer.rows, |out, row| list(out, row, |out, value| cell_json(value, &answer.tz, out)));
 }
 
 /// A header line with the names, then a line a row; null is nothing.

@@ -76,6 +76,14 @@ impl Question {
             Self::Relational(relational) => &relational.limits,
         }
     }
+
+    /// The names of the datasets that it reads, and of what it calls so itself.
+    pub fn datasets(&self) -> Vec<&str> {
+        match self {
+            Self::Plain(query) => vec![&query.from],
+            Self::Relational(relational) => relational.tables(),
+        }
+    }
 }
 
 impl From<Query> for Statement {

@@ -8,5 +8,7 @@ mod common;
 
 mod access;
 mod client;
+mod crowd;
 mod slow;
+mod state;
 mod tail;

@@ -100,6 +100,10 @@ fn targets(document: &Value, path: &str, operation: &Value) -> Vec<String> {
         if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
     };
     let (least, most) = (target(false), target(true));
+    // what is watched is one of four, which the document cannot say of parameters
+    if path == "/v1/live" {
+        return vec![most];
+    }
     if least == most { vec![least] } else { vec![least, most] }
 }
 

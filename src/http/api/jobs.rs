@@ -176,7 +176,7 @@ pub fn told_all(page: &JobPage, progress: impl Fn(i64) -> Option<Progress>) -> R
 }
 
 /// A queue as it is told.
-fn told_queue(name: &str, queue: &QueueNow) -> Value {
+pub fn told_queue(name: &str, queue: &QueueNow) -> Value {
     let mut told = json!({"name": name, "settings": queue.settings, "waiting": queue.waiting()});
     for (state, word) in State::ALL {
         told["jobs"][word] = queue.count(state).into();

@@ -59,7 +59,10 @@ impl Front {
                 News::Say(message) => (message, false),
                 News::End(message) => (message, true),
             };
-            self.with_live(slot, |live, wire| live.say(wire, &message, Instant::now()));
+            self.with_live(slot, |live, _| {
+                live.say(&message, Instant::now());
+                Ok(())
+            });
             if is_last {
                 self.end_live(slot, Why::Done);
             } else {
@@ -118,7 +121,10 @@ impl Front {
         if let Some(client) = self.clients[slot].as_mut() {
             client.deadline = Instant::now() + Duration::from_secs(limits::LINGER_S);
         }
-        self.with_live(slot, |live, wire| live.end(wire, why));
+        self.with_live(slot, |live, _| {
+            live.end(why);
+            Ok(())
+        });
         self.write_live(slot);
     }
 

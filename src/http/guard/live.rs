@@ -4,17 +4,20 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tungstenite::error::ProtocolError;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Bytes, Error as WebSocketError, Message as Frame, Utf8Bytes};
 
 use crate::http::guard::wire::{Outgoing, Wire};
-use crate::http::live::Message;
 use crate::http::live::line::{Form, Line};
+use crate::http::live::message::Message;
 use crate::limits;
 
 /// What says to one who takes events that the connection lives: a comment.
 const SIGN_OF_LIFE: &[u8] = b":\n\n";
+/// How messages are packed: each by itself (RFC 7692), so that one is packed once for all who are told it.
+const PACKED: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 /// Frames that are read of a client before others have their turn.
 const READ_TOGETHER: usize = 16;
 /// Bytes that a WebSocket reads at once; clients say little.
@@ -27,6 +30,7 @@ pub struct Live {
     /// The head of the reply, which goes out first.
     head: Outgoing,
     speech: Speech,
+    sending: Sending,
     /// Bytes of the message that is on its way, and since when.
     on_its_way: Option<(usize, Instant)>,
     /// When something came from it.
@@ -37,8 +41,80 @@ pub struct Live {
 
 #[derive(Debug)]
 enum Speech {
-    WebSocket(Box<WebSocketContext>),
+    /// What the protocol says by itself, and the farewell that comes after the message.
+    WebSocket { context: Box<WebSocketContext>, farewell: Option<CloseFrame> },
+    /// Signs of life, and bytes of it that were read away.
     Events { outgoing: Outgoing, discarded: usize },
+}
+
+/// The message that is on its way; its bytes are those of all who are told it.
+#[derive(Debug, Default)]
+struct Sending {
+    bytes: Bytes,
+    written: usize,
+    /// What follows it: the end waits for nobody.
+    then: Option<Bytes>,
+}
+
+impl Sending {
+    fn add(&mut self, bytes: Bytes) {
+        if self.is_done() {
+            *self = Self { bytes, ..Self::default() };
+        } else {
+            self.then = Some(bytes);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.written == self.bytes.len() && self.then.is_none()
+    }
+
+    /// Whether something else would stand within it.
+    fn is_begun(&self) -> bool {
+        self.written > 0 && self.written < self.bytes.len()
+    }
+
+    /// Writes what there is room for; whether that was all.
+    fn write(&mut self, wire: &mut Wire) -> io::Result<bool> {
+        while !self.is_done() {
+            match self.bytes.get(self.written..).unwrap_or_default() {
+                [] => *self = Self { bytes: self.then.take().unwrap_or_default(), ..Self::default() },
+                rest => match wire.write(rest) {
+                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                    Ok(some) => self.written += some,
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
+                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                    Err(e) => return Err(e),
+                },
+            }
+        }
+        // it is kept no longer than it takes
+        self.bytes = Bytes::new();
+        self.written = 0;
+        Ok(true)
+    }
+}
+
+/// The wire to one who may have to wait with what he writes, until a message is whole.
+struct Between<'a> {
+    wire: &'a mut Wire,
+    is_open: bool,
+}
+
+impl io::Read for Between<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wire.read(buffer)
+    }
+}
+
+impl io::Write for Between<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_open { self.wire.write(bytes) } else { Err(ErrorKind::WouldBlock.into()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::Write::flush(self.wire)
+    }
 }
 
 /// Whether there may be more to read.
@@ -54,18 +130,23 @@ impl Live {
     /// A client that was let in; what it sent behind its request is the first that is read.
     pub fn new(line: Arc<Line>, form: &Form, id: u64, ahead: Vec<u8>, now: Instant) -> Self {
         let (lines, speech) = match form {
-            Form::WebSocket { accept } => {
+            Form::WebSocket { accept, is_packed } => {
                 let config = WebSocketConfig::default()
                     .read_buffer_size(READ_BYTES)
                     .write_buffer_size(0)
                     .max_message_size(Some(limits::LIVE_FRAME_BYTES))
                     .max_frame_size(Some(limits::LIVE_FRAME_BYTES));
                 let context = WebSocketContext::from_partially_read(ahead, Role::Server, Some(config));
+                let extension = if *is_packed {
+                    format!("Sec-WebSocket-Extensions: {PACKED}\r\n")
+                } else {
+                    String::new()
+                };
                 let lines = format!(
                     "HTTP/1.1 101 Switching Protocols\r\nServer: windrow\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                     Sec-WebSocket-Accept: {accept}\r\n"
+                     Sec-WebSocket-Accept: {accept}\r\n{extension}"
                 );
-                (lines, Speech::WebSocket(Box::new(context)))
+                (lines, Speech::WebSocket { context: Box::new(context), farewell: None })
             }
             Form::Events => {
                 // a proxy that holds replies back until they are long would hold these for ever
@@ -76,7 +157,8 @@ impl Live {
         };
         let head =
             Outgoing::new(format!("{lines}X-Request-Id: {id:016x}\r\n\r\n").into_bytes(), Vec::new(), 0);
-        Self { line, head, speech, on_its_way: Some((0, now)), heard: now, is_ending: false }
+        let (sending, on_its_way) = (Sending::default(), Some((0, now)));
+        Self { line, head, speech, sending, on_its_way, heard: now, is_ending: false }
     }
 
     /// Bytes of what is on its way.
@@ -99,34 +181,27 @@ impl Live {
         self.is_ending && self.on_its_way.is_none() && matches!(self.speech, Speech::Events { .. })
     }
 
-    /// Begins to tell it something.
-    ///
-    /// # Errors
-    /// The connection is broken.
-    pub fn say(&mut self, wire: &mut Wire, message: &Message, now: Instant) -> io::Result<()> {
+    /// Begins to tell it something: while its line is free, but for the end.
+    pub fn say(&mut self, message: &Message, now: Instant) {
         if self.is_ending {
-            return Ok(());
+            return;
         }
-        self.on_its_way = Some((message.text.len(), now));
-        match &mut self.speech {
-            Speech::WebSocket(context) => waits(context.write(wire, Frame::Text(message.text.clone()))),
-            Speech::Events { outgoing, .. } => {
-                let id = message.id.map_or_else(String::new, |id| format!("id: {id}\n"));
-                outgoing.push(format!("{id}data: {}\n\n", message.text).as_bytes());
-                Ok(())
-            }
-        }
+        let bytes = match (&self.speech, self.line.form()) {
+            (Speech::WebSocket { .. }, Some(Form::WebSocket { is_packed, .. })) => message.frame(*is_packed),
+            (Speech::WebSocket { .. }, _) => message.frame(false),
+            (Speech::Events { .. }, _) => message.event(),
+        };
+        let (held, since) = self.on_its_way.unwrap_or((0, now));
+        self.on_its_way = Some((held + bytes.len(), since));
+        self.sending.add(bytes);
     }
 
     /// Begins to tell it the end.
-    ///
-    /// # Errors
-    /// The connection is broken.
-    pub fn end(&mut self, wire: &mut Wire, why: Why) -> io::Result<()> {
+    pub fn end(&mut self, why: Why) {
         if std::mem::replace(&mut self.is_ending, true) {
-            return Ok(());
+            return;
         }
-        let Speech::WebSocket(context) = &mut self.speech else { return Ok(()) };
+        let Speech::WebSocket { farewell, .. } = &mut self.speech else { return };
         let (code, reason) = match why {
             Why::Done => (CloseCode::Normal, "there is nothing more to tell"),
             Why::Stopping => (CloseCode::Away, "the server stops"),
@@ -134,7 +209,7 @@ impl Live {
                 (CloseCode::Unsupported, "what is watched is said by the address; nothing is taken here")
             }
         };
-        waits(context.close(wire, Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) })))
+        *farewell = Some(CloseFrame { code, reason: Utf8Bytes::from_static(reason) });
     }
 
     /// Writes what there is room for; true when nothing is on its way any more.
@@ -143,22 +218,35 @@ impl Live {
     /// The connection is broken, or was closed as it should be.
     pub fn write(&mut self, wire: &mut Wire) -> io::Result<bool> {
         self.head.write(|bytes| wire.write(bytes))?;
-        let is_written = self.head.is_done()
-            && match &mut self.speech {
-                Speech::WebSocket(context) => match context.flush(wire) {
-                    Ok(()) => true,
-                    Err(e) => waits(Err(e)).map(|()| false)?,
-                },
-                Speech::Events { outgoing, .. } => {
-                    outgoing.write(|bytes| wire.write(bytes))?;
-                    wire.flush()?;
-                    outgoing.is_done() && wire.is_flushed()
-                }
-            };
+        let is_written = self.head.is_done() && self.write_speech(wire)?;
         if is_written && self.on_its_way.take().is_some() {
             self.line.set_free();
         }
         Ok(is_written)
+    }
+
+    /// What was begun goes first, then what the protocol says by itself, the message, and the farewell.
+    fn write_speech(&mut self, wire: &mut Wire) -> io::Result<bool> {
+        if self.sending.is_begun() && !self.sending.write(wire)? {
+            return Ok(false);
+        }
+        match &mut self.speech {
+            Speech::WebSocket { context, farewell } => {
+                if !is_flushed(context.flush(wire))? || !self.sending.write(wire)? {
+                    return Ok(false);
+                }
+                match farewell.take() {
+                    Some(farewell) => is_flushed(context.close(wire, Some(farewell))),
+                    None => wire.flush().map(|()| wire.is_flushed()),
+                }
+            }
+            Speech::Events { outgoing, .. } => {
+                outgoing.write(|bytes| wire.write(bytes))?;
+                let is_written = outgoing.is_done() && self.sending.write(wire)?;
+                wire.flush()?;
+                Ok(is_written && wire.is_flushed())
+            }
+        }
     }
 
     /// Reads what it sends: signs of life, and its farewell.
@@ -170,11 +258,15 @@ impl Live {
             // a frame might be answered, and the head goes first
             return Ok(Read::All);
         }
+        let is_packed = matches!(self.line.form(), Some(Form::WebSocket { is_packed: true, .. }));
         for _ in 0..READ_TOGETHER {
+            let is_open = !self.sending.is_begun();
             let spoke = match &mut self.speech {
-                Speech::WebSocket(context) => match context.read(wire) {
+                Speech::WebSocket { context, .. } => match context.read(&mut Between { wire, is_open }) {
                     Ok(Frame::Text(_) | Frame::Binary(_)) => true,
                     Ok(_) => false,
+                    // a packed message, which was agreed upon; it is read to its end
+                    Err(WebSocketError::Protocol(ProtocolError::NonZeroReservedBits)) if is_packed => true,
                     // what came was of TLS alone
                     Err(WebSocketError::Io(e)) if e.kind() == ErrorKind::Interrupted => false,
                     Err(e) => return waits(Err(e)).map(|()| Read::All),
@@ -195,7 +287,7 @@ impl Live {
             };
             self.heard = now;
             if spoke {
-                self.end(wire, Why::Spoke)?;
+                self.end(Why::Spoke);
             }
         }
         Ok(Read::Some)
@@ -203,7 +295,7 @@ impl Live {
 
     /// Whether it has not been heard of for so long that nobody is there.
     pub fn is_silent(&self, now: Instant) -> bool {
-        matches!(self.speech, Speech::WebSocket(_))
+        matches!(self.speech, Speech::WebSocket { .. })
             && now - self.heard > Duration::from_secs(2 * limits::LIVE_PING_S)
     }
 
@@ -216,7 +308,7 @@ impl Live {
             return Ok(());
         }
         match &mut self.speech {
-            Speech::WebSocket(context) => waits(context.write(wire, Frame::Ping(Bytes::new()))),
+            Speech::WebSocket { context, .. } => waits(context.write(wire, Frame::Ping(Bytes::new()))),
             Speech::Events { outgoing, .. } => {
                 outgoing.push(SIGN_OF_LIFE);
                 Ok(())
@@ -237,6 +329,12 @@ pub enum Why {
     Spoke,
 }
 
+/// Whether all was written; what could not be waits, and is no error.
+fn is_flushed(result: Result<(), WebSocketError>) -> io::Result<bool> {
+    let is_flushed = result.is_ok();
+    waits(result).map(|()| is_flushed)
+}
+
 /// What cannot be written yet waits, and is no error.
 fn waits(result: Result<(), WebSocketError>) -> io::Result<()> {
     match result {
@@ -248,117 +346,4 @@ fn waits(result: Result<(), WebSocketError>) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{Read as _, Write as _};
-
-    use mio::net::UnixStream;
-    use mio::{Poll, Token, Waker};
-
-    use super::*;
-    use crate::http::live::line::Switchboard;
-    use crate::http::live::tail::ready;
-
-    const NO_TIME: Duration = Duration::from_millis(1);
-
-    /// A client, its socket here, and its socket there.
-    fn client(form: &Form) -> (Live, Wire, std::os::unix::net::UnixStream) {
-        let (here, there) = std::os::unix::net::UnixStream::pair().unwrap();
-        here.set_nonblocking(true).unwrap();
-        there.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let poll = Poll::new().unwrap();
-        let switchboard = Switchboard::new(Arc::new(Waker::new(poll.registry(), Token(0)).unwrap()));
-        let line = switchboard.line(0, 1);
-        line.open(form.clone());
-        let live = Live::new(line, form, 7, Vec::new(), Instant::now());
-        (live, Wire::Unix(UnixStream::from_std(here)), there)
-    }
-
-    fn taken(there: &mut std::os::unix::net::UnixStream, bytes: usize) -> String {
-        let mut all = vec![0; bytes];
-        there.read_exact(&mut all).unwrap();
-        String::from_utf8_lossy(&all).into_owned()
-    }
-
-    #[test]
-    fn a_line_is_free_when_what_it_had_is_written() {
-        let (mut live, mut wire, mut there) = client(&Form::Events);
-        assert!(!live.line.is_free(), "the head of the reply goes first");
-        assert!(live.write(&mut wire).unwrap() && live.line.is_free());
-        let large = Message { id: Some(5), text: "x".repeat(4 << 20).into() };
-        live.line.push(crate::http::live::line::News::Say(large.clone()));
-        live.say(&mut wire, &large, Instant::now()).unwrap();
-        assert!(!live.write(&mut wire).unwrap() && !live.line.is_free() && live.held() >= 4 << 20);
-        let reader = std::thread::spawn(move || {
-            let mut some = vec![0; 64 << 10];
-            let mut all = Vec::new();
-            while !all.ends_with(b"x\n\n") {
-                let read = there.read(&mut some).unwrap();
-                all.extend_from_slice(&some[..read]);
-            }
-            all
-        });
-        while !live.write(&mut wire).unwrap() {
-            std::thread::sleep(NO_TIME);
-        }
-        assert!(live.line.is_free() && live.held() == 0);
-        let all = String::from_utf8(reader.join().unwrap()).unwrap();
-        assert!(all.starts_with("HTTP/1.1 200 OK\r\n") && all.contains("X-Request-Id: 0000000000000007\r\n"));
-        assert!(all.ends_with(&format!("\r\n\r\nid: 5\ndata: {}\n\n", large.text)));
-    }
-
-    #[test]
-    fn a_sign_of_life_that_is_on_its_way_stays_whole() {
-        let (mut live, mut wire, mut there) = client(&Form::Events);
-        live.write(&mut wire).unwrap();
-        live.ping(&mut wire, Instant::now()).unwrap();
-        // not written yet, and a message comes
-        live.say(&mut wire, &ready("d", 3), Instant::now()).unwrap();
-        live.write(&mut wire).unwrap();
-        drop((live, wire));
-        let mut all = String::new();
-        there.read_to_string(&mut all).unwrap();
-        let body = all.split_once("\r\n\r\n").unwrap().1;
-        assert_eq!(body, format!(":\n\nid: 3\ndata: {}\n\n", ready("d", 3).text));
-    }
-
-    #[test]
-    fn who_answers_no_sign_of_life_is_silent() {
-        let (mut live, mut wire, mut there) = client(&Form::WebSocket { accept: "x".into() });
-        let begin = Instant::now();
-        live.write(&mut wire).unwrap();
-        let period = Duration::from_secs(limits::LIVE_PING_S);
-        assert!(!live.is_silent(begin + period) && live.is_silent(begin + 3 * period));
-        live.ping(&mut wire, begin).unwrap();
-        live.write(&mut wire).unwrap();
-        let head = "HTTP/1.1 101 Switching Protocols\r\nServer: windrow\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                    Sec-WebSocket-Accept: x\r\nX-Request-Id: 0000000000000007\r\n\r\n";
-        assert_eq!(taken(&mut there, head.len()), head);
-        let mut ping = [0; 2];
-        there.read_exact(&mut ping).unwrap();
-        assert_eq!(ping, [0x89, 0]);
-        there.write_all(&[0x8a, 0x80, 1, 2, 3, 4]).unwrap();
-        let mut scratch = [0; 100];
-        let read = live.read(&mut wire, &mut scratch, begin + 2 * period).unwrap();
-        assert_eq!(read, Read::All);
-        assert!(!live.is_silent(begin + 3 * period), "it was heard");
-    }
-
-    #[test]
-    fn frames_that_come_a_byte_at_a_time_are_read_and_a_farewell_is_given_back() {
-        let (mut live, mut wire, mut there) = client(&Form::WebSocket { accept: "x".into() });
-        live.write(&mut wire).unwrap();
-        let mut scratch = [0; 100];
-        let mut ended = Ok(Read::All);
-        // a ping with two bytes, then the farewell 1000
-        for byte in [0x89, 0x82, 0, 0, 0, 0, b'h', b'i', 0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8] {
-            assert!(ended.is_ok());
-            there.write_all(&[byte]).unwrap();
-            ended = live.read(&mut wire, &mut scratch, Instant::now());
-        }
-        assert!(ended.is_err() || live.write(&mut wire).is_err(), "it is over");
-        drop((live, wire));
-        let mut all = Vec::new();
-        there.read_to_end(&mut all).unwrap();
-        assert!(all.ends_with(&[0x8a, 2, b'h', b'i', 0x88, 2, 0x03, 0xe8]), "{all:?}");
-    }
-}
+mod tests;

@@ -1,26 +1,24 @@
 //! The thread that finds what is new: ten times a second, once for all who watch the same, and only while somebody watches. A
 //! handler joins a line to it; `app` starts and stops it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
 
 use crate::error::{Error, Result};
 use crate::http::Service;
-use crate::http::access::Need;
-use crate::http::live::Message;
-use crate::http::live::line::{Line, News};
-use crate::http::live::tail::{self, Tail};
+use crate::http::live::line::Line;
+use crate::http::live::question::{Answered, Asker};
+use crate::http::live::topic::{Topic, Watch};
 use crate::http::message::Request;
-use crate::store::snapshot::Snapshot;
+use crate::limits;
 
 /// Time between two looks: what comes meanwhile goes out together.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Time between two looks at whether a client may still watch; a change of keys is looked at at once.
-const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// Subscriptions that wait to be taken up.
 const JOINING: usize = 1_024;
 
@@ -29,13 +27,7 @@ pub struct Subscription {
     /// Its line.
     pub line: Weak<Line>,
     /// What it watches.
-    pub tail: Tail,
-    /// The dataset that it is now; another one of the same name is another one.
-    pub dataset_id: i64,
-    /// The `_seq` behind which the hub begins.
-    pub behind: i64,
-    /// What it is told before.
-    pub first: Vec<Message>,
+    pub watch: Watch,
     /// Its request without parameters and body: it is asked again and again whether it may.
     pub credentials: Request,
 }
@@ -45,22 +37,28 @@ pub struct Subscription {
 pub struct Reception {
     joining: Sender<Subscription>,
     joined: Receiver<Subscription>,
+    asked: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Subscription {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subscription").field("dataset", &self.tail.dataset).finish_non_exhaustive()
+        f.debug_struct("Subscription").field("watch", &self.watch).finish_non_exhaustive()
     }
 }
 
 impl Default for Reception {
     fn default() -> Self {
         let (joining, joined) = bounded(JOINING);
-        Self { joining, joined }
+        Self { joining, joined, asked: Arc::default() }
     }
 }
 
 impl Reception {
+    /// How often questions were asked because somebody watches them.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
     /// Takes a client up.
     ///
     /// # Errors
@@ -88,7 +86,8 @@ impl Hub {
     /// The system gives no thread.
     pub fn start(service: Arc<Service>) -> Result<Self> {
         let (running, stopped) = bounded(0);
-        let run = move || Topics { service: &service, by_key: HashMap::new() }.run(&stopped);
+        let asker = Asker::new(Arc::clone(&service.store), Arc::clone(&service.live.asked));
+        let run = move || Topics { service: &service, by_key: HashMap::new(), asker }.run(&stopped);
         let thread = std::thread::Builder::new()
             .name("live".into())
             .spawn(run)
@@ -109,29 +108,19 @@ impl Hub {
 struct Topics<'a> {
     service: &'a Service,
     by_key: HashMap<String, Topic>,
-}
-
-/// What is watched alike.
-struct Topic {
-    tail: Tail,
-    dataset_id: i64,
-    subscribers: Vec<Subscriber>,
-}
-
-struct Subscriber {
-    line: Weak<Line>,
-    credentials: Request,
-    /// When it was last asked whether it may; `None`: a key may have changed since the handler asked.
-    checked: Option<Instant>,
-    /// The `_seq` up to which it was told everything, or what it missed.
-    behind: i64,
-    /// What it is told before anything else.
-    first: VecDeque<Message>,
+    asker: Asker,
 }
 
 impl Topics<'_> {
     fn run(mut self, stopped: &Receiver<()>) {
+        self.watch(stopped);
+        self.by_key.values().for_each(Topic::give_up);
+        self.asker.rest();
+    }
+
+    fn watch(&mut self, stopped: &Receiver<()>) {
         let joined = &self.service.live.joined;
+        let answered = self.asker.answered().clone();
         let looks = tick(LOOK_EVERY);
         let mut ring = self.service.store.keys();
         loop {
@@ -139,11 +128,13 @@ impl Topics<'_> {
                 // nothing wakes a machine on which nobody watches
                 select! {
                     recv(joined) -> subscription => subscription.into_iter().for_each(|new| self.take(new)),
+                    recv(answered) -> answer => answer.into_iter().for_each(|answer| self.answer(answer)),
                     recv(stopped) -> _ => return,
                 }
             }
             select! {
                 recv(joined) -> subscription => subscription.into_iter().for_each(|new| self.take(new)),
+                recv(answered) -> answer => answer.into_iter().for_each(|answer| self.answer(answer)),
                 recv(stopped) -> _ => return,
                 recv(looks) -> _ => {
                     let keys = self.service.store.keys();
@@ -156,103 +147,41 @@ impl Topics<'_> {
     }
 
     fn take(&mut self, new: Subscription) {
-        let Subscription { line, tail, dataset_id, behind, first, credentials } = new;
-        let key = format!("{dataset_id} {}", tail.key());
-        let topic =
-            self.by_key.entry(key).or_insert_with(|| Topic { tail, dataset_id, subscribers: Vec::new() });
-        let first = first.into();
-        topic.subscribers.push(Subscriber { line, credentials, checked: None, behind, first });
+        let Subscription { line, watch, credentials } = new;
+        let key = watch.key();
+        let (mut topic, subscriber) = watch.begin(line, credentials);
+        if let Some(known) = self.by_key.get_mut(&key) {
+            return known.join(subscriber);
+        }
+        topic.join(subscriber);
+        let questions = || self.by_key.values().filter(|topic| topic.is_question()).count();
+        if topic.is_question() && questions() >= limits::LIVE_QUERIES {
+            topic
+                .end("too many questions are watched; watch one that is watched already, or try again later");
+            return;
+        }
+        self.by_key.insert(key, topic);
+    }
+
+    fn answer(&mut self, answered: Answered) {
+        self.asker.note();
+        if let Some(topic) = self.by_key.get_mut(&answered.key) {
+            topic.take(answered);
+        }
     }
 
     fn look(&mut self, are_other_keys: bool) {
         let snapshot = self.service.store.snapshot();
         for topic in self.by_key.values_mut() {
             topic.check(self.service, are_other_keys);
-            topic.look(self.service, &snapshot);
+            topic.look(self.service, &snapshot, &mut self.asker);
         }
-        self.by_key.retain(|_, topic| !topic.subscribers.is_empty());
-    }
-}
-
-impl Topic {
-    /// Ends those who may not watch any more, and forgets those who have gone.
-    fn check(&mut self, service: &Service, are_other_keys: bool) {
-        let tail = &self.tail;
-        let now = Instant::now();
-        self.subscribers.retain_mut(|subscriber| {
-            if subscriber.line.strong_count() == 0 {
-                return false;
+        self.by_key.retain(|_, topic| {
+            let is_watched = topic.is_watched();
+            if !is_watched {
+                topic.give_up();
             }
-            let is_due = |checked: Instant| now - checked >= CHECK_EVERY;
-            if !are_other_keys && !subscriber.checked.is_none_or(is_due) {
-                return true;
-            }
-            subscriber.checked = Some(now);
-            let asked = &subscriber.credentials;
-            let access = service.gate.admit(&service.store, asked, Need::Read, Some(&tail.dataset));
-            let may_go_on = access.is_ok_and(|access| access.reach().text() == tail.limits.reach.text());
-            if !may_go_on {
-                let why = "the key or the session that this began with has ended or may read something else now; begin again";
-                say(&subscriber.line, News::End(tail::end(why)));
-            }
-            may_go_on
+            is_watched
         });
-    }
-
-    fn look(&mut self, service: &Service, snapshot: &Snapshot) {
-        let dataset = match self.tail.dataset(snapshot) {
-            Ok(dataset) if dataset.id == self.dataset_id => dataset,
-            Ok(_) => return self.end(&format!("the dataset \"{}\" is another one now", self.tail.dataset)),
-            Err(e) => return self.end(&e.to_string()),
-        };
-        let last = dataset.next_seq - 1;
-        let mut waiting: BTreeMap<i64, Vec<&mut Subscriber>> = BTreeMap::new();
-        let mut lines = Vec::new();
-        for subscriber in &mut self.subscribers {
-            let Some(line) = subscriber.line.upgrade().filter(|line| line.is_free()) else { continue };
-            if let Some(message) = subscriber.first.pop_front() {
-                line.push(News::Say(message));
-                lines.push(line);
-            } else if subscriber.behind < last {
-                waiting.entry(subscriber.behind).or_default().push(subscriber);
-            }
-        }
-        let mut failed = Vec::new();
-        for (behind, subscribers) in waiting {
-            let news = self.tail.news(&service.store, snapshot, behind, last);
-            for subscriber in subscribers {
-                subscriber.behind = last;
-                let Some(line) = subscriber.line.upgrade() else { continue };
-                match &news {
-                    Ok(Some(message)) => line.push(News::Say(message.clone())),
-                    Ok(None) => continue,
-                    Err(e) => {
-                        line.push(News::End(tail::end(&e.to_string())));
-                        failed.push(Arc::as_ptr(&line));
-                    }
-                }
-                lines.push(line);
-            }
-        }
-        self.subscribers.retain(|subscriber| !failed.contains(&subscriber.line.as_ptr()));
-        // one wakes the guard for all
-        if let Some(line) = lines.last() {
-            line.wake();
-        }
-    }
-
-    fn end(&mut self, why: &str) {
-        let message: Message = tail::end(why);
-        for subscriber in self.subscribers.drain(..) {
-            say(&subscriber.line, News::End(message.clone()));
-        }
-    }
-}
-
-/// Tells one client.
-fn say(line: &Weak<Line>, news: News) {
-    if let Some(line) = line.upgrade() {
-        line.push(news);
-        line.wake();
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use mio::Waker;
 
-use crate::http::live::Message;
+use crate::http::live::message::Message;
 
 /// How a client is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum Form {
     WebSocket {
         /// The value of `Sec-WebSocket-Accept`.
         accept: String,
+        /// Whether messages may be packed (RFC 7692).
+        is_packed: bool,
     },
     /// Server-sent events, as WHATWG's HTML has them.
     Events,
@@ -107,6 +109,14 @@ impl Line {
         self.is_free.store(false, Ordering::Release);
         // a guard that has stopped takes none
         let _ = self.pushes.send(Push { slot: self.slot, serial: self.serial, news });
+    }
+
+    /// Puts a message on it, in the form of this client: what takes time to make is made here, not by the guard.
+    pub fn say(&self, message: &Message) {
+        if let Some(Form::WebSocket { is_packed: true, .. }) = self.form() {
+            message.frame(true);
+        }
+        self.push(News::Say(message.clone()));
     }
 
     /// Wakes the guard.

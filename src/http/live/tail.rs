@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use tungstenite::Utf8Bytes;
-
 use crate::error::Result;
-use crate::http::live::Message;
+use crate::http::live::message::Message;
 use crate::limits;
 use crate::query::budget::Limits;
 use crate::query::format;
@@ -129,7 +127,7 @@ impl Tail {
             text.push_str(String::from_utf8_lossy(row).trim_end());
         }
         text.push_str("]}");
-        Message { id: Some(id), text: Utf8Bytes::from(text) }
+        Message::new(Some(id), text)
     }
 }
 
@@ -140,11 +138,5 @@ fn seq_of(row: &[(Arc<str>, Value)]) -> Option<i64> {
 /// That all is well, and where it begins.
 pub fn ready(dataset: &str, id: i64) -> Message {
     let text = format!("{{\"type\":\"ready\",\"id\":\"{id}\",\"dataset\":\"{dataset}\"}}");
-    Message { id: Some(id), text: Utf8Bytes::from(text) }
-}
-
-/// That nothing more comes, and why.
-pub fn end(why: &str) -> Message {
-    let text = serde_json::json!({ "type": "end", "detail": why }).to_string();
-    Message { id: None, text: Utf8Bytes::from(text) }
+    Message::new(Some(id), text)
 }

@@ -51,7 +51,7 @@ fn told(store: &Store, filter: &str, reach: Reach) -> Result<Vec<String>> {
     let snapshot = store.snapshot();
     let last = tail.dataset(&snapshot)?.next_seq - 1;
     let Some(message) = tail.news(store, &snapshot, 0, last)? else { return Ok(Vec::new()) };
-    let message: Value = serde_json::from_str(&message.text).unwrap();
+    let message: Value = serde_json::from_str(message.text()).unwrap();
     assert_eq!(message.get("skipped"), None);
     Ok(message["rows"].as_array().unwrap().iter().map(Value::to_string).collect())
 }

@@ -36,9 +36,8 @@ const TAGS: [(&str, &str); 7] = [
 ];
 
 /// Numbers of the interface that the files name.
-const NUMBERS: [(&str, usize); 9] = [
+const NUMBERS: [(&str, usize); 8] = [
     ("$IDEMPOTENCY_KEY_BYTES", limits::IDEMPOTENCY_KEY_BYTES),
-    ("$LIVE_ROWS", limits::LIVE_ROWS),
     ("$PAGE_ROWS", limits::PAGE_ROWS),
     ("$PAGE_ROWS_DEFAULT", limits::PAGE_ROWS_DEFAULT),
     ("$REJECTIONS_LISTED", limits::REJECTIONS_LISTED),

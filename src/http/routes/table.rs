@@ -59,7 +59,7 @@ pub const ROUTES: [Route; 46] = [
         method: Method::Get,
         pattern: LIVE,
         parameters: &live::PARAMETERS,
-        doc: "tells the rows of a dataset as they are committed, to a WebSocket or as server-sent events",
+        doc: "tells rows as they are committed, and the state of a job, a queue or the answer to a query as it changes",
         need: Need::Read,
         handler: live::watch,
     },
