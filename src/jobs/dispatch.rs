@@ -3,6 +3,8 @@
 //! many; those go back when it stops. Jobs that wait and jobs that compute have threads of their own, so neither takes the
 //! other's.
 
+mod turns;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,12 +17,12 @@ use crate::jobs::backoff::{Random, wait_us};
 use crate::jobs::context::{Running, Why};
 use crate::jobs::crew::Crew;
 use crate::jobs::gauge::Gauge;
-use crate::jobs::line::{Line, concurrency};
+use crate::jobs::line::Line;
 use crate::jobs::rates::{Rates, Wait};
 use crate::jobs::timetable::Timetable;
 use crate::jobs::worker::{Attempt, Ending, Shop, settle};
 use crate::limits;
-use crate::store::queue::{Acted, Claim, Claimed, QueueNow, Queues, State, Verdict};
+use crate::store::queue::{Acted, Claim, Claimed, State, Verdict};
 
 /// How long the writer is left alone after it failed.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -229,36 +231,6 @@ impl Dispatcher {
         } else {
             line.in_hand(waits).push_back(job);
         }
-    }
-
-    /// How many may run at once: of those that wait, or those that compute.
-    fn limit(&self, waits: bool) -> usize {
-        if waits { self.crew.limit() } else { self.gauge.limit() }
-    }
-
-    fn running(&self, waits: bool) -> usize {
-        let crew = self.crew.running();
-        if waits { crew } else { self.running.len().saturating_sub(crew) }
-    }
-
-    /// How many more could be begun beside what is in hand and may begin.
-    fn free(&self, waits: bool) -> usize {
-        let lines = self.lines.values().filter(|line| line.is_let());
-        let in_hand: usize = lines.map(|line| line.count(waits)).sum();
-        self.limit(waits).saturating_sub(self.running(waits) + in_hand)
-    }
-
-    /// The queue whose turn it is, and which of its jobs: the best rank of those that may begin.
-    fn next(&self, queues: &Queues) -> Option<(Arc<str>, bool)> {
-        let sorts = [false, true].map(|waits| (waits, self.running(waits) < self.limit(waits)));
-        let may = |(name, line): &(&Arc<str>, &Line)| {
-            line.is_let() && line.running < concurrency(queues.by_name.get(*name))
-        };
-        let firsts = self.lines.iter().filter(may).flat_map(|(name, line)| {
-            let sorts = sorts.iter().filter(|(_, is_free)| *is_free);
-            sorts.filter_map(move |(waits, _)| Some((line.rank_us(*waits)?, name, *waits)))
-        });
-        firsts.min().map(|(_, name, waits)| (Arc::clone(name), waits))
     }
 
     /// Puts a job back that was not begun.
@@ -481,19 +453,6 @@ impl Dispatcher {
             }
             None => wait,
         }
-    }
-
-    /// Whether jobs that compute are there which would begin if more might.
-    fn has_more(&self) -> bool {
-        let more = |(name, now): (&Arc<str>, &QueueNow)| {
-            let line = self.lines.get(name);
-            let in_hand = line.map_or(0, |line| line.count(false)) as u64;
-            let queued = if line.is_some_and(Line::waits) { 0 } else { now.count(State::Queued) };
-            let waiting = in_hand + queued;
-            let may = line.is_none_or(|line| line.is_let() && line.running < concurrency(Some(now)));
-            waiting > 0 && may
-        };
-        self.shop.store.queues().by_name.iter().any(more)
     }
 
     /// What the time brings: deadlines, a writer that is asked again, the end of patience.

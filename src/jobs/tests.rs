@@ -567,3 +567,66 @@ fn a_job_that_is_cancelled_commits_no_further_step() {
     let rows = store.snapshot().datasets["steps"].rows();
     assert_eq!(job.checkpoint, Some((rows - 1).to_string()), "a row a step");
 }
+
+#[test]
+fn jobs_that_wait_run_beside_those_that_compute_and_no_more_of_them_than_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let (wait, go, begins) = held("wait");
+    let (compute, go_on, computes) = held("compute");
+    let options = JobOptions { workers: 1, workers_max: 1, waiting: 30, ..JobOptions::default() };
+    let jobs = start_with(&store, [Kind { waits: true, ..wait }, compute], options);
+    // of one queue, in turns: neither sort keeps the other from its threads
+    let kinds = (0..80).map(|n| if n % 8 == 0 { "compute" } else { "wait" });
+    let submitted = jobs.submit_all(kinds.map(NewJob::new)).unwrap();
+    let (mut waiting, mut computing) = (0, 0);
+    while computing < 10 {
+        match computes.recv_timeout(Duration::from_millis(300)) {
+            Ok(_) => {
+                computing += 1;
+                go_on.send(()).unwrap();
+            }
+            // the next one that computes stands behind those that wait
+            Err(_) => {
+                waiting += begins.try_iter().count();
+                assert!(waiting <= 30 || computing > 3, "{waiting} {computing}");
+                go.send(()).unwrap();
+            }
+        }
+    }
+    for _ in 0..70 {
+        go.send(()).unwrap();
+    }
+    for job in submitted {
+        let job = reaches(&jobs, job.id, State::Done);
+        assert_eq!((job.attempt, job.failures), (1, 0), "what went back was no attempt");
+    }
+    jobs.stop();
+}
+
+#[test]
+fn a_failure_says_when_to_try_again_and_what_it_writes_is_written_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let fails = quick("fails", |context| {
+        let again = match context.payload().as_str() {
+            Some("never") => Again::Never,
+            Some("later") if context.attempt() == 1 => Again::After(Duration::from_millis(300)),
+            _ => Again::AsUsual,
+        };
+        let event = json!({"job": context.id(), "attempt": context.attempt()});
+        let effects = Effects::default().events("attempts", event.to_string());
+        let failure = Failure { error: Error::Conflict("no".into()), again };
+        Ok(Outcome { effects, failure: Some(failure), ..Outcome::result("is not kept") })
+    });
+    let jobs = start(&store, [fails]);
+    let id = |payload: &str| jobs.submit(NewJob::new("fails").payload(payload).max_attempts(2)).unwrap().id;
+    let rows = || store.snapshot().whole_dataset("attempts").unwrap().rows();
+    let never = reaches(&jobs, id("never"), State::Dead);
+    assert_eq!((never.failures, never.error.as_deref(), never.result), (1, Some("no"), None));
+    assert_eq!(rows(), 1);
+    let begun = Instant::now();
+    let later = reaches(&jobs, id("later"), State::Dead);
+    assert!(later.failures == 2 && begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
+    assert_eq!(rows(), 3);
+}

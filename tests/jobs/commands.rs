@@ -58,8 +58,8 @@ fn a_command_has_its_input_and_arguments_and_nothing_else() {
         (&result["status"], &result["output"], &result["output_bytes"]),
         (&json!(0), &json!("HELLO"), &json!(5))
     );
-    let event = server.sql("SELECT command, status, output, job, attempt, error FROM runs");
-    assert_eq!(event.rows, [[json!("upper"), json!(0), json!("HELLO"), json!(id), json!(1), Value::Null]]);
+    let event = server.sql("SELECT command, status, output, job, attempt, failed FROM runs");
+    assert_eq!(event.rows, [[json!("upper"), json!(0), json!("HELLO"), json!(id), json!(1), json!(false)]]);
     let id =
         submitted(&server, &command(&json!({"command": "say", "arguments": ["a b", "$(id); `id` > x"]})));
     assert_eq!(in_state(&server, id, "done")["result"]["output"], format!("a b|$(id); `id` > x|{id}"));
@@ -93,8 +93,9 @@ fn a_command_that_fails_says_what_it_complained_of() {
         in_state(&server, id, "dead")["error"].as_str().unwrap(),
         &["fails", "status 3", "it is broken"],
     );
-    let event = server.sql("SELECT status, output, error IS NULL FROM runs");
-    assert_eq!(event.rows, [[json!(3), json!("some\n"), json!(false)]]);
+    let event = server.sql("SELECT status, output, failed, error FROM runs");
+    assert_eq!(event.rows[0][..3], [json!(3), json!("some\n"), json!(true)]);
+    assert_says(event.rows[0][3].as_str().unwrap(), &["it is broken"]);
     let id = submitted(&server, &command(&json!({"command": "missing"})));
     assert_says(in_state(&server, id, "dead")["error"].as_str().unwrap(), &["/nowhere/program"]);
 }
@@ -114,7 +115,9 @@ fn a_command_ends_with_all_that_it_began() {
     std::fs::remove_file(dir.path().join("parent")).unwrap();
     let id = submitted(&server, &command(&json!({"command": "hangs"})));
     let begun = Instant::now();
-    while std::fs::read_to_string(dir.path().join("parent")).is_ok_and(|text| text.ends_with('\n')) == false {
+    let is_there =
+        || std::fs::read_to_string(dir.path().join("parent")).is_ok_and(|text| text.ends_with('\n'));
+    while !is_there() {
         assert!(begun.elapsed() < Duration::from_secs(30));
         std::thread::sleep(Duration::from_millis(5));
     }

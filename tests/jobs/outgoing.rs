@@ -138,7 +138,7 @@ fn a_reply_is_the_result_and_an_event() {
         asked.contains("\r\nx-key: secret\r\n") && asked.contains("content-type: application/json"),
         "{asked}"
     );
-    let event = server.sql("SELECT url, method, status, bytes, job, attempt, error, body.price FROM calls");
+    let event = server.sql("SELECT url, method, status, bytes, job, attempt, failed, body.price FROM calls");
     let told = [
         json!(url("/json")),
         json!("POST"),
@@ -146,7 +146,7 @@ fn a_reply_is_the_result_and_an_event() {
         json!(12),
         json!(id),
         json!(1),
-        Value::Null,
+        json!(false),
         json!(7),
     ];
     assert_eq!(event.rows, [told]);
@@ -175,8 +175,8 @@ fn what_fails_is_an_event_too_and_is_tried_again_where_that_may_help() {
     let job = in_state(&server, busy, "done");
     assert_eq!((&job["attempt"], &job["result"]["body"]), (&json!(2), &json!("now")));
     assert_says(job["history"][0]["error"].as_str().unwrap(), &["503", "busy"]);
-    let first = server.sql("SELECT attempt, status, error IS NULL FROM calls ORDER BY attempt");
-    assert_eq!(first.rows, [[json!(1), json!(503), json!(false)], [json!(2), json!(200), json!(true)]]);
+    let first = server.sql("SELECT attempt, status, failed FROM calls ORDER BY attempt");
+    assert_eq!(first.rows, [[json!(1), json!(503), json!(true)], [json!(2), json!(200), json!(false)]]);
     let waited = endpoint.after(1) - endpoint.after(0);
     assert!(waited >= Duration::from_secs(2), "Retry-After is waited for: {waited:?}");
     let gone = submitted(&server, &http(&payload("/gone")));
@@ -199,10 +199,7 @@ fn what_fails_is_an_event_too_and_is_tried_again_where_that_may_help() {
     let closed = json!({"kind": "http", "payload": payload("/closed"), "max_attempts": 1});
     let closed = submitted(&server, &closed);
     assert_says(in_state(&server, closed, "dead")["error"].as_str().unwrap(), &["closed the connection"]);
-    assert_eq!(
-        cell(&server, &format!("SELECT count(*) FROM calls WHERE job = {closed} AND error IS NOT NULL")),
-        1
-    );
+    assert_eq!(cell(&server, &format!("SELECT count(*) FROM calls WHERE job = {closed} AND failed")), 1);
 }
 
 #[test]
@@ -229,7 +226,7 @@ fn private_addresses_are_refused_unless_the_setting_names_them() {
         assert_eq!(job["failures"], 1, "{job}");
         assert_says(job["error"].as_str().unwrap(), &["127.0.0.1", "jobs_http_private"]);
     }
-    assert_eq!(cell(&server, "SELECT count(*) FROM calls WHERE error IS NOT NULL"), 3);
+    assert_eq!(cell(&server, "SELECT count(*) FROM calls WHERE failed"), 3);
     assert_eq!(hidden.asked().len(), 0);
     assert_eq!(server.stop(), 0);
     // a redirect is looked at as well

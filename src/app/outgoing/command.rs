@@ -93,7 +93,10 @@ fn run(context: &Context, commands: &Commands) -> Result<Outcome> {
             told["command"] = payload.command.as_str().into();
             told["job"] = context.id().into();
             told["attempt"] = context.attempt().into();
-            told["error"] = failure.as_ref().map_or(Value::Null, |failure| failure.error.to_string().into());
+            told["failed"] = failure.is_some().into();
+            if let Some(failure) = &failure {
+                told["error"] = failure.error.to_string().into();
+            }
             Effects::default().events(dataset, told.to_string())
         }
     };

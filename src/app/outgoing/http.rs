@@ -74,7 +74,10 @@ fn run(context: &Context, private: &Private) -> Result<Outcome> {
             told["method"] = call.method.into();
             told["job"] = context.id().into();
             told["attempt"] = context.attempt().into();
-            told["error"] = failure.as_ref().map_or(Value::Null, |failure| failure.error.to_string().into());
+            told["failed"] = failure.is_some().into();
+            if let Some(failure) = &failure {
+                told["error"] = failure.error.to_string().into();
+            }
             Effects::default().events(dataset, told.to_string())
         }
     };
