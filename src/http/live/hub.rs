@@ -16,6 +16,7 @@ use crate::http::live::question::{Answered, Asker};
 use crate::http::live::topic::{Topic, Watch};
 use crate::http::message::Request;
 use crate::limits;
+use crate::store::keys::Ring;
 
 /// Time between two looks: what comes meanwhile goes out together.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -87,7 +88,10 @@ impl Hub {
     pub fn start(service: Arc<Service>) -> Result<Self> {
         let (running, stopped) = bounded(0);
         let asker = Asker::new(Arc::clone(&service.store), Arc::clone(&service.live.asked));
-        let run = move || Topics { service: &service, by_key: HashMap::new(), asker }.run(&stopped);
+        let run = move || {
+            let (by_key, ring) = (HashMap::new(), service.store.keys());
+            Topics { service: &service, by_key, asker, ring }.run(&stopped);
+        };
         let thread = std::thread::Builder::new()
             .name("live".into())
             .spawn(run)
@@ -109,6 +113,8 @@ struct Topics<'a> {
     service: &'a Service,
     by_key: HashMap<String, Topic>,
     asker: Asker,
+    /// The keys that those who watch were last checked by.
+    ring: Arc<Ring>,
 }
 
 impl Topics<'_> {
@@ -122,7 +128,6 @@ impl Topics<'_> {
         let joined = &self.service.live.joined;
         let answered = self.asker.answered().clone();
         let looks = tick(LOOK_EVERY);
-        let mut ring = self.service.store.keys();
         loop {
             if self.by_key.is_empty() {
                 // nothing wakes a machine on which nobody watches
@@ -136,12 +141,7 @@ impl Topics<'_> {
                 recv(joined) -> subscription => subscription.into_iter().for_each(|new| self.take(new)),
                 recv(answered) -> answer => answer.into_iter().for_each(|answer| self.answer(answer)),
                 recv(stopped) -> _ => return,
-                recv(looks) -> _ => {
-                    let keys = self.service.store.keys();
-                    let are_other_keys = !Arc::ptr_eq(&ring, &keys);
-                    ring = keys;
-                    self.look(are_other_keys);
-                }
+                recv(looks) -> _ => self.look(),
             }
         }
     }
@@ -165,12 +165,19 @@ impl Topics<'_> {
 
     fn answer(&mut self, answered: Answered) {
         self.asker.note();
-        if let Some(topic) = self.by_key.get_mut(&answered.key) {
-            topic.take(answered);
+        let Some(topic) = self.by_key.get_mut(&answered.key) else { return };
+        topic.take(answered);
+        // where keys have changed all are checked first, by the next look
+        if Arc::ptr_eq(&self.ring, &self.service.store.keys()) {
+            topic.check(self.service, false);
+            topic.tell();
         }
     }
 
-    fn look(&mut self, are_other_keys: bool) {
+    fn look(&mut self) {
+        let keys = self.service.store.keys();
+        let are_other_keys = !Arc::ptr_eq(&self.ring, &keys);
+        self.ring = keys;
         let snapshot = self.service.store.snapshot();
         for topic in self.by_key.values_mut() {
             topic.check(self.service, are_other_keys);

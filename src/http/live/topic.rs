@@ -166,9 +166,13 @@ impl Topic {
                 tell_state(state, subscribers)
             }
         };
-        // one wakes the guard for all
-        if let Some(line) = lines.last() {
-            line.wake();
+        wake(&lines);
+    }
+
+    /// Tells the state that it has by now, without another look.
+    pub fn tell(&mut self) {
+        if let Source::State(state) = &self.source {
+            wake(&tell_state(state, &mut self.subscribers));
         }
     }
 
@@ -266,6 +270,13 @@ fn tell_state(state: &State, subscribers: &mut Vec<Subscriber>) -> Vec<Arc<Line>
         true
     });
     lines
+}
+
+/// One wakes the guard for all.
+fn wake(lines: &[Arc<Line>]) {
+    if let Some(line) = lines.last() {
+        line.wake();
+    }
 }
 
 /// The line of a client that takes a message now.
