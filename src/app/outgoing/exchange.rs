@@ -288,7 +288,8 @@ mod tests {
         let is_strange = |trouble: &Trouble| matches!(trouble, Trouble::Strange(_));
         let long = format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(200_000));
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(200));
-        let cases: [(&str, &dyn Fn(&Trouble) -> bool); 13] = [
+        type IsRight = dyn Fn(&Trouble) -> bool;
+        let cases: [(&str, &IsRight); 13] = [
             ("", &is_io),
             ("HTTP/1.1 200 OK\r\nContent-Len", &is_io),
             ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", &is_io),
