@@ -290,6 +290,10 @@ pub const JOBS_AHEAD: usize = 512;
 pub const JOBS_AHEAD_US: u64 = 20_000;
 /// Times an attempt is run again because what it read was changed by others before its effects were written.
 pub const JOB_CONFLICTS: u32 = 1_000;
+/// How long after it was told to end a job's function is left alone, and another thread takes the place of its.
+pub const JOB_LEFT_AFTER: Duration = Duration::from_secs(10);
+/// Functions that are left alone at a time; beyond them each keeps its place too.
+pub const JOBS_LEFT: usize = 64;
 /// Seconds that running jobs have to end by themselves when the workers stop, before they are told to.
 pub const JOBS_STOP_S: u64 = 5;
 /// Schedules of jobs.

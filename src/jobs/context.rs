@@ -1,7 +1,7 @@
 //! What a job's function is given: what it is about, whether it shall go on, and a way to tell how far it is.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
@@ -32,6 +32,8 @@ pub(super) struct Running {
     /// How long it may take.
     allowed: Option<Duration>,
     why: AtomicU8,
+    /// When it was told to end.
+    told_at: OnceLock<Instant>,
     ends: Arc<AtomicBool>,
     progress: Mutex<Progress>,
     /// Where it stands, JSON: also for an attempt that is run again.
@@ -45,6 +47,7 @@ impl Running {
             begun: Instant::now(),
             allowed,
             why: AtomicU8::new(Why::Nothing as u8),
+            told_at: OnceLock::new(),
             ends: Arc::default(),
             progress: Mutex::default(),
             checkpoint: Mutex::new(job.checkpoint.clone()),
@@ -55,7 +58,13 @@ impl Running {
     pub(super) fn end(&self, why: Why) {
         let first = Why::Nothing as u8;
         let _ = self.why.compare_exchange(first, why as u8, Ordering::SeqCst, Ordering::SeqCst);
+        let _ = self.told_at.set(Instant::now());
         self.ends.store(true, Ordering::SeqCst);
+    }
+
+    /// When it was told to end, if it was.
+    pub(super) fn told_at(&self) -> Option<Instant> {
+        self.told_at.get().copied()
     }
 
     pub(super) fn why(&self) -> Why {

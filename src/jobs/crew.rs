@@ -75,6 +75,17 @@ impl Crew {
         self.running = self.running.saturating_sub(1);
     }
 
+    /// One that runs is left alone: its thread does nothing else any more.
+    pub fn lose(&mut self) {
+        self.note();
+        self.threads = self.threads.saturating_sub(1);
+    }
+
+    /// One that was left alone has returned, and its thread takes what comes.
+    pub fn regain(&mut self) {
+        self.threads += 1;
+    }
+
     fn grow(&mut self) -> bool {
         let (shop, events, tasks) = (Arc::clone(&self.shop), self.events.clone(), self.tasks.1.clone());
         let made = std::thread::Builder::new()

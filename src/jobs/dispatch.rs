@@ -3,6 +3,7 @@
 //! many; those go back when it stops. Jobs that wait and jobs that compute have threads of their own, so neither takes the
 //! other's.
 
+mod left;
 mod turns;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -16,6 +17,7 @@ use crate::jobs::JobOptions;
 use crate::jobs::backoff::{Random, wait_us};
 use crate::jobs::context::{Running, Why};
 use crate::jobs::crew::Crew;
+use crate::jobs::dispatch::left::Begun;
 use crate::jobs::gauge::Gauge;
 use crate::jobs::line::Line;
 use crate::jobs::rates::{Rates, Wait};
@@ -33,8 +35,10 @@ const SLEEP: Duration = Duration::from_secs(60);
 pub(super) enum Event {
     /// Jobs were handed out.
     Claimed(Result<Vec<Claimed>>),
-    /// The function of a job has returned after so long.
-    Returned(i64, Duration),
+    /// The function of a job has returned, in this attempt, after so long.
+    Returned(i64, i64, Duration),
+    /// The failure of an attempt that was left alone was written.
+    Left(i64, Arc<Running>),
     /// What became of an ending.
     Settled(Box<(Attempt, Ending, Result<Acted>)>),
     /// A job that is in hand was cancelled.
@@ -66,7 +70,8 @@ impl InHand {
 pub(super) struct Dispatcher {
     pub shop: Arc<Shop>,
     pub in_hand: Arc<InHand>,
-    pub tasks: Sender<Attempt>,
+    /// To the workers.
+    tasks: (Sender<Attempt>, Receiver<Attempt>),
     /// Given to those who tell it something.
     pub events: Sender<Event>,
     /// Functions that compute and may run at once.
@@ -76,8 +81,11 @@ pub(super) struct Dispatcher {
     rates: Rates,
     timetable: Timetable,
     lines: BTreeMap<Arc<str>, Line>,
-    /// The queue of each job whose function is running, and whether the crew runs it.
-    running: HashMap<i64, (Arc<str>, bool)>,
+    /// Each job whose function is running.
+    running: HashMap<i64, Begun>,
+    /// Attempts that were left alone, and whether the crew runs them.
+    left: HashMap<(i64, i64), bool>,
+    left_after: Duration,
     is_claiming: bool,
     /// Whether something has happened since the last claim was sent that may let another one bring jobs.
     has_news: bool,
@@ -101,7 +109,8 @@ impl Dispatcher {
     pub fn new(
         shop: Arc<Shop>,
         in_hand: Arc<InHand>,
-        (tasks, events): (Sender<Attempt>, Sender<Event>),
+        tasks: (Sender<Attempt>, Receiver<Attempt>),
+        events: Sender<Event>,
         options: JobOptions,
     ) -> Self {
         let random = Random::new(shop.clock.now_us());
@@ -117,6 +126,8 @@ impl Dispatcher {
             timetable: Timetable::default(),
             lines: BTreeMap::new(),
             running: HashMap::new(),
+            left: HashMap::new(),
+            left_after: options.left_after,
             is_claiming: false,
             has_news: true,
             again: VecDeque::new(),
@@ -148,11 +159,11 @@ impl Dispatcher {
             self.look_at_the_clock();
             if let Some(stopping) = &self.stopping {
                 let is_empty = self.in_hand.lock().is_empty() && !self.is_claiming;
-                if is_empty {
+                if is_empty && self.left.is_empty() {
                     self.crew.join();
                     return true;
                 }
-                if Instant::now() >= stopping.give_up_at {
+                if is_empty || Instant::now() >= stopping.give_up_at {
                     return false;
                 }
             }
@@ -162,9 +173,12 @@ impl Dispatcher {
     fn take(&mut self, event: Event) {
         match event {
             Event::Claimed(claimed) => self.take_claimed(claimed),
-            Event::Returned(id, took) => {
+            Event::Returned(id, attempt, took) => {
                 self.has_news = true;
-                let Some((queue, is_of_crew)) = self.running.remove(&id) else { return };
+                if self.has_come_back(id, attempt) {
+                    return;
+                }
+                let Some(Begun { queue, is_of_crew, .. }) = self.running.remove(&id) else { return };
                 if is_of_crew {
                     self.crew.note();
                 } else {
@@ -175,6 +189,7 @@ impl Dispatcher {
                     line.note(took);
                 }
             }
+            Event::Left(id, running) => self.forget(id, &running),
             Event::Settled(settled) => {
                 let (attempt, ending, told) = *settled;
                 self.take_settled(attempt, ending, told);
@@ -306,15 +321,15 @@ impl Dispatcher {
     }
 
     fn begin(&mut self, attempt: Attempt) {
-        let (id, queue) = (attempt.job.id, Arc::clone(&attempt.job.queue));
-        self.lines.entry(Arc::clone(&queue)).or_default().running += 1;
+        let (id, begun) = (attempt.job.id, Begun::of(&attempt));
+        self.lines.entry(Arc::clone(&begun.queue)).or_default().running += 1;
         self.in_hand.lock().insert(id, Arc::clone(&attempt.running));
         let waits = self.shop.kinds.waits(&attempt.job.kind);
         let left = if waits { self.crew.begin(attempt) } else { Some(attempt) };
-        self.running.insert(id, (queue, left.is_none()));
+        self.running.insert(id, Begun { is_of_crew: left.is_none(), ..begun });
         if let Some(attempt) = left {
             // a worker takes it at once: there are as many as functions may run
-            let _ = self.tasks.send(attempt);
+            let _ = self.tasks.0.send(attempt);
         }
     }
 
@@ -410,7 +425,7 @@ impl Dispatcher {
             }
             None => {}
         }
-        self.in_hand.lock().remove(&attempt.job.id);
+        self.forget(attempt.job.id, &attempt.running);
     }
 
     /// Tells limits that give way to trouble how a job went.
@@ -437,7 +452,8 @@ impl Dispatcher {
             .map(|stopping| if stopping.tell_at > now { stopping.tell_at } else { stopping.give_up_at });
         let lines =
             self.lines.values().filter(|line| !line.is_let()).filter_map(|line| line.not_before).min();
-        for time in [next, told, self.paused_until, lines, self.crew.due()].into_iter().flatten() {
+        let leaves = self.leaves_at();
+        for time in [next, told, leaves, self.paused_until, lines, self.crew.due()].into_iter().flatten() {
             until = until.min(time);
         }
         let wait = until.saturating_duration_since(now);
@@ -469,6 +485,7 @@ impl Dispatcher {
                 running.end(Why::Deadline);
             }
         }
+        self.leave_alone(now);
         if self.paused_until.is_none_or(|until| now >= until) {
             self.paused_until = None;
             for (attempt, ending) in std::mem::take(&mut self.later) {

@@ -64,6 +64,9 @@ pub struct JobOptions {
     pub workers_max: usize,
     /// Jobs of kinds that wait ([`Kind::waits`]) that may run at once, on threads that are made when they are needed.
     pub waiting: usize,
+    /// How long after it was told to end a function that has not is left alone: its attempt has failed then, and another
+    /// thread takes the place of its.
+    pub left_after: Duration,
     /// What tells when jobs are due.
     pub clock: Clock,
     /// Counts what queues limit.
@@ -79,6 +82,7 @@ impl Default for JobOptions {
             workers: cores.max(2),
             workers_max: cores.saturating_mul(limits::JOBS_PER_CORE),
             waiting: limits::JOBS_WAITING,
+            left_after: limits::JOB_LEFT_AFTER,
             clock: Clock::default(),
             limiter: Arc::default(),
             policies: Arc::default(),
@@ -131,8 +135,13 @@ impl Jobs {
             let (shop, waiting, events) = (Arc::clone(&shop), waiting.clone(), events.clone());
             workers.push(thread("job", move || worker::work(&shop, waiting.iter(), &events))?);
         }
-        let sends = (tasks, events.clone());
-        let dispatcher = Dispatcher::new(Arc::clone(&shop), Arc::clone(&in_hand), sends, options);
+        let dispatcher = Dispatcher::new(
+            Arc::clone(&shop),
+            Arc::clone(&in_hand),
+            (tasks, waiting),
+            events.clone(),
+            options,
+        );
         let dispatcher = thread("jobs", move || dispatcher.run(&inbox))?;
         let threads = Mutex::new(Some(Threads { dispatcher, workers }));
         Ok(Self { shop, in_hand, policies, events: Some(events), threads })

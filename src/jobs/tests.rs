@@ -1,6 +1,6 @@
 //! Jobs from their submission to their end, within one process.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -629,4 +629,47 @@ fn a_failure_says_when_to_try_again_and_what_it_writes_is_written_with_it() {
     let later = reaches(&jobs, id("later"), State::Dead);
     assert!(later.failures == 2 && begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
     assert_eq!(rows(), 3);
+}
+
+#[test]
+fn a_function_that_never_ends_takes_a_thread_and_not_the_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    let go = Arc::new(AtomicBool::new(false));
+    let endless = |waits: bool| {
+        let go = Arc::clone(&go);
+        let kind = quick(if waits { "endless.waits" } else { "endless" }, move |_| {
+            // it never asks whether it shall go on
+            while !go.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Ok(Effects::default().events("late", "{}").into())
+        });
+        Kind { waits, deadline: Duration::from_millis(50), ..kind }
+    };
+    let short = quick("short", |_| Ok(Outcome::default()));
+    let left_after = Duration::from_millis(50);
+    let options = JobOptions { workers: 1, workers_max: 1, waiting: 1, left_after, ..JobOptions::default() };
+    let jobs = start_with(&store, [endless(false), endless(true), short], options);
+    let endless =
+        ["endless", "endless.waits"].map(|kind| jobs.submit(NewJob::new(kind).max_attempts(2)).unwrap().id);
+    for id in endless {
+        let job = reaches(&jobs, id, State::Dead);
+        let why = job.error.unwrap();
+        assert!(job.failures == 2 && why.contains("deadline") && why.contains("left alone"), "{why}");
+    }
+    let cancelled = jobs.submit(NewJob::new("endless").deadline(Duration::from_secs(3_600))).unwrap().id;
+    while jobs.get(cancelled).unwrap().state != State::Running {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    jobs.cancel(cancelled).unwrap();
+    reaches(&jobs, cancelled, State::Cancelled);
+    let after = jobs.submit(NewJob::new("short")).unwrap().id;
+    reaches(&jobs, after, State::Done);
+    // what they give back in the end is of an attempt that is over
+    go.store(true, Ordering::SeqCst);
+    let after = jobs.submit(NewJob::new("short")).unwrap().id;
+    reaches(&jobs, after, State::Done);
+    jobs.stop();
+    assert!(!store.snapshot().datasets.contains_key("late"));
 }

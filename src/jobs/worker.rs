@@ -76,7 +76,7 @@ pub(super) fn work(shop: &Arc<Shop>, tasks: impl Iterator<Item = Attempt>, event
         let begun = Instant::now();
         let ending = run(shop, &attempt);
         let elapsed: Duration = begun.elapsed();
-        let _ = events.send(Event::Returned(attempt.job.id, elapsed));
+        let _ = events.send(Event::Returned(attempt.job.id, attempt.job.attempt, elapsed));
         settle(shop, attempt, ending, events);
     }
 }
