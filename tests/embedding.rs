@@ -26,16 +26,21 @@ fn the_page_shows_the_program_as_it_is() {
 fn the_program_prints_what_the_page_says() {
     let folder = tempfile::tempdir().unwrap();
     // built already, as all examples are by `cargo test`
-    let run = Command::new(env!("CARGO"))
+    let mut command = Command::new(env!("CARGO"));
+    command
         .args(["run", "--quiet", "--locked", "--example", "embed", "--"])
         .arg(folder.path().join("readings.db"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        // of .cargo/config.toml, where this cargo reads it as the one above did: found in the environment as well it would count
-        // as changed, and all that stands on SQLite would be built anew
-        .env_remove("LIBSQLITE3_FLAGS")
-        .env_remove("CFLAGS")
-        .output()
-        .unwrap();
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    // what the cargo that runs this test has put into its environment: found there by the one below, which reads the same files,
+    // it would count as changed, and C code and all that stands on it would be built anew
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        let is_of_package = name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if is_of_package || ["LIBSQLITE3_FLAGS", "CFLAGS"].contains(&name.as_str()) {
+            command.env_remove(name);
+        }
+    }
+    let run = command.output().unwrap();
     let errors = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{errors}");
     assert_eq!(String::from_utf8_lossy(&run.stdout), block("text"), "{errors}");
